@@ -1,0 +1,38 @@
+"""Time as a monotonic deadline, made once and passed down.
+
+Nested waits share one budget, and a clock that is set does no harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+
+
+class Deadline:
+    """The moment after which nobody wants to wait any more; None means never."""
+
+    __slots__ = ("_at", "_clock")
+
+    def __init__(self, timeout_s: float | None, clock: Clock = time.monotonic) -> None:
+        """`timeout_s` seconds from now on `clock`; None for no limit."""
+        self._clock = clock
+        self._at = None if timeout_s is None else clock() + timeout_s
+
+    def left(self) -> float | None:
+        """Seconds left, never negative; None when there is no limit."""
+        return None if self._at is None else max(0.0, self._at - self._clock())
+
+    def left_or(self, other_s: float | None) -> float | None:
+        """The shorter of the seconds left and `other_s`; None when neither limits."""
+        left = self.left()
+        if left is None or other_s is None:
+            return other_s if left is None else left
+        return min(left, other_s)
+
+    @property
+    def passed(self) -> bool:
+        """True once no time is left; never without a limit."""
+        return self._at is not None and self._clock() >= self._at

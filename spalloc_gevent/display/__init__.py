@@ -1,0 +1,1 @@
+"""Text and pictures from data; knows no server."""

@@ -1,0 +1,153 @@
+"""Colour where it is wanted, and a status line that overwrites itself on a terminal.
+
+Every decision is made for the stream that is written to: a colourful standard
+error says nothing about a standard output that is a pipe.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import unicodedata
+from collections.abc import Mapping
+from typing import TextIO
+
+_CLEAR_LINE = "\r\x1b[2K"
+_RESET = "\x1b[0m"
+
+
+class Style(enum.IntEnum):
+    """What text may look like, numbered as in ECMA-48's SGR sequence."""
+
+    BRIGHT = 1
+    DIM = 2
+    UNDERLINE = 4
+    REVERSE = 7
+    RED = 31
+    GREEN = 32
+    YELLOW = 33
+    BLUE = 34
+    MAGENTA = 35
+    CYAN = 36
+
+
+class Colour(enum.Enum):
+    """When to colour; the values are those of a command's ``--color``."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether `stream` is a terminal that understands cursor movement."""
+    try:
+        return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
+    except ValueError:  # A closed stream is no terminal.
+        return False
+
+
+def wants_colour(
+    stream: TextIO, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
+) -> bool:
+    """Whether to colour what goes to `stream`.
+
+    By default on a terminal only, and not where NO_COLOR is set to anything (no-color.org).
+    """
+    if when is not Colour.AUTO:
+        return when is Colour.ALWAYS
+    return is_terminal(stream, environ) and not environ.get("NO_COLOR")
+
+
+class Paint:
+    """Puts styles around text, or leaves it as it is."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    @classmethod
+    def for_stream(
+        cls, stream: TextIO, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
+    ) -> Paint:
+        return cls(wants_colour(stream, when, environ))
+
+    def __call__(self, text: object, *styles: Style) -> str:
+        """`text` in `styles`; unchanged when painting is off or there is nothing to show."""
+        if not (self.enabled and styles and str(text)):
+            return str(text)
+        codes = ";".join(str(int(style)) for style in styles)
+        return f"\x1b[{codes}m{text}{_RESET}"
+
+
+def printable(text: object) -> str:
+    """`text` with control characters spelled out: a job's owner may not steer our terminal."""
+    return "".join(map(_spelled_out, str(text)))
+
+
+def _spelled_out(character: str) -> str:
+    # C: control, format, surrogate, unassigned; Z without the blank: line and paragraph ends.
+    if character == " " or unicodedata.category(character)[0] not in "CZ":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write and flush, spelling out what the stream's encoding has no character for."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+class StatusLine:
+    """What is happening now: one line that is overwritten on a terminal, lines elsewhere.
+
+    On a terminal the cursor stays at the end of the line until :meth:`finish`.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        overwrite: bool | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`overwrite`: None to do so where `stream` is a terminal."""
+        self._stream = stream
+        self._overwrite = is_terminal(stream, environ) if overwrite is None else overwrite
+        self._paint = Paint.for_stream(stream, environ=environ)
+        self._current = ""
+
+    def show(self, text: str, *styles: Style) -> None:
+        """Put `text` in place of what was shown before."""
+        if self._overwrite:
+            self._current = self._paint(self._clipped(text), *styles)
+            write(self._stream, _CLEAR_LINE + self._current)
+        else:
+            write(self._stream, self._paint(text, *styles) + "\n")
+
+    def finish(self, text: str | None = None, *styles: Style) -> None:
+        """End the line, with `text` as the last that it shows; None: with what is there."""
+        # One write, so that nobody sees half a line.
+        if text is not None:
+            before = _CLEAR_LINE if self._current else ""
+            write(self._stream, before + self._paint(text, *styles) + "\n")
+        elif self._current:
+            write(self._stream, "\n")
+        self._current = ""
+
+    def interject(self, text: str, *styles: Style) -> None:
+        """A line of its own above the status, which stays."""
+        before = _CLEAR_LINE if self._current else ""
+        write(self._stream, before + self._paint(text, *styles) + "\n" + self._current)
+
+    def _clipped(self, text: str) -> str:
+        # A line that wraps could not be overwritten.
+        return text[: max(1, _columns(self._stream) - 1)]
+
+
+def _columns(stream: TextIO) -> int:
+    """The width of the terminal; 80 when it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -1,0 +1,287 @@
+"""Everything that one client has to do with one server, as seen from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from spalloc_gevent.engine import native
+from spalloc_gevent.engine.alone import Alone
+from spalloc_gevent.engine.arming import Key, Kind
+from spalloc_gevent.engine.beat import Beat
+from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.connection import LINGER_S
+from spalloc_gevent.engine.dialling import dial
+from spalloc_gevent.engine.hub import Hub
+from spalloc_gevent.engine.inbox import Inbox
+from spalloc_gevent.engine.outcome import NotSettledError, Outcome
+from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.engine.reachability import Reachability
+from spalloc_gevent.engine.watches import Changes, Watches
+from spalloc_gevent.errors import ClosedError, ProtocolTimeoutError
+from spalloc_gevent.wire.commands import Route
+
+
+class ServerLink:
+    """A pool of connections and the watches on one server, on the background hub.
+
+    Made and used from any thread or greenlet. Every method that waits can be
+    interrupted; what it waited for is then given up in good order.
+    """
+
+    def __init__(self, hub: Hub, host: str, port: int, *, limit: int = DEFAULT_LIMIT) -> None:
+        self.host = host
+        self.port = port
+        self._hub = hub
+        self._thread = hub.acquire()
+        self._pool = Pool(self._thread, self._dial, limit=limit)
+        self._watches = Watches(self._thread, self._dial, Reachability())
+        self._alone = Alone(self._thread, self._dial)
+        self._closed = False
+        self.version_checked = False
+        """Set by the user of this link once the server's version has been found good."""
+        self._thread.post(self._thread.at_end, self._close)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.host}:{self.port} {'closed' if self.closed else 'open'}, "
+            f"{self.connections} connections, {self._pool.in_flight} in-flight, "
+            f"{self._pool.waiting} waiting"
+        )
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._thread.ended
+
+    @property
+    def connections(self) -> int:
+        """How many connections to the server are open."""
+        return self._pool.connections + self._watches.connections + self._alone.connections
+
+    def spawn(self, fn: Callable[..., object], *args: Any) -> None:
+        """Run ``fn(*args)`` in a greenlet of the hub."""
+        self._thread.post(self._thread.spawn, fn, *args)
+
+    def limit_retry_delay(self, longest_s: float) -> None:
+        """Try a server that is away at least about this often (seconds)."""
+        self._pool.longest_delay_s = max(longest_s, 0.05)
+
+    def _dial(self) -> Any:
+        return dial(self._thread, self.host, self.port)
+
+    # -- calls --------------------------------------------------------------
+
+    def run(self, call: Call, timeout_s: float | None = None) -> Any:
+        """What the server returns for `call`; waits at most `timeout_s` seconds.
+
+        Raises ProtocolTimeoutError, ConnectionLostError, SpallocServerException
+        or ClosedError.
+        """
+        self.begin(call)
+        try:
+            return call.outcome.wait(timeout_s)
+        except NotSettledError:
+            self.give_up(call)
+            raise ProtocolTimeoutError(self._why_late(call, timeout_s)) from None
+        except BaseException:
+            self.give_up(call)
+            raise
+
+    def begin(self, call: Call) -> None:
+        """Send `call` without waiting for it."""
+        self._thread.post(self._carrier(call).submit, call)
+
+    def begin_on_hub(self, call: Call) -> None:
+        """As :meth:`begin`, from a callback on the hub, before anything else happens there."""
+        self._carrier(call).submit(call)
+
+    def give_up(self, call: Call) -> None:
+        """Stop waiting for `call`; its late answer is swallowed."""
+        if not self._thread.ended:
+            self._thread.post(self._carrier(call).abandon, call)
+
+    def _carrier(self, call: Call) -> Pool | Alone:
+        return self._alone if call.route is Route.ALONE else self._pool
+
+    def _why_late(self, call: Call, timeout_s: float | None) -> str:
+        trouble = self._pool.trouble
+        return f"{self.host}:{self.port} did not answer {call.name!r} in {timeout_s:g} s" + (
+            f" ({trouble})" if trouble else ""
+        )
+
+    # -- watches ------------------------------------------------------------
+
+    def watch_job(self, job_id: int, changes: Changes) -> None:
+        """Have `changes` count what may have happened to a job; returns at once."""
+        self._thread.post(self._watches.watch_job, job_id, changes)
+
+    def unwatch_job(self, job_id: int, changes: Changes) -> None:
+        if not self._thread.ended:
+            self._thread.post(self._watches.unwatch_job, job_id, changes)
+            self._thread.post(changes.happened)
+
+    def await_change(self, changes: Changes, seen: int, timeout_s: float | None) -> None:
+        """Wait until `changes` counts more than `seen`, or the time is over."""
+        outcome: Outcome[int] = Outcome()
+        self._thread.post(changes.await_beyond, seen, outcome)
+        try:
+            outcome.wait(timeout_s)
+        except NotSettledError:
+            pass
+        finally:
+            if not outcome.settled and not self._thread.ended:
+                self._thread.post(changes.forget, outcome)
+
+    def announce(self, changes: Changes) -> None:
+        """Wake everyone who waits for `changes`."""
+        if not self._thread.ended:
+            self._thread.post(changes.happened)
+
+    def open_inbox(self) -> Inbox:
+        inbox = Inbox()
+        self._thread.post(self._watches.listen, inbox)
+        return inbox
+
+    def want(self, inbox: Inbox, kind: Kind, key: Key, timeout_s: float | None) -> None:
+        """Have notifications about `key` come to `inbox`; returns when the server agreed."""
+        armed: Outcome[None] = Outcome()
+        self._thread.post(self._want, inbox, kind, key, armed)
+        self._await_armed(armed, timeout_s)
+
+    def _want(self, inbox: Inbox, kind: Kind, key: Key, armed: Outcome[None]) -> None:
+        if (kind, key) not in inbox.wanted:
+            inbox.wanted.add((kind, key))
+            self._watches.want(kind, key)
+        self._watches.when_armed(armed)
+
+    def unwant(self, inbox: Inbox, kind: Kind, key: Key, timeout_s: float | None) -> None:
+        """Undo :meth:`want`; key None undoes all of that kind."""
+        armed: Outcome[None] = Outcome()
+        self._thread.post(self._unwant, inbox, kind, key, armed)
+        self._await_armed(armed, timeout_s)
+
+    def _unwant(self, inbox: Inbox, kind: Kind, key: Key, armed: Outcome[None]) -> None:
+        for held_kind, held in list(inbox.wanted):
+            if held_kind is kind and key in (None, held):
+                inbox.wanted.discard((kind, held))
+                self._watches.unwant(kind, held)
+        self._watches.when_armed(armed)
+
+    def _await_armed(self, armed: Outcome[None], timeout_s: float | None) -> None:
+        try:
+            armed.wait(timeout_s)
+        except NotSettledError:
+            raise ProtocolTimeoutError(
+                f"{self.host}:{self.port} did not confirm notifications in {timeout_s:g} s"
+            ) from None
+
+    def next_notification(self, inbox: Inbox, timeout_s: float | None) -> dict[str, Any]:
+        """The oldest unread notification, or the next to come."""
+        outcome: Outcome[dict[str, Any]] = Outcome()
+        self._thread.post(inbox.take, outcome)
+        try:
+            return outcome.wait(timeout_s)
+        except NotSettledError:
+            self._thread.post(inbox.give_back, outcome)
+            raise ProtocolTimeoutError(
+                f"no notification from {self.host}:{self.port} in {timeout_s:g} s"
+            ) from None
+        except BaseException:
+            if not self._thread.ended:
+                self._thread.post(inbox.give_back, outcome)
+            raise
+
+    def unread_notification(self, inbox: Inbox) -> dict[str, Any] | None:
+        """The oldest unread notification, or None when there is none."""
+        return self._thread.call(inbox.take_unread)
+
+    # -- keepalives ---------------------------------------------------------
+
+    def beat(self, due_in: Callable[[], float | None], beat: Callable[[], object]) -> Beat:
+        """Start a :class:`Beat`: one light greenlet on the hub."""
+        started = Beat(self._thread, due_in, beat)
+        self._thread.post(started.start)
+        return started
+
+    # -- the end ------------------------------------------------------------
+
+    def close(self, wait_s: float = LINGER_S) -> None:
+        """Close every connection politely; the last user of the hub waits for that.
+
+        At most `wait_s` seconds; harmless when it is closed already.
+        """
+        if self.closed:
+            return
+        self._closed = True
+        self._thread.post(self._close)
+        self._thread.post(self._thread.not_at_end, self._close)
+        self._hub.release(self._thread, wait_s)
+
+    def _close(self) -> None:
+        for part in (self._pool, self._watches, self._alone):
+            part.close()
+
+
+class LinkHolder:
+    """A client's hold on a link: opened when first needed, and anew in a forked child.
+
+    `shared` ones for the same server are one link, closed with its last holder.
+    """
+
+    def __init__(self, hub: Hub, host: str, port: int, *, shared: bool = False) -> None:
+        self.host = host
+        self.port = port
+        self._hub = hub
+        self._key = (host, port) if shared else None
+        self._mutex = native.new_mutex()
+        self._forks = hub.forks
+        self._link: ServerLink | None = None
+        self._closed = False
+
+    @property
+    def in_parent_process(self) -> bool:
+        """True in the process that made this holder, False in its forked children."""
+        return self._hub.forks == self._forks
+
+    @property
+    def held(self) -> ServerLink | None:
+        """The link if there is one at present; opens none."""
+        return self._link
+
+    def get(self) -> ServerLink:
+        """The link, opened if need be; raises ClosedError after :meth:`close`."""
+        link = self._link
+        if link is not None and not link.closed:
+            return link
+        self._notice_fork()
+        with self._mutex:
+            if self._closed:
+                raise ClosedError(f"this client of {self.host}:{self.port} is closed: connect() it")
+            if self._link is None or self._link.closed:
+                self._link = self._open()
+            return self._link
+
+    def _notice_fork(self) -> None:
+        if not self.in_parent_process:
+            self._forks = self._hub.forks
+            self._mutex = native.new_mutex()
+            self._link = None
+
+    def _open(self) -> ServerLink:
+        if self._key is None:
+            return ServerLink(self._hub, self.host, self.port)
+        return self._hub.share(self._key, lambda: ServerLink(self._hub, self.host, self.port))
+
+    def reopen(self) -> None:
+        """Undo :meth:`close`: the next :meth:`get` opens a new link."""
+        self._closed = False
+
+    def close(self, wait_s: float = LINGER_S) -> None:
+        """Let go of the link; the last holder closes it politely."""
+        if not self.in_parent_process:
+            return
+        with self._mutex:
+            link, self._link = self._link, None
+            self._closed = True
+        if link is not None and (self._key is None or self._hub.unshare(self._key, link)):
+            link.close(wait_s)

@@ -1,0 +1,26 @@
+"""Threads, locks and sockets as the operating system has them, patched or not.
+
+``gevent.monkey.patch_all()`` may have run before this package was imported, may
+run later, or never: the background thread and the locks that other threads wait
+on must be the native ones in every case.
+"""
+
+from __future__ import annotations
+
+import socket as _socket_module
+import threading as _threading
+from collections.abc import Callable
+from typing import Any
+
+from gevent.monkey import get_original
+
+start_thread: Callable[..., int] = get_original("_thread", "start_new_thread")
+thread_ident: Callable[[], int] = get_original("_thread", "get_ident")
+new_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
+new_mutex: Callable[[], Any] = get_original("_thread", "RLock")
+ThreadLocal: Callable[[], Any] = get_original("_thread", "_local")
+Socket: type[_socket_module.socket] = get_original("socket", "socket")
+
+getaddrinfo: Callable[..., Any] = get_original("socket", "getaddrinfo")
+
+LONGEST_WAIT_S: float = _threading.TIMEOUT_MAX

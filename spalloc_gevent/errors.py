@@ -1,0 +1,89 @@
+"""One error tree: each message says what failed, where, and what to do next.
+
+Everything this package raises on its own account is a :class:`SpallocError`.
+An error that also is a built-in one (``OSError``, ``ValueError``) is so
+because scripts written for the existing client catch it that way.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SpallocError(Exception):
+    """The root of every error of this package.
+
+    ``connection_survives`` says whether the connection on which it happened
+    is still in step with the server.
+    """
+
+    connection_survives: ClassVar[bool] = True
+
+
+class ProtocolError(SpallocError):
+    """The server said something that the protocol does not allow, or is gone."""
+
+    connection_survives = False
+
+
+class ConnectionLostError(ProtocolError, OSError):
+    """No connection could be made, or the one in use broke.
+
+    ``may_have_happened`` is True when the command had been sent already: the
+    server may or may not have carried it out.
+    """
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
+
+
+class ClosedError(ProtocolError):
+    """The client or job that was asked has been closed by its owner."""
+
+
+class ForkedError(ProtocolError):
+    """A job of the parent process was used in a forked child, which must not touch it."""
+
+
+class ProtocolTimeoutError(SpallocError):
+    """The server did not answer in the time that the caller was ready to wait.
+
+    Deliberately not the built-in ``TimeoutError``, which is an ``OSError``.
+    """
+
+
+class SpallocServerException(SpallocError):
+    """The server answered with an exception; the connection stays in step."""
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"the server refused {command!r}: {reason}")
+        self.command = command
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[SpallocServerException], tuple[str, str]]:
+        return type(self), (self.command, self.reason)
+
+
+class JobDestroyedError(SpallocError):
+    """The job was destroyed, or lost, before or while it was wanted."""
+
+
+class StateChangeTimeoutError(SpallocError):
+    """The job did not reach the wanted state in time."""
+
+
+class ConfigError(SpallocError, ValueError):
+    """A configuration file or environment variable cannot be understood."""
+
+
+class IncompatibleServerError(SpallocError, ValueError):
+    """The server's version is outside the range that this client speaks."""
+
+
+class WouldDeadlockError(SpallocError, RuntimeError):
+    """A blocking call was made on the one thread that would have to answer it."""
+
+
+class LifecycleBugError(SpallocError, AssertionError):
+    """A state table was driven into a move that it does not have: a bug in this package."""

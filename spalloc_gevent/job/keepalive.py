@@ -1,0 +1,125 @@
+"""When a keepalive is due, and what it tells about the job."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from spalloc_gevent.deadline import Clock
+from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.errors import ProtocolError, SpallocServerException
+from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
+
+_log = logging.getLogger(__name__)
+
+EARLIEST_SHARE = 0.4
+LATEST_SHARE = 0.5
+"""A keepalive is due after this share of its interval: spread, and with time for another try."""
+
+FROZEN_SHARE = 0.125
+"""The share of the interval after which an unanswered keepalive takes another connection."""
+
+LONGEST_ANSWER_S = 5.0
+
+
+class Schedule:
+    """When the next keepalive of one job is due; pure but for its clock."""
+
+    def __init__(
+        self,
+        interval_s: float,
+        clock: Clock = time.monotonic,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self.interval_s = interval_s
+        self._clock = clock
+        self._spread = spread
+        self._heard_at = clock()
+        self._share = self._next_share()
+
+    def _next_share(self) -> float:
+        return EARLIEST_SHARE + (LATEST_SHARE - EARLIEST_SHARE) * self._spread()
+
+    def heard(self, sent_at: float) -> None:
+        """A command that names the job, sent at `sent_at`, was answered: it counts as one."""
+        self._heard_at = max(self._heard_at, sent_at)
+        self._share = self._next_share()
+
+    def due_in(self) -> float:
+        """Seconds to the next keepalive."""
+        return max(0.0, self._heard_at + self.interval_s * self._share - self._clock())
+
+    @property
+    def late_by(self) -> float:
+        """Seconds since the server may have destroyed the job for silence; negative before."""
+        return self._clock() - self._heard_at - self.interval_s
+
+    @property
+    def urgent_at(self) -> float:
+        """The time from which the keepalive should go before other calls."""
+        return self._heard_at + self.interval_s * LATEST_SHARE
+
+    @property
+    def answer_within_s(self) -> float:
+        return min(LONGEST_ANSWER_S, self.interval_s * FROZEN_SHARE)
+
+
+class Holding:
+    """One job held on a server: its keepalive and what is known of its end.
+
+    Knows nothing of the :class:`Job` in front of it, so that a forgotten one can
+    be collected.
+    """
+
+    def __init__(self, link: ServerLink, job_id: int, schedule: Schedule | None) -> None:
+        self.job_id = job_id
+        self.final: JobStateInfo | None = None
+        """What the server last said of the job once it was gone; None while it lives."""
+        self._link = link
+        self._schedule = schedule
+
+    def due_in(self) -> float | None:
+        """Seconds to the next keepalive; None when there will be none."""
+        if self._schedule is None or self.final is not None:
+            return None
+        return self._schedule.due_in()
+
+    def keep_alive(self) -> None:
+        """Ask for the job's state, which the server takes as its keepalive."""
+        schedule = self._schedule
+        if schedule is None:
+            return
+        if schedule.late_by > 0:
+            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+        call = Call(
+            "get_job_state",
+            (self.job_id,),
+            patient=True,
+            urgent_at=schedule.urgent_at,
+            answer_within_s=schedule.answer_within_s,
+        )
+        try:
+            self.heard(self._answer(call), call.sent_at)
+        except ProtocolError as error:
+            _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
+
+    def _answer(self, call: Call) -> JobStateInfo:
+        try:
+            return job_state(self._link.run(call))
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                _log.warning("job %d: the keepalive was refused: %s", self.job_id, error)
+                return job_state({"state": JobState.queued})
+            return UNKNOWN_JOB.copy()
+
+    def heard(self, info: JobStateInfo, sent_at: float | None) -> None:
+        """The server told the job's state, in answer to a command sent at `sent_at`."""
+        if self._schedule is not None and sent_at is not None:
+            self._schedule.heard(sent_at)
+        if info["state"] in (JobState.destroyed, JobState.unknown) and self.final is None:
+            self.final = info
+            _log.error("job %d is gone: %s", self.job_id, info["reason"] or "no reason given")

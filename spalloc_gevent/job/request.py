@@ -1,0 +1,104 @@
+"""What is asked for: arguments over configuration, checked before the network sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spalloc_gevent.config import Config
+from spalloc_gevent.wire.checks import as_number, check_create_job
+
+REQUIREMENTS = (
+    "owner",
+    "keepalive",
+    "machine",
+    "tags",
+    "min_ratio",
+    "max_dead_boards",
+    "max_dead_links",
+    "require_torus",
+)
+SERVER_OPTIONS = ("hostname", "port", "reconnect_delay", "timeout", "ignore_version")
+ALL_KEYWORDS = (*SERVER_OPTIONS, *REQUIREMENTS, "config_filenames", "resume_job_id")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Which server, and how patiently."""
+
+    hostname: str
+    port: int
+    reconnect_delay_s: float
+    timeout_s: float | None
+    ignore_version: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of ``create_job``."""
+
+    size: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def keepalive_s(self) -> float | None:
+        """The keepalive interval in seconds, or None for none."""
+        keepalive: float | None = self.options["keepalive"]
+        return keepalive
+
+
+def check_keywords(given: Mapping[str, object]) -> None:
+    """Raise TypeError for a keyword that no job has."""
+    unknown = sorted(set(given) - set(ALL_KEYWORDS))
+    if unknown:
+        raise TypeError(
+            f"Job() has no keyword {', '.join(unknown)}; it has {', '.join(sorted(ALL_KEYWORDS))}"
+        )
+
+
+def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:
+    """Which server is meant; an argument that was given counts before the configuration."""
+    hostname = given.get("hostname", config.hostname)
+    if hostname is None:
+        raise ValueError(
+            "no hostname given: pass hostname=, set SPALLOC_HOSTNAME, or write "
+            "`hostname = SERVER` in a configuration file"
+        )
+    timeout = given.get("timeout", config.timeout)
+    delay = as_number(given.get("reconnect_delay", config.reconnect_delay), "reconnect_delay")
+    if delay < 0:
+        raise ValueError(f"reconnect_delay must be 0 seconds or more, not {delay!r}")
+    return ServerOptions(
+        hostname=hostname,
+        port=given.get("port", config.port),
+        reconnect_delay_s=delay,
+        timeout_s=None if timeout is None else _positive(timeout, "timeout"),
+        ignore_version=bool(given.get("ignore_version", config.ignore_version)),
+    )
+
+
+def _positive(value: object, name: str) -> float:
+    number = as_number(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be more than 0 seconds, or None for ever, not {value!r}")
+    return number
+
+
+def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config) -> Request:
+    """What to ask the server for; raises ValueError or TypeError for what nobody can have."""
+    options = {name: getattr(config, name) for name in REQUIREMENTS}
+    options.update((name, given[name]) for name in REQUIREMENTS if name in given)
+    _let_given_one_win(options, given)
+    size = check_create_job(args, options)
+    if options["tags"] is not None:
+        options["tags"] = list(options["tags"])
+    return Request(size, options)
+
+
+def _let_given_one_win(options: dict[str, Any], given: Mapping[str, Any]) -> None:
+    # machine and tags exclude each other: the argument counts before the configuration's other.
+    if given.get("machine") is not None and "tags" not in given:
+        options["tags"] = None
+    elif given.get("tags") is not None and "machine" not in given:
+        options["machine"] = None

@@ -1,0 +1,366 @@
+"""The server's commands as methods, for any thread or greenlet (the manual's 8.2)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from spalloc_gevent.engine.arming import Kind
+from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.hub import Hub, default_hub
+from spalloc_gevent.engine.inbox import Inbox
+from spalloc_gevent.engine.link import LinkHolder, ServerLink
+from spalloc_gevent.errors import (
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocServerException,
+)
+from spalloc_gevent.wire.answers import (
+    NO_MACHINE,
+    UNKNOWN_JOB,
+    JobDescription,
+    JobStateInfo,
+    Location,
+    MachineDescription,
+    MachineInfo,
+    job_state,
+    machine_info,
+    means_nothing,
+)
+from spalloc_gevent.wire.checks import as_int, check_create_job, check_where_is
+
+__all__ = [
+    "ProtocolClient",
+    "ProtocolError",
+    "ProtocolTimeoutError",
+    "SpallocServerException",
+]
+
+DEFAULT_PORT = 22244
+
+
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "the client's own timeout"
+
+
+_NOT_GIVEN = _NotGiven()
+Timeout = float | _NotGiven | None
+"""Seconds; None waits for ever; not given: what the client was made with."""
+
+
+class ProtocolClient:
+    """A blocking client of the spalloc-server protocol: every command is a method.
+
+    One instance serves any number of threads and greenlets at once, over a few
+    pooled connections with one command in flight on each. Nothing connects
+    before it is needed or :meth:`connect` is called::
+
+        with ProtocolClient("hostname") as c:
+            print(c.call("version"))
+            print(c.version())
+            c.notify_job(3)
+            print(c.wait_for_notification())  # {"jobs_changed": [3]}
+
+    Every command raises ProtocolTimeoutError when the server does not answer
+    within `timeout` seconds, ProtocolError (ConnectionLostError, which is an
+    OSError too) when it cannot be reached or breaks off, and
+    SpallocServerException when it refuses. Commands that only read are sent
+    once more when their connection breaks; ``create_job`` and power commands
+    never are.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        port: int | str = DEFAULT_PORT,
+        timeout: float | None = None,
+        *,
+        hub: Hub = default_hub,
+        shared: bool = False,
+        patient: bool = False,
+    ) -> None:
+        """Define a client of the server at `hostname`; connects to nothing yet.
+
+        `timeout` (seconds; None: for ever) holds for every command that is not
+        given its own. `shared` clients of one server use the same connections.
+        A `patient` one waits for a server that is away until the time-out,
+        instead of failing when it cannot be reached. Raises TypeError or
+        ValueError for a host name or port that cannot be one.
+        """
+        if not isinstance(hostname, str):
+            raise TypeError(f"hostname must be text, not {hostname!r}")
+        if not hostname.strip():
+            raise ValueError("hostname must not be empty")
+        self._holder = LinkHolder(hub, hostname, _as_port(port), shared=shared)
+        self._timeout_s = timeout
+        self._patient = patient
+        self._inbox: tuple[ServerLink, Inbox] | None = None
+
+    def __repr__(self) -> str:
+        link = self._holder.held
+        where = f"{self._holder.host}:{self._holder.port}"
+        return f"<ProtocolClient {link or where + ' not connected'}>"
+
+    def __enter__(self) -> ProtocolClient:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def link(self) -> ServerLink:
+        """The connections behind this client, opened if need be."""
+        return self._holder.get()
+
+    @property
+    def holder(self) -> LinkHolder:
+        return self._holder
+
+    def connect(self, timeout: Timeout = _NOT_GIVEN) -> None:
+        """(Re)connect to the server: see that it answers.
+
+        Raises OSError (ConnectionLostError) if it cannot be reached,
+        ProtocolTimeoutError if it does not answer.
+        """
+        self._holder.reopen()
+        self.link.run(Call("version"), self._seconds(timeout))
+
+    def close(self) -> None:
+        """Disconnect from the server, politely; harmless when that is done already."""
+        self._inbox = None
+        self._holder.close()
+
+    def close_later(self) -> None:
+        """As :meth:`close`, waiting for nothing: for finalisers."""
+        self._inbox = None
+        self._holder.close(0.0)
+
+    def call(self, name: str, *args: Any, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> Any:
+        """Send the command `name` and return what the server returns, as it came.
+
+        A command that this client does not know, or with arguments that the
+        server cannot bind, travels on a connection of its own: a server may
+        answer it by hanging up, which is a ProtocolError. ``create_job`` is
+        checked as in :meth:`create_job`.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a command's name is text, not {name!r}")
+        if name == "create_job":
+            check_create_job(args, kwargs)
+        call = Call(name, args, kwargs, patient=self._patient)
+        if call.is_watch:
+            return self._watch(name, [*args, *kwargs.values()], timeout)
+        return self._run(call, timeout)
+
+    def _run(self, call: Call, timeout: Timeout) -> Any:
+        return self.link.run(call, self._seconds(timeout))
+
+    def _ask(self, name: str, *args: object, timeout: Timeout, **kwargs: object) -> Any:
+        return self._run(Call(name, args, kwargs, patient=self._patient), timeout)
+
+    def _seconds(self, timeout: Timeout) -> float | None:
+        return self._timeout_s if isinstance(timeout, _NotGiven) else timeout
+
+    # -- the commands ---------------------------------------------------------
+
+    def version(self, timeout: Timeout = _NOT_GIVEN) -> str:
+        """The server's version as it tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``."""
+        return str(self._ask("version", timeout=timeout))
+
+    def create_job(self, *args: int, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> int:
+        """Ask for boards; returns the new job's ID.
+
+        Nothing or 1: one board; n: at least n boards; width, height: triads;
+        x, y, z: the board there. Keywords: ``owner`` (required), ``keepalive``
+        (seconds or None), ``machine``, ``tags``, ``min_ratio``,
+        ``max_dead_boards``, ``max_dead_links``, ``require_torus``. Raises
+        ValueError or TypeError, before anything is sent, for a request that a
+        server would not survive or would lose; ConnectionLostError with
+        ``may_have_happened`` when the connection broke before the answer.
+        """
+        size = check_create_job(args, kwargs)
+        return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
+
+    def job_keepalive(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
+        """Tell the server that the job is still in use."""
+        self._ask("job_keepalive", as_int(job_id, "job_id"), timeout=timeout)
+
+    def get_job_state(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> JobStateInfo:
+        """A job's state, power, keepalive, reason, start time and owner's host.
+
+        An ID that the server does not know has state 0 (unknown). Counts as the
+        job's keepalive.
+        """
+        call = Call("get_job_state", (as_int(job_id, "job_id"),), patient=self._patient)
+        return self.read_job_state(call, self._seconds(timeout))
+
+    def read_job_state(self, call: Call, timeout_s: float | None) -> JobStateInfo:
+        """As :meth:`get_job_state`, for a call that has rules of its own."""
+        try:
+            return job_state(self.link.run(call, timeout_s))
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
+            return UNKNOWN_JOB.copy()
+
+    def get_job_machine_info(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> MachineInfo:
+        """The hardware held by a job; every value is None until boards are allocated.
+
+        width, height in chips (not triads); connections ``[[[x, y], hostname],
+        ...]``; boards ``[[x, y, z], ...]``, logical. Counts as a keepalive.
+        """
+        try:
+            answer = self._ask("get_job_machine_info", as_int(job_id, "job_id"), timeout=timeout)
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
+            return NO_MACHINE.copy()
+        return machine_info(answer)
+
+    def power_on_job_boards(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
+        """Power the job's boards on; boards that are on are reset."""
+        self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+
+    def power_off_job_boards(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
+        """Power the job's boards off."""
+        self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+
+    def destroy_job(
+        self, job_id: int, reason: str | None = None, timeout: Timeout = _NOT_GIVEN
+    ) -> None:
+        """End a job, for everybody to see with the `reason`.
+
+        The command still goes out when the caller stops waiting for its answer.
+        """
+        # As a keyword: the Java server takes it in no other way.
+        call = Call(
+            "destroy_job",
+            (as_int(job_id, "job_id"),),
+            {"reason": reason},
+            patient=self._patient,
+            outlives_caller=True,
+        )
+        self._run(call, timeout)
+
+    def list_jobs(self, timeout: Timeout = _NOT_GIVEN) -> list[JobDescription]:
+        """Every job that is not destroyed, the oldest first; keeps none of them alive."""
+        return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+
+    def list_machines(self, timeout: Timeout = _NOT_GIVEN) -> list[MachineDescription]:
+        """Every machine, the highest priority first; width and height in triads."""
+        return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+
+    def get_board_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = _NOT_GIVEN
+    ) -> tuple[int, int, int] | None:
+        """Cabinet, frame and board of the board at logical (x, y, z), or None."""
+        place = _place(machine_name, x, y, z)
+        return _triple(self._ask_or_none("get_board_position", place, timeout))
+
+    def get_board_at_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = _NOT_GIVEN
+    ) -> tuple[int, int, int] | None:
+        """Logical (x, y, z) of the board in cabinet `x`, frame `y`, place `z`, or None."""
+        place = _place(machine_name, x, y, z)
+        return _triple(self._ask_or_none("get_board_at_position", place, timeout))
+
+    def where_is(self, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> Location | None:
+        """Where a board or chip is, or None when there is none.
+
+        Takes exactly (machine, x, y, z), (machine, cabinet, frame, board),
+        (machine, chip_x, chip_y) or (job_id, chip_x, chip_y), else ValueError.
+        Coordinates too large wrap around on the Python server.
+        """
+        question = check_where_is(kwargs)
+        return cast("Location | None", self._ask_or_none("where_is", question, timeout))
+
+    def _ask_or_none(self, name: str, kwargs: dict[str, Any], timeout: Timeout) -> Any:
+        try:
+            return self._ask(name, timeout=timeout, **kwargs)
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
+            return None
+
+    # -- notifications --------------------------------------------------------
+
+    def notify_job(self, job_id: int | None = None, timeout: Timeout = _NOT_GIVEN) -> None:
+        """Have ``{"jobs_changed": [ID, ...]}`` come whenever the job (None: any) changes."""
+        self._watch("notify_job", [job_id], timeout)
+
+    def no_notify_job(self, job_id: int | None = None, timeout: Timeout = _NOT_GIVEN) -> None:
+        """Undo :meth:`notify_job` for a job, or for all with None."""
+        self._watch("no_notify_job", [job_id], timeout)
+
+    def notify_machine(
+        self, machine_name: str | None = None, timeout: Timeout = _NOT_GIVEN
+    ) -> None:
+        """Have ``{"machines_changed": [NAME, ...]}`` come when the machine (None: any) changes."""
+        self._watch("notify_machine", [machine_name], timeout)
+
+    def no_notify_machine(
+        self, machine_name: str | None = None, timeout: Timeout = _NOT_GIVEN
+    ) -> None:
+        """Undo :meth:`notify_machine` for a machine, or for all with None."""
+        self._watch("no_notify_machine", [machine_name], timeout)
+
+    def _watch(self, command: str, args: list[Any], timeout: Timeout) -> None:
+        kind = Kind.JOB if command.endswith("job") else Kind.MACHINE
+        key = args[0] if args else None
+        if key is not None and kind is Kind.JOB:
+            key = as_int(key, "job_id")
+        link, inbox = self._link_and_inbox()
+        change = link.unwant if command.startswith("no_") else link.want
+        change(inbox, kind, key, self._seconds(timeout))
+
+    def _link_and_inbox(self) -> tuple[ServerLink, Inbox]:
+        link = self.link
+        if self._inbox is None or self._inbox[0] is not link:
+            self._inbox = (link, link.open_inbox())
+        return self._inbox
+
+    def wait_for_notification(self, timeout: float | None = None) -> dict[str, Any] | None:
+        """The oldest notification that nobody has been given yet.
+
+        None waits for ever; a positive `timeout` (seconds) raises
+        ProtocolTimeoutError when none comes in time; a negative one gives what
+        is here already, or None. Raises ProtocolError when the connection for
+        notifications is lost meanwhile: some may have been missed, and the
+        watches are armed again in the background. At most
+        :data:`~spalloc_gevent.engine.inbox.MOST_UNREAD` wait unread; after that
+        they are folded into one.
+        """
+        link, inbox = self._link_and_inbox()
+        if timeout is not None and timeout < 0:
+            return link.unread_notification(inbox)
+        return link.next_notification(inbox, timeout)
+
+
+def _as_port(port: int | str) -> int:
+    try:
+        number = int(port) if isinstance(port, str) else as_int(port, "port")
+    except ValueError:
+        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
+    if not 1 <= number <= 65535:
+        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}")
+    return number
+
+
+def _as_json(kwargs: dict[str, Any]) -> dict[str, Any]:
+    tags = kwargs.get("tags")
+    return kwargs if tags is None else {**kwargs, "tags": list(tags)}
+
+
+def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
+    # By name: the Java server takes them in no other way.
+    return {
+        "machine_name": machine_name,
+        "x": as_int(x, "x"),
+        "y": as_int(y, "y"),
+        "z": as_int(z, "z"),
+    }
+
+
+def _triple(answer: Any) -> tuple[int, int, int] | None:
+    return None if answer is None else cast("tuple[int, int, int]", tuple(answer))

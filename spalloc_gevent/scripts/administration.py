@@ -1,0 +1,126 @@
+"""What the four administrative commands share: the server, the jobs on it, how they are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from spalloc_gevent.display.terminal import Paint, Style, printable, write
+from spalloc_gevent.scripts import logs
+from spalloc_gevent.scripts.common import CommandError, ExitCode, usage_message
+from spalloc_gevent.states import JobState
+
+if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.wire.answers import JobDescription
+
+HEADING_OF_OWNER = "Owner (Host)"
+
+EXIT_CODES = (
+    (ExitCode.OK.value, "done"),
+    (ExitCode.SERVER_TROUBLE.value, "the server cannot be reached, or reports an error"),
+    (ExitCode.USAGE.value, "wrong usage, or a server of a version that will not do"),
+)
+"""What every administrative command may end with, for its --help."""
+
+_HUES = (Style.GREEN, Style.BLUE, Style.MAGENTA, Style.YELLOW, Style.CYAN)
+_COLOURS: tuple[tuple[Style, ...], ...] = (
+    *((hue,) for hue in _HUES),
+    *((Style.DIM, hue) for hue in _HUES),
+    *((Style.BRIGHT, hue) for hue in _HUES),
+)
+
+
+@contextmanager
+def connected(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
+    """A client of the server that the arguments name, of a version that will do.
+
+    Raises CommandError for a hostname that cannot be one, IncompatibleServerError,
+    and whatever a call may raise.
+    """
+    # Not needed for --help, and slow to import.
+    from spalloc_gevent.job.version import check_version
+    from spalloc_gevent.protocol_client import ProtocolClient
+
+    _check_hostname(prog, arguments.hostname)
+    client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)
+    with logs.nothing_shown(), closing(client):
+        if not arguments.ignore_version:
+            check_version(client.version())
+        yield client
+
+
+def _check_hostname(prog: str, hostname: str) -> None:
+    """Raise CommandError for what no resolver would take: blanks, empty or overlong labels."""
+    try:
+        if hostname.strip() == hostname and hostname.encode("idna"):
+            return
+    except UnicodeError:
+        pass
+    raise CommandError(
+        usage_message(prog, f"--hostname {hostname!r} is no host name or IP address"),
+        ExitCode.USAGE,
+    )
+
+
+def show(text: str) -> None:
+    """A result, on standard output."""
+    write(sys.stdout, f"{text}\n")
+
+
+def paint_for_output() -> Paint:
+    return Paint.for_stream(sys.stdout)
+
+
+# ----------------------------------------------------------- how jobs are told
+
+
+def live_job(client: ProtocolClient, job_id: int) -> JobDescription | None:
+    """The job as the list tells it, which keeps nothing alive; None when it is not in there."""
+    return next((job for job in client.list_jobs() if job["job_id"] == job_id), None)
+
+
+def boards_of(job: JobDescription) -> list[tuple[int, int, int]]:
+    """The logical positions of a job's boards; empty while it has none."""
+    return [(x, y, z) for x, y, z in job["boards"] or ()]
+
+
+def number_of_boards(jobs: Iterable[JobDescription]) -> int:
+    return sum(len(boards_of(job)) for job in jobs)
+
+
+def owner_and_host(job: JobDescription) -> str:
+    """The owner, and behind it the host that keeps the job alive, where that is known."""
+    host = job.get("keepalivehost")
+    return printable(f"{job['owner']} ({host})" if host else job["owner"])
+
+
+def power_word(job: JobDescription) -> str:
+    """``on`` or ``off``; empty while the job has no boards."""
+    if job["power"] is None or job["state"] not in (JobState.power, JobState.ready):
+        return ""
+    return "on" if job["power"] else "off"
+
+
+def state_name(state: int) -> str:
+    """The state's name; one that this client does not know is called by its number."""
+    try:
+        return JobState(state).name
+    except ValueError:
+        return str(state)
+
+
+def local_time(timestamp_s: float | None) -> str:
+    """Unix time as day/month/year and the time of day here; empty for None."""
+    if timestamp_s is None:
+        return ""
+    return time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(timestamp_s))
+
+
+def job_colour(job_id: int) -> tuple[Style, ...]:
+    """The job's own colour, the same wherever it is drawn."""
+    return _COLOURS[job_id % len(_COLOURS)]

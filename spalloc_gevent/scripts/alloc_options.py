@@ -1,0 +1,342 @@
+"""The command line of ``spalloc``: what is asked for, and every way to get it wrong."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from spalloc_gevent.config import Config
+from spalloc_gevent.scripts import common
+from spalloc_gevent.scripts.common import or_minus_one
+from spalloc_gevent.scripts.substitution import TOKENS, VARIABLES, Command, TokenError
+from spalloc_gevent.wire.checks import check_create_job
+
+PROG = "spalloc"
+
+EXIT_CODES = (
+    (0, "the command succeeded, or Enter, Ctrl+C or the end of input at the prompt"),
+    ("any", "the command's own; 128 + n when signal n ended it, or spalloc itself"),
+    (1, "the job was destroyed before it was ready, or at the prompt"),
+    (2, "the job is not known to the server, or the command line is wrong"),
+    (3, "the job is in a state that this spalloc does not know"),
+    (4, "Ctrl+C before the boards were ready"),
+    (5, "the boards are ready, but could not be booted, or their list not be written"),
+    (6, "the server cannot be reached, or reports an error"),
+    (126, "the command cannot be executed"),
+    (127, "there is no such command"),
+)
+"""What --help says of :class:`~spalloc_gevent.scripts.common.ExitCode`."""
+
+_CSV_NOTE = """\
+The CSV file of {ethernet_ips} begins with the line x,y,hostname. It exists while
+the command runs. One argument to --command or --boot-command is a line for the
+shell, where values are quoted as needed; several are run without a shell."""
+
+_NOT_SAID: Any = object()
+
+_COMMAND_SWITCH = re.compile(r"-(?P<flags>[qDBwW]*)c|--command")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user wants: the arguments of Job, and what to do with it."""
+
+    what: tuple[int, ...]
+    job_options: Mapping[str, Any]
+    command: Command | None
+    boot: bool
+    boot_command: Command | None
+    quiet: bool
+    debug: bool
+    no_destroy: bool
+
+
+def parse(
+    argv: Sequence[str] | None,
+    environ: Mapping[str, str] | None = None,
+    stderr: TextIO | None = None,
+) -> Order:
+    """The order on a command line (None: this process's).
+
+    Raises SystemExit(2) after a message about what is wrong with it, SystemExit(0)
+    after --help and --version, and ConfigError.
+    """
+    parser = _parser(defaults := common.read_defaults(PROG, environ, stderr))
+    before, command = _split_at_command(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(before)
+    if command is not None:
+        arguments.command = command
+    return _order(parser, arguments, defaults)
+
+
+def _split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """What is ours, and what follows --command, which argparse must not try to understand."""
+    for place, word in enumerate(argv):
+        if word == "--":
+            break
+        if switch := _COMMAND_SWITCH.fullmatch(word):
+            flags = [f"-{switch['flags']}"] if switch["flags"] else []
+            return [*argv[:place], *flags], list(argv[place + 1 :])
+    return list(argv), None
+
+
+# --------------------------------------------------------------- the parser
+
+
+def _parser(defaults: Config) -> argparse.ArgumentParser:
+    parser = common.new_parser(
+        PROG,
+        "Request (and allocate) a SpiNNaker machine.",
+        notes=[
+            common.described("tokens in a command", TOKENS),
+            common.described("environment of a command", VARIABLES),
+            _CSV_NOTE,
+        ],
+        exit_codes=EXIT_CODES,
+    )
+    _add_general_options(parser)
+    _add_requirements(parser, defaults)
+    _add_command_options(parser)
+    _add_server_options(parser, defaults)
+    return parser
+
+
+def _add_general_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quiet", "-q", action="store_true", help="show no messages but errors and results"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show on standard error what the library does"
+    )
+    parser.add_argument(
+        "--no-destroy",
+        "-D",
+        action="store_true",
+        help="leave the job to the server at the end, and print its ID; without "
+        "--keepalive -1 it lives only as long as its keepalive interval",
+    )
+
+
+def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None:
+    group = parser.add_argument_group("allocation requirement arguments")
+    group.add_argument(
+        "what",
+        nargs="*",
+        type=common.whole_number,
+        metavar="WHAT",
+        help="what to allocate: nothing or 1 is a single SpiNN-5 board, NUM a machine of at "
+        "least NUM boards, WIDTH HEIGHT one of WIDTH x HEIGHT triads, and X Y Z the single "
+        "board at that logical position",
+    )
+    group.add_argument(
+        "--resume",
+        "-r",
+        type=common.job_id,
+        metavar="JOB_ID",
+        help="take on an existing job instead of creating one, and keep it alive; "
+        "all requirements are ignored",
+    )
+    _add_machine_choice(group, defaults)
+    _add_quality_options(group, defaults)
+    _add_torus_options(group, defaults)
+
+
+def _add_machine_choice(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    machine = defaults.machine or "any"
+    tags = "default" if defaults.tags is None else " ".join(defaults.tags) or "none"
+    group.add_argument(
+        "--machine",
+        "-m",
+        nargs="?",
+        default=_NOT_SAID,
+        help="allocate boards of this machine, or of any machine if none is named "
+        f"(default: {_plain(machine)})",
+    )
+    group.add_argument(
+        "--tags",
+        "-t",
+        nargs="*",
+        metavar="TAG",
+        default=_NOT_SAID,
+        help="allocate boards of a machine that has all of these tags, or of any machine "
+        f"if none are given (default: {_plain(tags)})",
+    )
+
+
+def _add_quality_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    group.add_argument(
+        "--min-ratio",
+        type=common.ratio,
+        metavar="RATIO",
+        default=defaults.min_ratio,
+        help="how square the allocation of a number of boards must be at least: 0.0 is any "
+        "shape, 1.0 a square (default: %(default)s)",
+    )
+    for kind, limit in (("boards", defaults.max_dead_boards), ("links", defaults.max_dead_links)):
+        group.add_argument(
+            f"--max-dead-{kind}",
+            type=common.count_or_none,
+            metavar="NUM",
+            default=limit,
+            help=f"most dead {kind} to accept in the allocation, -1 for any number "
+            f"(default: {or_minus_one(limit)})",
+        )
+
+
+def _add_torus_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    in_force = {defaults.require_torus: " (default)"}
+    group.add_argument(
+        "--require-torus",
+        "-w",
+        action="store_true",
+        default=defaults.require_torus,
+        help="insist on wrap-around (torus) links" + in_force.get(True, ""),
+    )
+    group.add_argument(
+        "--no-require-torus",
+        "-W",
+        action="store_false",
+        dest="require_torus",
+        help="do not insist on wrap-around (torus) links" + in_force.get(False, ""),
+    )
+
+
+def _add_command_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("command wrapping arguments")
+    group.add_argument(
+        "--command",
+        "-c",
+        nargs=argparse.REMAINDER,
+        help="run this command once the boards are ready, and give the boards back when it "
+        "ends; all that follows is part of it",
+    )
+    group.add_argument(
+        "--boot", "-B", action="store_true", help="boot the machine with Rig once it is powered on"
+    )
+    group.add_argument(
+        "--boot-command",
+        metavar="LINE",
+        help="boot the machine with this shell line, which knows the same tokens as --command; "
+        "if it fails, its exit code is that of spalloc",
+    )
+
+
+def _add_server_options(parser: argparse.ArgumentParser, defaults: Config) -> None:
+    group = common.add_server_options(parser, defaults)
+    group.add_argument(
+        "--owner",
+        default=defaults.owner,
+        help="owner of the job, by convention an e-mail address (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keepalive",
+        type=common.seconds_or_none,
+        metavar="SECONDS",
+        default=defaults.keepalive,
+        help="seconds of silence after which the server destroys the job, -1 for never "
+        f"(default: {or_minus_one(defaults.keepalive)})",
+    )
+    group.add_argument(
+        "--reconnect-delay",
+        type=common.seconds,
+        metavar="SECONDS",
+        default=defaults.reconnect_delay,
+        help="seconds between attempts to reach a server that was lost (default: %(default)s)",
+    )
+
+
+def _plain(text: str) -> str:
+    """Text for a help string, in which argparse expands percent signs."""
+    return text.replace("%", "%%")
+
+
+# ---------------------------------------------------------------- the order
+
+
+def _order(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
+) -> Order:
+    common.require_hostname(parser, arguments.hostname)
+    command = _command(parser, "--command", arguments.command)
+    boot_line = arguments.boot_command
+    if arguments.boot and boot_line is not None:
+        parser.error("--boot and --boot-command: give only one of the two")
+    is_new = arguments.resume is None
+    return Order(
+        what=_what(parser, arguments) if is_new else (),
+        job_options=_new_job(parser, arguments, defaults) if is_new else _old_job(arguments),
+        command=command,
+        boot=arguments.boot,
+        boot_command=_command(parser, "--boot-command", None if boot_line is None else [boot_line]),
+        quiet=arguments.quiet,
+        debug=arguments.debug,
+        no_destroy=arguments.no_destroy,
+    )
+
+
+def _command(
+    parser: argparse.ArgumentParser, option: str, words: Sequence[str] | None
+) -> Command | None:
+    if words is None:
+        return None
+    if not words or not words[0].strip():
+        parser.error(f"{option} needs a command to run")
+    try:
+        return Command(tuple(words))
+    except TokenError as error:
+        parser.error(f"{option}: {error}")
+
+
+def _what(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> tuple[int, ...]:
+    what: list[int] = arguments.what
+    if len(what) > 3:
+        parser.error(
+            f"{len(what)} numbers given: expected none, NUM (boards), "
+            "WIDTH HEIGHT (triads) or X Y Z (a board)"
+        )
+    return tuple(what)
+
+
+def _server(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("hostname", "port", "timeout", "reconnect_delay", "ignore_version")
+    # The files have been read, and every option of them that counts is given.
+    return {"config_filenames": [], **{name: getattr(arguments, name) for name in names}}
+
+
+def _old_job(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"resume_job_id": arguments.resume, **_server(arguments)}
+
+
+def _new_job(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
+) -> dict[str, Any]:
+    if not arguments.owner:
+        common.must_say(parser, "--owner", "owner", "(typically your e-mail address)")
+    machine, tags = _machine_and_tags(parser, arguments, defaults)
+    names = ("owner", "keepalive", "min_ratio", "max_dead_boards", "max_dead_links")
+    request = {name: getattr(arguments, name) for name in (*names, "require_torus")}
+    request.update(machine=machine, tags=tags)
+    try:
+        check_create_job(arguments.what, request)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    return {**request, **_server(arguments)}
+
+
+def _machine_and_tags(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
+) -> tuple[str | None, list[str] | None]:
+    """At most one of the two; what is said here outranks what a file says."""
+    is_machine_said = arguments.machine is not _NOT_SAID
+    is_tags_said = arguments.tags is not _NOT_SAID
+    machine = arguments.machine if is_machine_said else defaults.machine
+    tags = arguments.tags if is_tags_said else defaults.tags
+    if is_machine_said and machine is not None and is_tags_said and tags:
+        parser.error("--machine and --tags: give only one of the two")
+    if is_tags_said and not is_machine_said:
+        machine = None
+    return machine, None if machine is not None or tags is None else list(tags)

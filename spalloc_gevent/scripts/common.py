@@ -1,0 +1,330 @@
+"""What the commands share: options, exit codes, and errors that fit on one line."""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NoReturn, TextIO
+
+from spalloc_gevent._version import __version__
+from spalloc_gevent.config import Config, load_config
+from spalloc_gevent.display.terminal import Paint, Style, write
+from spalloc_gevent.errors import (
+    ConfigError,
+    IncompatibleServerError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocError,
+    SpallocServerException,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """Every way in which a command may end, as users and their scripts know them.
+
+    A number can mean one thing in one command and another in the next; each
+    meaning has a name of its own.
+    """
+
+    OK = 0
+
+    DESTROYED = 1
+    """spalloc: the job was destroyed before, or while, it was wanted."""
+    SERVER_TROUBLE = DESTROYED
+    """All but spalloc: the server cannot be reached, or reports an error."""
+
+    USAGE = 2
+    """The command line, the configuration or the server's version will not do."""
+    UNKNOWN_JOB = USAGE
+    """spalloc: the server does not recognise the job."""
+
+    UNKNOWN_STATE = 3
+    """spalloc: the job is in a state that this client does not know."""
+    NOT_ONE_JOB = UNKNOWN_STATE
+    """spalloc-job: the owner has no live job, or several."""
+
+    INTERRUPTED = 4
+    """spalloc: Ctrl+C before the boards were ready."""
+    NO_BOARDS = INTERRUPTED
+    """spalloc-where-is: no boards at the location."""
+
+    NOT_PREPARED = 5
+    """spalloc: the boards are powered, but could not be booted or their list not be written."""
+
+    NO_SERVER = 6
+    """spalloc: the server cannot be reached, or reports an error."""
+    NO_MACHINE = NO_SERVER
+    """spalloc-machine: there is no such machine."""
+
+    POWER_INTERRUPTED = 7
+    """spalloc-job: Ctrl+C during a power action."""
+    NO_POWER = 8
+    """spalloc-job: the job is in no state to change its power."""
+    NO_ALLOCATION = 9
+    """spalloc-job: the job is queued or does not exist."""
+
+    CANNOT_EXECUTE = 126
+    """spalloc: the command exists, but cannot be executed."""
+    COMMAND_NOT_FOUND = 127
+    """spalloc: there is no such command."""
+    SIGNALLED = 128
+    """Plus the number of the signal that ended the command, as in a shell."""
+
+
+def ended_by(signum: int) -> int:
+    """The exit code of what signal `signum` ended."""
+    return ExitCode.SIGNALLED + signum
+
+
+class CommandError(Exception):
+    """A command cannot go on: the line that the user gets to see, whole, and the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# -------------------------------------------------------- errors on one line
+
+
+def run(
+    command: Callable[[], int],
+    *,
+    prog: str,
+    stderr: TextIO | None = None,
+    server_code: int = ExitCode.SERVER_TROUBLE,
+    version_code: int = ExitCode.USAGE,
+) -> int:
+    """What `command` returns, or an error's exit code after one line about it on `stderr`.
+
+    `server_code` stands for a server that cannot be reached or refuses,
+    `version_code` for one of a version that will not do.
+    """
+    try:
+        return command()
+    except BrokenPipeError:
+        return _nobody_reads()
+    except KeyboardInterrupt:
+        return ended_by(2)
+    except CommandError as error:
+        message, code = str(error), error.code
+    except ConfigError as error:
+        message, code = usage_message(prog, error), ExitCode.USAGE
+    except IncompatibleServerError as error:
+        message, code = usage_message(prog, error), version_code
+    except (SpallocError, OSError) as error:
+        message, code = describe_server_trouble(error), server_code
+    complain(message, stderr)
+    return code
+
+
+def describe_server_trouble(error: SpallocError | OSError) -> str:
+    """What a user is told of a server that cannot be reached or refuses."""
+    if isinstance(error, SpallocServerException):
+        return f"Error from server: {error}"
+    if isinstance(error, (ProtocolError, ProtocolTimeoutError, OSError)):
+        return f"Error communicating with server: {error}"
+    return f"Error: {error}"
+
+
+def usage_message(prog: str, error: object) -> str:
+    """What is wrong with a command line, as argparse puts it."""
+    return f"{prog}: error: {error}"
+
+
+def _nobody_reads() -> int:
+    """The reader of our standard output has left; a shell reports that as SIGPIPE."""
+    # Else the interpreter flushes again at exit, and complains.
+    with open(os.devnull, "w", encoding="ascii") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return ended_by(13)
+
+
+def complain(message: str, stderr: TextIO | None = None) -> None:
+    """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
+    stream = sys.stderr if stderr is None else stderr
+    write(stream, Paint.for_stream(stream)(" ".join(message.split()), Style.RED) + "\n")
+
+
+def warn(message: str, stderr: TextIO | None = None) -> None:
+    """One line about what may surprise."""
+    stream = sys.stderr if stderr is None else stderr
+    write(stream, Paint.for_stream(stream)(" ".join(message.split()), Style.YELLOW) + "\n")
+
+
+# --------------------------------------------------------------- the parser
+
+
+def read_defaults(
+    prog: str, environ: Mapping[str, str] | None = None, stderr: TextIO | None = None
+) -> Config:
+    """The configuration in force; what was passed over in its files is warned of.
+
+    Raises ConfigError for files or variables that cannot be understood.
+    """
+    with warnings.catch_warnings(record=True) as passed_over:
+        warnings.simplefilter("always")
+        defaults = load_config(environ=environ)
+    for warning in passed_over:
+        warn(f"{prog}: warning: {warning.message}", stderr)
+    return defaults
+
+
+def new_parser(
+    prog: str,
+    description: str,
+    *,
+    notes: Sequence[str] = (),
+    exit_codes: Iterable[tuple[object, str]] = (),
+) -> argparse.ArgumentParser:
+    """A parser with --help and --version; `notes` and `exit_codes` are printed below the help."""
+    epilog = "\n\n".join([*notes, described("exit codes", exit_codes)])
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog.strip().replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", "-V", action="version", version=__version__)
+    return parser
+
+
+def described(title: str, rows: Iterable[tuple[object, str]]) -> str:
+    """A titled list for the end of --help: names flush left, then what they mean."""
+    named = [(str(name), meaning) for name, meaning in rows]
+    width = max((len(name) for name, _ in named), default=0)
+    return f"{title}:\n" + "\n".join(f"  {name:<{width}}  {what}" for name, what in named)
+
+
+def add_server_options(
+    parser: argparse.ArgumentParser, defaults: Config
+) -> argparse._ArgumentGroup:
+    """--hostname, --port, --timeout and --ignore-version; returns their group, to be added to.
+
+    They set ``hostname`` (None when nobody said it), ``port``, ``timeout``
+    (seconds, None for ever) and ``ignore_version``.
+    """
+    group = parser.add_argument_group("spalloc server arguments")
+    group.add_argument(
+        "--hostname",
+        "-H",
+        default=defaults.hostname,
+        help="host name or IP address of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        "-P",
+        type=port,
+        default=defaults.port,
+        help="port of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=seconds_or_none,
+        metavar="SECONDS",
+        default=defaults.timeout,
+        help=f"seconds to wait for an answer of the server, -1 for ever "
+        f"(default: {or_minus_one(defaults.timeout)})",
+    )
+    group.add_argument(
+        "--ignore-version",
+        action="store_true",
+        default=defaults.ignore_version,
+        help="talk to a server whose version is not known to work (default: %(default)s)",
+    )
+    return group
+
+
+def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> None:
+    """End with a usage error when nobody said where the server is."""
+    if not hostname:
+        must_say(parser, "--hostname", "hostname", "of the spalloc server")
+
+
+def must_say(parser: argparse.ArgumentParser, option: str, name: str, what: str) -> NoReturn:
+    """End with a usage error that names the three places where `name` can be said."""
+    parser.error(
+        f"{option} {what} must be specified: give {option}, set SPALLOC_{name.upper()}, "
+        f"or write '{name} = ...' in a configuration file"
+    )
+
+
+def or_minus_one(value: object) -> str:
+    """A default as --help shows it, where -1 on the command line stands for None."""
+    return "-1" if value is None else str(value)
+
+
+# ------------------------------------------------------- values of arguments
+
+
+def port(text: str) -> int:
+    number = whole_number(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    span_s = _number(text)
+    if not 0 <= span_s < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 0 seconds or more")
+    return span_s
+
+
+def seconds_or_none(text: str) -> float | None:
+    """A number of seconds above 0, or None for -1."""
+    span_s = _number(text)
+    if span_s == -1:
+        return None
+    if not 0 < span_s < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: give seconds above 0, or -1 for no limit"
+        )
+    return span_s
+
+
+def count_or_none(text: str) -> int | None:
+    """A whole number, 0 or more, or None for -1."""
+    number = whole_number(text)
+    if number < -1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of things: give 0 or more, or -1 for any number"
+        )
+    return None if number == -1 else number
+
+
+def ratio(text: str) -> float:
+    value = _number(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ratio: give a number from 0.0 (any shape) to 1.0 (square)"
+        )
+    return value
+
+
+def job_id(text: str) -> int:
+    number = whole_number(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no job ID: give 0 or more")
+    return number
+
+
+def whole_number(text: str) -> int:
+    """Any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None

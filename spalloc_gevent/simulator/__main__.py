@@ -1,0 +1,320 @@
+"""The command ``spalloc-simulator``: a simulated server to try things on.
+
+On its own it serves until Ctrl+C. With ``--run COMMAND...`` it serves on a free
+port for as long as the command runs, and ends with the command's exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import FrameType
+
+from spalloc_gevent.geometry import Board
+from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON
+from spalloc_gevent.simulator.machine import BoardLink, MachineSpec
+from spalloc_gevent.simulator.server import DEFAULT_PORT, SimulatedServer
+
+EXIT_FAILED = 1
+EXIT_CANNOT_RUN = 126
+EXIT_NOT_FOUND = 127
+EXIT_SIGNAL_BASE = 128
+
+_OWNER = "spalloc-simulator"
+_REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a client finds a server that listens on every address."""
+_LONGEST_WAIT_S = 0.1
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_SENT_BY_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
+
+
+class _Ended(BaseException):
+    """A signal asked the server to end."""
+
+
+def machine_from_text(text: str) -> MachineSpec:
+    """``NAME:WIDTHxHEIGHT`` or ``NAME:WIDTHxHEIGHT:TAG,TAG``, sizes in triads."""
+    name, _, rest = text.partition(":")
+    size, _, tags = rest.partition(":")
+    try:
+        width, height = map(int, size.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME:WxH[:TAG,...] with a size in triads, such as m:4x2"
+        ) from None
+    try:
+        return MachineSpec(name, width, height, tuple(tags.split(",")) if tags else ("default",))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def dead_board_from_text(text: str) -> tuple[str | None, Board]:
+    """``X,Y,Z``, after ``NAME:`` when it is not on the first machine."""
+    name, numbers = _place_from_text(text)
+    if len(numbers) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not [NAME:]X,Y,Z")
+    return name, (numbers[0], numbers[1], numbers[2])
+
+
+def dead_link_from_text(text: str) -> tuple[str | None, BoardLink]:
+    """``X,Y,Z,LINK``, after ``NAME:`` when it is not on the first machine."""
+    name, numbers = _place_from_text(text)
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not [NAME:]X,Y,Z,LINK")
+    return name, (numbers[0], numbers[1], numbers[2], numbers[3])
+
+
+def _place_from_text(text: str) -> tuple[str | None, list[int]]:
+    name, colon, numbers = text.rpartition(":")
+    try:
+        return (name if colon else None), [int(number) for number in numbers.split(",")]
+    except ValueError:
+        return None, []
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535, 0 for a free one")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spalloc-simulator",
+        description="A spalloc server without hardware, to try and test things on.",
+        epilog="Example: spalloc-simulator --run spalloc 3 -c 'echo got {}'",
+    )
+    _add_machine_options(parser.add_argument_group("machines (default: m:4x2, 24 boards)"))
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, help=f"port to listen on; 0 takes a free one (default: "
+        f"{DEFAULT_PORT}, with --run 0)")  # fmt: skip
+    add("--power-seconds", type=_seconds, default=1.0, metavar="S",
+        help="how long powering on takes (default: %(default)s)")  # fmt: skip
+    add("--free-seconds", type=_seconds, default=0.0, metavar="S",
+        help="how long freed boards stay unavailable (default: %(default)s)")  # fmt: skip
+    add("--dialect", choices=sorted(DIALECTS), default=PYTHON.name,
+        help="which server to behave like (default: %(default)s)")  # fmt: skip
+    add("--version-string", metavar="V", help="the version to report (default: the dialect's)")
+    add("--quiet", "-q", action="store_true", help="do not describe the server on stderr")
+    add("--run", nargs=argparse.REMAINDER,
+        help="a COMMAND with its arguments: run it, pointed at the server by the "
+        "environment, and end with its exit code")  # fmt: skip
+    return parser
+
+
+def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--machine", dest="machines", action="append", type=machine_from_text,
+                       metavar="NAME:WxH[:TAG,...]",
+                       help="a machine of W x H triads; repeat for more")  # fmt: skip
+    group.add_argument("--dead-board", dest="dead_boards", action="append", default=[],
+                       type=dead_board_from_text, metavar="[NAME:]X,Y,Z",
+                       help="a board that does not work; repeat for more")  # fmt: skip
+    group.add_argument("--dead-link", dest="dead_links", action="append", default=[],
+                       type=dead_link_from_text, metavar="[NAME:]X,Y,Z,LINK",
+                       help="a link of a board that does not work; repeat for more")  # fmt: skip
+
+
+def machines_from(arguments: argparse.Namespace) -> list[MachineSpec]:
+    """The machines asked for, with what is dead on them; ValueError if they contradict."""
+    asked: list[MachineSpec] = arguments.machines or [MachineSpec()]
+    machines = {machine.name: machine for machine in asked}
+    if len(machines) < len(asked):
+        raise ValueError("two machines have the same name")
+    for name, board in arguments.dead_boards:
+        machine = _named(machines, name)
+        dead_boards = (*machine.dead_boards, board)
+        machines[machine.name] = dataclasses.replace(machine, dead_boards=dead_boards)
+    for name, link in arguments.dead_links:
+        machine = _named(machines, name)
+        dead_links = (*machine.dead_links, link)
+        machines[machine.name] = dataclasses.replace(machine, dead_links=dead_links)
+    return list(machines.values())
+
+
+def _named(machines: Mapping[str, MachineSpec], name: str | None) -> MachineSpec:
+    if name is None:
+        return next(iter(machines.values()))
+    if name not in machines:
+        raise ValueError(f"there is no machine {name!r}; there is {', '.join(machines)}")
+    return machines[name]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    words, command = _split(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    if command == []:
+        parser.error("--run needs a command")
+    try:
+        server = _server(arguments, DEFAULT_PORT if command is None else 0)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        if command is None:
+            return _serve(server, arguments.quiet)
+        return _serve_command(server, command, arguments.quiet)
+    except OSError as error:
+        where = f"{arguments.host}:{server.port}"
+        print(f"cannot listen on {where}: {error.strerror or error}; "
+              "choose another with --host and --port (0: a free one)", file=sys.stderr)  # fmt: skip
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Our own words, and the command after ``--run``, whose options are not ours."""
+    if "--run" not in argv:
+        return list(argv), None
+    place = argv.index("--run")
+    command = list(argv[place + 1 :])
+    return list(argv[:place]), command[1:] if command[:1] == ["--"] else command
+
+
+def _server(arguments: argparse.Namespace, default_port: int) -> SimulatedServer:
+    return SimulatedServer(
+        machines_from(arguments),
+        power_seconds=arguments.power_seconds,
+        seconds_before_free=arguments.free_seconds,
+        version=arguments.version_string,
+        host=arguments.host,
+        port=default_port if arguments.port is None else arguments.port,
+        dialect=arguments.dialect,
+    )
+
+
+def _serve(server: SimulatedServer, quiet: bool) -> int:
+    """Serve until a signal ends it."""
+    with contextlib.suppress(_Ended, KeyboardInterrupt), _ended_by(signal.SIGTERM), server:
+        _describe(server, quiet)
+        _announce(f"{server.host}:{server.port}")
+        server.wait()
+    return 0
+
+
+def _serve_command(server: SimulatedServer, command: Sequence[str], quiet: bool) -> int:
+    """Serve while `command` runs; its exit code, 128 + n when signal n ended it."""
+    child = _Child()
+    with child.given_signals(_PASSED_ON), server:
+        _describe(server, quiet)
+        try:
+            code = child.run(command, _pointed_at(server, os.environ))
+        except FileNotFoundError:
+            print(f"there is no command {command[0]!r}", file=sys.stderr)
+            return EXIT_NOT_FOUND
+        except OSError as error:
+            print(f"cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+            return EXIT_CANNOT_RUN
+    return code if code >= 0 else EXIT_SIGNAL_BASE - code
+
+
+def _describe(server: SimulatedServer, quiet: bool) -> None:
+    if not quiet:
+        print(_description(server), file=sys.stderr)
+
+
+def _description(server: SimulatedServer) -> str:
+    machines = ", ".join(
+        f"{machine.name} of {machine.width} x {machine.height} triads ({machine.boards} boards)"
+        for machine in server.machines
+    )
+    return f"simulated spalloc server {server.version} on {server.host}:{server.port}: {machines}"
+
+
+def _announce(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whoever wanted to know has gone; what is left in the buffer must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _ended_by(number: signal.Signals) -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise _Ended
+
+    before = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _pointed_at(server: SimulatedServer, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which a client finds the server."""
+    hostname = _REACHED_AT.get(server.host, server.host)
+    pointed = {"SPALLOC_HOSTNAME": hostname, "SPALLOC_PORT": str(server.port)}
+    return {"SPALLOC_OWNER": _OWNER, **environment, **pointed}
+
+
+class _Child:
+    """A command that gets the signals that we get."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        with subprocess.Popen(command, env=environment) as process:
+            self._process = process
+            for number in self._early:
+                process.send_signal(number)
+            return _code_of(process)
+
+    @contextlib.contextmanager
+    def given_signals(self, numbers: Iterable[signal.Signals]) -> Iterator[None]:
+        before = {number: signal.signal(number, self._pass_on) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        if number in _SENT_BY_TERMINALS and _in_foreground():
+            return  # the terminal has sent it to the command as well
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
+
+
+def _code_of(process: subprocess.Popen[bytes]) -> int:
+    # A signal that comes just before the wait does not interrupt it, so that its handler, which
+    # passes it on, would have to wait for the command's end: hence not one long wait.
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_LONGEST_WAIT_S)
+
+
+def _in_foreground() -> bool:
+    """Whether what is typed on the terminal goes to our process group."""
+    try:
+        with open(os.ctermid(), "rb", buffering=0) as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

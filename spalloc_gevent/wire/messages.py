@@ -1,0 +1,127 @@
+"""JSON lines to typed messages, and commands to JSON lines."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.wire.quoting import quoted
+
+
+def _as_number(value: Any) -> int | float:
+    if hasattr(value, "__index__"):
+        return operator.index(value)
+    if hasattr(value, "__float__"):
+        return float(value)
+    raise TypeError(f"{value!r} is neither text, number, list nor dictionary")
+
+
+_to_json = json.JSONEncoder(allow_nan=False, default=_as_number).encode
+_from_json = json.JSONDecoder().decode
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The value that the oldest unanswered command returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The text of the exception that the oldest unanswered command raised."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Notification:
+    """Something that the server told unasked, as it came: ``{"jobs_changed": [ID, ...]}``."""
+
+    body: dict[str, Any]
+
+
+Message = Returned | Refused | Notification
+
+
+def encode_command(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
+    """The line that asks for command `name`, its end included.
+
+    Numbers of other libraries (numpy's, say) go as plain ones. Raises TypeError
+    or ValueError for arguments that JSON cannot carry.
+    """
+    try:
+        # Most commands take nothing or little: the encoder is only asked for what is there.
+        listed = _to_json(list(args)) if args else "[]"
+        named = _to_json(dict(kwargs)) if kwargs else "{}"
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"the arguments of {name!r} cannot be sent as JSON: {error}") from None
+    text = f'{{"command": {_to_json(name)}, "args": {listed}, "kwargs": {named}}}\n'
+    return text.encode("ascii")
+
+
+def decode_message(line: bytes) -> Message:
+    """What one line of the server says; a :class:`ProtocolError` if it is no JSON object."""
+    body = _json_object(line, "the server")
+    if "return" in body:
+        return Returned(body["return"])
+    if "exception" in body:
+        return Refused(str(body["exception"]))
+    return Notification(body)
+
+
+def _json_object(line: bytes, sender: str) -> dict[str, Any]:
+    body = _json(line, sender)
+    if not isinstance(body, dict):
+        raise ProtocolError(f"{sender} sent JSON that is no object: {quoted(line)}")
+    return body
+
+
+def _json(line: bytes, sender: str) -> Any:
+    try:
+        return _from_json(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        wrong = "invalid UTF-8"
+    except json.JSONDecodeError:
+        wrong = "invalid JSON"
+    except ValueError:
+        # The one other complaint: more digits than sys.get_int_max_str_digits().
+        wrong = "invalid JSON, a number too long to read"
+    except RecursionError:
+        wrong = "JSON nested too deep"
+    raise ProtocolError(f"{sender} sent {wrong}: {quoted(line)}")
+
+
+def encode_message(message: Message) -> bytes:
+    """The line that a server sends to say `message`, its end included."""
+    if isinstance(message, Returned):
+        body: dict[str, Any] = {"return": message.value}
+    elif isinstance(message, Refused):
+        body = {"exception": message.reason}
+    else:
+        body = message.body
+    return json.dumps(body).encode("ascii") + b"\n"
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """One command as a server sees it."""
+
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def decode_command(line: bytes) -> CommandRequest:
+    """What one line of a client asks for; a :class:`ProtocolError` if it asks nothing valid."""
+    body = _json_object(line, "the client")
+    request = CommandRequest(body.get("command", ""), body.get("args", []), body.get("kwargs", {}))
+    wanted = ((request.name, str), (request.args, list), (request.kwargs, dict))
+    if not request.name or not all(isinstance(value, kind) for value, kind in wanted):
+        raise ProtocolError(f"the client sent no valid command: {quoted(line)}")
+    return request
