@@ -1,0 +1,1 @@
+"""What is measured: each figure in the same run as the floor that it is judged by."""

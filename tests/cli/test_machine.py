@@ -1,0 +1,132 @@
+"""``spalloc-machine`` as a user sees it."""
+
+from __future__ import annotations
+
+import itertools
+
+from spalloc_gevent.display.terminal import Paint
+from spalloc_gevent.scripts import machine
+from spalloc_gevent.simulator import MachineSpec, SimulatedServer
+from tests.cli.conftest import Site
+from tests.cli.either_server import MakeOffice, Office
+from tests.cli.either_server import make_office_fixture as make_office_fixture
+from tests.cli.either_server import office_fixture as office_fixture
+from tests.cli.either_server import watched_office_fixture as watched_office_fixture
+
+BIG = MachineSpec("my-machine", 20, 20, ("default", "big"), dead_boards=[(3, 4, 1)])
+SOLO = MachineSpec("solo", 1, 1, ("solo",), dead_boards=[(0, 0, 1), (0, 0, 2)])
+SMALL = MachineSpec("small", 2, 2, dead_boards=[(1, 0, 2)], dead_links=[(1, 1, 0, 2), (1, 1, 2, 5)])
+
+
+def test_machines_are_listed_with_their_load(make_office: MakeOffice) -> None:
+    office = make_office(BIG, SOLO)
+    ended = office.run(machine.main)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.lines == [
+        "Name        Num boards  In-use  Jobs  Tags",
+        "my-machine        1199       0     0  big, default",
+        "solo                 1       0     0  solo",
+    ]
+
+
+def test_boards_in_use_are_counted_by_machine(make_office: MakeOffice) -> None:
+    office = make_office(MachineSpec("a"), MachineSpec("b"))
+    office.create_ready_job(2, 1, machine="b")
+    office.create_ready_job(1, machine="b")
+    assert [line.split()[:4] for line in office.run(machine.main).lines[1:]] == [
+        ["a", "24", "0", "0"],
+        ["b", "24", "7", "2"],
+    ]
+
+
+def test_one_machine_is_drawn_with_its_jobs_and_their_key(make_office: MakeOffice) -> None:
+    office = make_office(SMALL)
+    job_id = office.create_ready_job(0, 0, 0, machine="small")
+    ended = office.run(machine.main, "small")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.lines == [
+        "  Name: small",
+        "  Tags: default",
+        "In-use: 1 of 11",
+        "  Jobs: 1",
+        "",
+        r" ___     ___",
+        r"/ . \___/ . \___",
+        r"\___/ . \XXX/ . \ ".rstrip(),
+        r"/ . \___/ . \___/",
+        r"\___/ . \___/    ___",
+        r"    \___/ . \___/ . \ ".rstrip(),
+        r"    / A \___/ . \___/",
+        r"    \___/   \___/",
+        "",
+        f"A:{job_id}",
+    ]
+
+
+def test_machine_without_jobs_has_no_key(make_office: MakeOffice) -> None:
+    ended = make_office(SOLO).run(machine.main, "solo")
+    assert ended.code == 0
+    assert ended.lines[-3:] == [" ___", "/ . \\", "\\___/"]
+
+
+def test_detailed_explains_the_letters_in_a_table(office: Office) -> None:
+    first = office.create_ready_job(1, owner="me")
+    second = office.create_ready_job(1, 1, owner="you")
+    for flag in ("--detailed", "-d"):
+        assert office.run(machine.main, "m", flag).lines[-3:] == [
+            "Key  Job ID  Num boards  Owner (Host)",
+            f"A         {first}           1  me (127.0.0.1)",
+            f"B         {second}           3  you (127.0.0.1)",
+        ]
+
+
+def test_compact_key_wraps_at_80_columns(office: Office) -> None:
+    job_ids = [office.create_ready_job(1) for _ in range(24)]
+    *_, above, below = office.run(machine.main, "m").lines
+    assert len(above) <= 80
+    pairs = [f"{key}:{job_id}" for key, job_id in zip(machine.keys(), job_ids, strict=False)]
+    assert (above + " " + below).split() == pairs
+
+
+def test_letters_go_on_as_the_columns_of_a_spreadsheet() -> None:
+    keys = list(itertools.islice(machine.keys(), 26 + 26 * 26 + 1))
+    assert keys[:2] + keys[25:29] == ["A", "B", "Z", "AA", "AB", "AC"]
+    assert keys[-2:] == ["ZZ", "AAA"]
+
+
+def test_job_has_a_colour_of_its_own_in_picture_and_key() -> None:
+    with SimulatedServer([MachineSpec(width=1, height=1)]) as server:
+        from spalloc_gevent.protocol_client import ProtocolClient
+
+        with ProtocolClient(server.host, server.port, 20.0) as client:
+            client.create_job(owner="me")
+            (described,) = client.list_machines()
+            shown = machine.render_machine(described, client.list_jobs(), Paint(True))
+    assert "\x1b[34m A \x1b[0m" in shown
+    assert shown.endswith("\x1b[34mA:1\x1b[0m")
+    assert "\x1b[1m___\x1b[0m" in shown
+    assert "\x1b[2m/ . \\___\x1b[0m" in shown
+
+
+def test_unknown_machine_is_exit_code_6_and_lists_those_there_are(make_office: MakeOffice) -> None:
+    ended = make_office(BIG, SOLO).run(machine.main, "nosuch")
+    assert (ended.code, ended.out) == (6, "")
+    assert ended.err == "No machine 'nosuch' was found; there are: my-machine, solo\n"
+
+
+def test_detailed_without_a_machine_is_a_usage_error(site: Site) -> None:
+    run = site.shell.run("machine", "--detailed")
+    assert run.returncode == 2
+    assert "--detailed shows one machine: name it" in run.stderr
+
+
+def test_looking_keeps_no_job_alive(watched_office: Office) -> None:
+    watched_office.create_job(1)
+    watched_office.run(machine.main, "m", "-d")
+    assert isinstance(watched_office.server, SimulatedServer)
+    assert [command.name for command in watched_office.server.commands_seen] == [
+        "create_job",
+        "version",
+        "list_machines",
+        "list_jobs",
+    ]

@@ -1,0 +1,626 @@
+"""The manual's 8.2, sentence by sentence, on both servers."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+from spalloc_gevent import (
+    JobState,
+    ProtocolClient,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocServerException,
+)
+from spalloc_gevent.errors import ClosedError, ConnectionLostError
+from spalloc_gevent.wire.commands import COMMANDS
+from tests.contract.support import (
+    PATIENCE_S,
+    Server,
+    StoppableServer,
+    Tap,
+    await_end_of,
+    await_true,
+    client_of,
+    in_thread,
+    nothing_left_behind,
+    results,
+)
+from tools.real_server import free_port
+
+Board = tuple[int, int, int]
+BOARDS = [(x, y, z) for x in range(4) for y in range(2) for z in range(3)]
+"""Those of the machine that a server has when nothing else is said."""
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[ProtocolClient]:
+    with client_of(server) as client:
+        yield client
+
+
+@pytest.fixture
+def tap(server: Server) -> Iterator[Tap]:
+    """Listens in on everything between the test and its server."""
+    with Tap(server) as tap:
+        yield tap
+
+
+def ready_job(client: ProtocolClient, *what: int) -> int:
+    """A job without keepalive whose boards are on."""
+    client.notify_job()
+    job_id = client.create_job(*what, owner="me", keepalive=None)
+    while client.get_job_state(job_id)["state"] != JobState.ready:
+        client.wait_for_notification(PATIENCE_S)
+    client.no_notify_job()
+    while client.wait_for_notification(-1) is not None:
+        pass
+    return job_id
+
+
+# ---------------------------------------------------------------- connecting
+
+
+def test_as_in_the_manual(server: Server) -> None:
+    with ProtocolClient(server.host, server.port) as c:
+        assert c.call("version") == c.version() == "1!7.0.0"
+        c.notify_job()
+        job_id = c.create_job(owner="me", keepalive=None)
+        assert c.wait_for_notification() == {"jobs_changed": [job_id]}
+
+
+def test_does_not_connect_to_the_server_until_connect_is_called(tap: Tap) -> None:
+    client = client_of(tap)
+    assert "not connected" in repr(client)
+    assert tap.connections_made == 0
+    client.connect()
+    assert tap.connections_made == 1
+    client.close()
+
+
+def test_a_command_connects_when_nobody_has(tap: Tap) -> None:
+    client = client_of(tap)
+    assert client.version() == "1!7.0.0"
+    client.close()
+
+
+def test_the_port_may_be_text(server: Server) -> None:
+    with ProtocolClient(server.host, str(server.port)) as client:
+        assert client.version() == "1!7.0.0"
+
+
+def test_the_port_is_22244_when_not_given() -> None:
+    assert "somewhere:22244" in repr(ProtocolClient("somewhere"))
+
+
+@pytest.mark.parametrize(
+    ("hostname", "port", "kind"),
+    [
+        ("", 1, ValueError),
+        (" ", 1, ValueError),
+        (None, 1, TypeError),
+        ("h", 0, ValueError),
+        ("h", 65536, ValueError),
+        ("h", "", ValueError),
+        ("h", "http", ValueError),
+        ("h", 1.0, TypeError),
+        ("h", None, TypeError),
+        ("h", True, TypeError),
+    ],
+)
+def test_a_host_or_port_that_cannot_be_one_is_refused(
+    hostname: Any, port: Any, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=r"hostname|port"):
+        ProtocolClient(hostname, port)
+
+
+def test_connect_raises_an_os_error_if_a_connection_failure_occurs() -> None:
+    client = ProtocolClient("127.0.0.1", port := free_port())
+    with nothing_left_behind():
+        with pytest.raises(OSError, match=str(port)):
+            client.connect()
+        with pytest.raises(ProtocolError), client:
+            raise AssertionError("there is nobody to connect to")
+        client.close()
+
+
+def test_close_disconnects_from_the_server(server: Server) -> None:
+    with nothing_left_behind():
+        client = client_of(server)
+        client.connect()
+        client.close()
+        client.close()
+
+
+def test_a_closed_client_refuses_commands_until_it_is_connected_again(
+    client: ProtocolClient,
+) -> None:
+    client.close()
+    with pytest.raises(ClosedError, match="connect"):
+        client.version()
+    client.connect()
+    assert client.version() == "1!7.0.0"
+
+
+def test_connect_reconnects_after_the_server_was_away(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        server.stop()
+        with pytest.raises(ProtocolError):
+            client.version()
+        server.restart()
+        await_true(lambda: _succeeds(client.connect))
+        assert client.version() == "1!7.0.0"
+
+
+def test_close_wakes_those_who_wait_for_a_notification(tap: Tap) -> None:
+    client = client_of(tap)
+    client.notify_job()
+    waiting = in_thread(client.wait_for_notification)
+    client.close()
+    with pytest.raises(ProtocolError, match="closed"):
+        waiting.result(PATIENCE_S)
+
+
+# ---------------------------------------------------------------- commands by name
+
+
+def test_every_command_of_the_protocol_is_a_method() -> None:
+    assert all(callable(getattr(ProtocolClient, name)) for name in COMMANDS)
+
+
+def test_an_unknown_method_is_an_attribute_error(client: ProtocolClient) -> None:
+    with pytest.raises(AttributeError):
+        client.report_problem  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_call_returns_the_object_returned_by_the_server(client: ProtocolClient) -> None:
+    job_id = client.call("create_job", 3, owner="me", keepalive=None)
+    assert client.call("get_job_state", job_id)["state"] in (JobState.power, JobState.ready)
+    assert client.call("get_board_position", machine_name="m", x=0, y=0, z=2) == [0, 0, 2]
+    assert client.call("job_keepalive", job_id) is None
+    assert client.call("destroy_job", job_id, reason="over", timeout=PATIENCE_S) is None
+    assert client.call("get_job_state", job_id)["reason"] == "over"
+
+
+def test_an_unknown_command_that_the_server_hangs_up_on_is_a_protocol_error(
+    client: ProtocolClient,
+) -> None:
+    with pytest.raises(ProtocolError, match="nonsense"):
+        client.call("nonsense")
+
+
+def test_call_takes_watches_too(client: ProtocolClient) -> None:
+    client.call("notify_job", None)
+    job_id = client.call("create_job", owner="me", keepalive=None)
+    assert client.wait_for_notification(PATIENCE_S) == {"jobs_changed": [job_id]}
+
+
+def test_an_unknown_command_goes_alone_and_hurts_nobody(tap: Tap) -> None:
+    with client_of(tap) as client:
+        before = tap.connections_made
+        for command, args in (("nonsense", ()), ("get_job_state", ()), ("version", (1,))):
+            with pytest.raises((ProtocolError, SpallocServerException)):
+                client.call(command, *args)
+        assert tap.connections_made == before + 3
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == before + 3
+
+
+@pytest.mark.parametrize("name", ["", None, 3])
+def test_a_commands_name_is_text(client: ProtocolClient, name: Any) -> None:
+    with pytest.raises(TypeError, match="name"):
+        client.call(name)
+
+
+def test_call_checks_create_job_before_sending(tap: Tap) -> None:
+    client = client_of(tap)
+    with pytest.raises(ValueError, match="owner"):
+        client.call("create_job", 3)
+    with pytest.raises(ValueError, match="boards"):
+        client.call("create_job", 0, owner="me")
+    assert tap.connections_made == 0
+
+
+# ---------------------------------------------------------------- typed commands
+
+
+def test_create_job_gives_its_number_and_list_jobs_all_of_it(client: ProtocolClient) -> None:
+    assert client.create_job(3, owner="me", keepalive=12.0, tags={"default"}) == 1
+    (job,) = client.list_jobs()
+    assert (job["job_id"], job["owner"], job["keepalive"], job["args"]) == (1, "me", 12.0, [3])
+    assert job["kwargs"] is not None
+    assert job["kwargs"]["tags"] == ["default"]
+    assert job["allocated_machine_name"] == "m"
+    assert sorted(job["boards"] or []) == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+    assert abs(job["start_time"] - time.time()) < 600
+
+
+def test_list_jobs_tells_the_oldest_first_and_none_that_is_destroyed(
+    client: ProtocolClient,
+) -> None:
+    for _ in range(3):
+        client.create_job(owner="me", keepalive=None)
+    client.destroy_job(2)
+    assert [job["job_id"] for job in client.list_jobs()] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("what", "keywords"),
+    [((0,), {}), ((1, 2, 3, 4), {}), ((), {"owner": None}), ((), {"keepalive": 0}),
+     ((), {"machine": "m", "tags": ["t"]}), ((), {"require_torus": True})],
+)  # fmt: skip
+def test_create_job_is_refused_before_anything_is_sent(
+    tap: Tap, what: tuple[int, ...], keywords: dict[str, Any]
+) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        client_of(tap).create_job(*what, **{"owner": "me", **keywords})
+    assert tap.connections_made == 0
+
+
+def test_get_job_state_tells_everything(client: ProtocolClient) -> None:
+    job_id = client.create_job(owner="me", keepalive=60.0)
+    state = client.get_job_state(job_id)
+    assert set(state) >= {"state", "power", "keepalive", "reason", "start_time", "keepalivehost"}
+    assert (state["keepalive"], state["reason"], state["keepalivehost"]) == (60, None, "127.0.0.1")
+
+
+def test_an_unknown_job_has_state_unknown_and_nothing_else(client: ProtocolClient) -> None:
+    state = client.get_job_state(77)
+    assert state.pop("state") == JobState.unknown  # type: ignore[misc]
+    assert not any(state.values())
+    assert not any(client.get_job_machine_info(77).values())
+
+
+def test_commands_about_an_unknown_job_do_nothing(client: ProtocolClient) -> None:
+    client.job_keepalive(77)
+    client.power_on_job_boards(77)
+    client.power_off_job_boards(77)
+    client.destroy_job(77, "whatever")
+    assert client.list_jobs() == []
+
+
+def test_get_job_machine_info_tells_size_names_and_boards(client: ProtocolClient) -> None:
+    info = client.get_job_machine_info(ready_job(client, 3))
+    assert (info["width"], info["height"], info["machine_name"]) == (16, 16, "m")
+    assert sorted(list(b) for b in info["boards"] or []) == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+    assert sorted(tuple(at) for at, _ in info["connections"] or []) == [(0, 0), (4, 8), (8, 4)]
+
+
+def test_power_commands_turn_boards_off_and_on(client: ProtocolClient) -> None:
+    job_id = ready_job(client)
+    for command, power in (
+        (client.power_off_job_boards, False),
+        (client.power_on_job_boards, True),
+    ):
+        client.notify_job(job_id)
+        command(job_id)
+        while client.get_job_state(job_id)["state"] != JobState.ready:
+            client.wait_for_notification(PATIENCE_S)
+        assert client.get_job_state(job_id)["power"] is power
+
+
+def test_job_keepalive_keeps_a_job_alive(server: Server, client: ProtocolClient) -> None:
+    job_id = client.create_job(owner="me", keepalive=1.0)
+    neglected = client.create_job(owner="me", keepalive=1.0)
+    for _ in range(8):
+        time.sleep(0.25)
+        client.job_keepalive(job_id)
+    await_end_of(server, neglected)
+    client.job_keepalive(job_id)
+    assert [job["job_id"] for job in client.list_jobs()] == [job_id]
+
+
+def test_destroy_job_gives_everybody_the_reason(client: ProtocolClient) -> None:
+    job_id = ready_job(client)
+    client.destroy_job(job_id, reason="too long")
+    assert client.get_job_state(job_id)["state"] == JobState.destroyed
+    assert client.get_job_state(job_id)["reason"] == "too long"
+
+
+def test_list_machines_tells_size_in_triads_and_tags(client: ProtocolClient) -> None:
+    assert client.list_machines() == [
+        {"name": "m", "tags": ["default"], "width": 4, "height": 2,
+         "dead_boards": [], "dead_links": []}
+    ]  # fmt: skip
+
+
+def test_positions_of_boards_translate_both_ways(client: ProtocolClient) -> None:
+    places = [client.get_board_position("m", *board) for board in BOARDS]
+    assert len(set(places)) == 24
+    for board, place in zip(BOARDS, places, strict=True):
+        assert place is not None
+        assert client.get_board_at_position("m", *place) == board
+
+
+def test_boards_that_do_not_exist_have_no_position(client: ProtocolClient) -> None:
+    assert client.get_board_position("m", 9, 0, 0) is None
+    assert client.get_board_position("elsewhere", 0, 0, 0) is None
+    assert client.get_board_at_position("m", 9, 9, 9) is None
+
+
+def test_a_board_coordinate_is_a_whole_number(tap: Tap) -> None:
+    client = client_of(tap)
+    with pytest.raises(TypeError, match="x must"):
+        client.get_board_position("m", 0.5, 0, 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="job_id"):
+        client.get_job_state("1")  # type: ignore[arg-type]
+    assert tap.connections_made == 0
+
+
+def test_where_is_answers_in_its_four_styles(client: ProtocolClient) -> None:
+    job_id = ready_job(client, 1, 0, 1)
+    place = client.get_board_position("m", 1, 0, 1)
+    assert place is not None
+    styles: list[dict[str, Any]] = [
+        {"machine": "m", "x": 1, "y": 0, "z": 1},
+        {"machine": "m", **dict(zip(("cabinet", "frame", "board"), place, strict=True))},
+        {"machine": "m", "chip_x": 20, "chip_y": 4},
+        {"job_id": job_id, "chip_x": 0, "chip_y": 0},
+    ]
+    for style in styles:
+        assert client.where_is(**style) == {
+            "machine": "m", "logical": [1, 0, 1], "physical": list(place), "chip": [20, 4],
+            "board_chip": [0, 0], "job_id": job_id, "job_chip": [0, 0],
+        }  # fmt: skip
+
+
+def test_where_is_nothing_is_none(client: ProtocolClient) -> None:
+    assert client.where_is(machine="elsewhere", x=0, y=0, z=0) is None
+    assert client.where_is(job_id=77, chip_x=0, chip_y=0) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ({}, ValueError),
+        ({"machine": "m"}, ValueError),
+        ({"machine": "m", "x": 0, "y": 0}, ValueError),
+        ({"machine": "m", "x": 0, "y": 0, "z": 0, "chip_x": 0}, ValueError),
+        ({"machine": "m", "x": 0, "y": 0, "board": 0}, ValueError),
+        ({"job_id": 1, "machine": "m", "chip_x": 0, "chip_y": 0}, ValueError),
+        ({"machine": 3, "x": 0, "y": 0, "z": 0}, TypeError),
+        ({"machine": "m", "x": "0", "y": 0, "z": 0}, TypeError),
+        ({"job_id": 1, "chip_x": 0.5, "chip_y": 0}, TypeError),
+    ],
+)
+def test_where_is_in_any_other_style_is_refused_before_sending(
+    tap: Tap, question: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        client_of(tap).where_is(**question)
+    assert tap.connections_made == 0
+
+
+def test_a_refusal_is_an_exception_and_the_connection_stays_in_use(tap: Tap) -> None:
+    with client_of(tap) as client:
+        with pytest.raises(SpallocServerException) as caught:
+            client.call("where_is", machine="m")
+        assert caught.value.command == "where_is"
+        before = tap.connections_made
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == before
+
+
+# ---------------------------------------------------------------- notifications
+
+
+def test_wait_for_notification_returns_the_next_to_arrive(client: ProtocolClient) -> None:
+    client.notify_job()
+    waiting = in_thread(client.wait_for_notification)
+    job_id = client.create_job(owner="me", keepalive=None)
+    assert waiting.result(PATIENCE_S) == {"jobs_changed": [job_id]}
+
+
+def test_wait_for_notification_raises_if_a_timeout_occurs(client: ProtocolClient) -> None:
+    client.notify_job()
+    for timeout in (0.05, 0):
+        with pytest.raises(ProtocolTimeoutError, match="no notification"):
+            client.wait_for_notification(timeout)
+
+
+def test_wait_for_notification_gives_only_what_has_come_when_negative(
+    client: ProtocolClient,
+) -> None:
+    assert client.wait_for_notification(-1) is None
+    client.notify_job()
+    assert client.wait_for_notification(timeout=-0.5) is None
+    job_id = client.create_job(owner="me", keepalive=None)
+    come: list[Any] = []
+
+    def something_came() -> bool:
+        come.append(client.wait_for_notification(-1))
+        return come[-1] is not None
+
+    await_true(something_came)
+    assert come[-1] == {"jobs_changed": [job_id]}
+
+
+def test_wait_for_notification_raises_if_the_connection_is_lost(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        client.notify_job()
+        waiting = in_thread(client.wait_for_notification)
+        server.stop()
+        with pytest.raises(ProtocolError):
+            waiting.result(PATIENCE_S)
+
+
+def test_notify_job_tells_of_that_job_only(client: ProtocolClient) -> None:
+    first, second = ready_job(client), ready_job(client)
+    client.notify_job(second)
+    client.destroy_job(first)
+    client.destroy_job(second)
+    assert client.wait_for_notification(PATIENCE_S) == {"jobs_changed": [second]}
+
+
+def test_no_notify_job_undoes_notify_job(client: ProtocolClient) -> None:
+    first, second = ready_job(client), ready_job(client)
+    client.notify_job(first)
+    client.notify_job(second)
+    client.no_notify_job(first)
+    client.destroy_job(first)
+    client.destroy_job(second)
+    assert client.wait_for_notification(PATIENCE_S) == {"jobs_changed": [second]}
+
+
+def test_no_notify_job_without_a_number_undoes_all(client: ProtocolClient) -> None:
+    job_id = ready_job(client)
+    client.notify_job(job_id)
+    client.notify_job()
+    client.no_notify_job()
+    client.notify_machine("m")
+    client.destroy_job(job_id)
+    assert client.wait_for_notification(PATIENCE_S) == {"machines_changed": ["m"]}
+    assert client.wait_for_notification(-1) is None
+
+
+def test_notify_machine_tells_of_a_machine_or_of_any(client: ProtocolClient) -> None:
+    for name in ("m", None):
+        client.notify_machine(name)
+        client.create_job(owner="me", keepalive=None)
+        assert client.wait_for_notification(PATIENCE_S) == {"machines_changed": ["m"]}
+        client.no_notify_machine(name)
+        while client.wait_for_notification(-1) is not None:
+            pass
+
+
+def test_no_notify_machine_undoes_notify_machine(client: ProtocolClient) -> None:
+    for name in ("m", None):
+        client.notify_machine(name)
+        client.no_notify_machine(name)
+    client.notify_job()
+    job_id = client.create_job(owner="me", keepalive=None)
+    assert client.wait_for_notification(PATIENCE_S) == {"jobs_changed": [job_id]}
+
+
+def test_notify_job_takes_only_a_whole_number(tap: Tap) -> None:
+    with pytest.raises(TypeError, match="job_id"):
+        client_of(tap).notify_job("1")  # type: ignore[arg-type]
+    assert tap.connections_made == 0
+
+
+def test_two_clients_each_get_their_own_notifications(server: Server) -> None:
+    with client_of(server) as one, client_of(server) as other:
+        one.notify_job()
+        job_id = other.create_job(owner="me", keepalive=None)
+        assert one.wait_for_notification(PATIENCE_S) == {"jobs_changed": [job_id]}
+        assert other.wait_for_notification(-1) is None
+
+
+# ---------------------------------------------------------------- time-outs, lost servers
+
+
+def test_a_command_raises_when_the_server_does_not_answer_in_time(tap: Tap) -> None:
+    with client_of(tap) as client, tap.held():
+        with pytest.raises(ProtocolTimeoutError, match="version"):
+            client.version(timeout=0.05)
+        with pytest.raises(ProtocolTimeoutError):
+            client.call("list_jobs", timeout=0.05)
+
+
+def test_the_timeout_of_the_client_holds_for_every_command(tap: Tap) -> None:
+    with contextlib.closing(client_of(tap, timeout=0.05)) as client, tap.held():
+        for command in (client.version, client.list_jobs, client.notify_job):
+            with pytest.raises(ProtocolTimeoutError):
+                command()
+
+
+def test_a_late_answer_is_not_given_to_the_next_caller(tap: Tap) -> None:
+    with client_of(tap) as client:
+        with tap.held(), pytest.raises(ProtocolTimeoutError):
+            client.list_machines(timeout=0.05)
+        assert client.version() == "1!7.0.0"
+        assert client.list_jobs() == []
+
+
+def test_a_command_raises_when_the_connection_is_unavailable(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        server.stop()
+        with pytest.raises(ConnectionLostError):
+            client.version()
+        with pytest.raises(OSError, match=str(server.port)):
+            client.create_job(owner="me")
+
+
+def test_commands_find_a_server_that_has_come_back(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        job_id = ready_job(client)
+        server.restart()
+        await_true(lambda: _succeeds(client.version))
+        assert client.get_job_state(job_id)["state"] in (JobState.power, JobState.ready)
+
+
+def _succeeds(ask: Callable[[], object]) -> bool:
+    """False while the server is taken for unreachable: attempts to reach it are paced."""
+    try:
+        ask()
+    except ConnectionLostError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- threads and greenlets
+
+
+def test_a_hundred_threads_on_one_client_each_get_their_own_answer(tap: Tap) -> None:
+    with client_of(tap) as client:
+        expected = _places(client)
+        at_once = threading.Barrier(100, timeout=PATIENCE_S)
+
+        def ask(n: int) -> list[Board | None]:
+            at_once.wait()
+            return [client.get_board_position("m", *BOARDS[(n + i) % 24]) for i in range(10)]
+
+        asked = [in_thread(_bound(ask, n)) for n in range(100)]
+        for n, answers in enumerate(results(asked)):
+            assert answers == [expected[(n + i) % 24] for i in range(10)]
+        _was_fair(tap)
+
+
+def test_200_greenlets_on_one_client_each_get_their_own_answer(tap: Tap) -> None:
+    with client_of(tap) as client:
+        expected = _places(client)
+
+        def ask(n: int) -> Board | None:
+            return client.get_board_position("m", *BOARDS[n % 24])
+
+        greenlets = [gevent.spawn(ask, n) for n in range(200)]
+        gevent.joinall(greenlets, timeout=PATIENCE_S, raise_error=True)
+        assert [g.value for g in greenlets] == [expected[n % 24] for n in range(200)]
+        _was_fair(tap)
+
+
+def test_greenlets_that_give_up_disturb_nobody(tap: Tap) -> None:
+    with client_of(tap) as client:
+        expected = _places(client)
+        with tap.held():
+            lost = [gevent.spawn(_times_out, client, n) for n in range(20)]
+            gevent.joinall(lost, timeout=PATIENCE_S, raise_error=True)
+        answers = [client.get_board_position("m", *board) for board in BOARDS]
+        assert answers == expected
+        assert tap.most_in_flight == 1
+
+
+def _times_out(client: ProtocolClient, n: int) -> None:
+    with pytest.raises(ProtocolTimeoutError):
+        client.get_board_position("m", *BOARDS[n % 24], timeout=0.05)
+
+
+def _places(client: ProtocolClient) -> list[Board | None]:
+    return [client.get_board_position("m", *board) for board in BOARDS]
+
+
+def _bound(ask: Callable[[int], list[Board | None]], n: int) -> Callable[[], list[Board | None]]:
+    return lambda: ask(n)
+
+
+def _was_fair(tap: Tap) -> None:
+    """At most 9 connections, and never two commands in flight on one of them."""
+    assert tap.most_connections <= 9
+    assert tap.most_in_flight == 1

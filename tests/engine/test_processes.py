@@ -1,0 +1,400 @@
+"""Whole programs: how they end, however they are patched, threaded and forked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spalloc_gevent.simulator import SimulatedServer
+from tests.engine.scripted_server import ScriptedServer
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMPT_S = 60.0
+
+PREAMBLE = """
+import sys
+HOST, PORT = sys.argv[1], int(sys.argv[2])
+from spalloc_gevent import Job, JobState, ProtocolClient
+
+def new_job(*size, **options):
+    options = {"owner": "me", "config_filenames": [], **options}
+    return Job(*size, hostname=HOST, port=PORT, **options)
+
+def new_client():
+    return ProtocolClient(HOST, PORT)
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedServer]:
+    with SimulatedServer() as started:
+        yield started
+
+
+def run(server: SimulatedServer | ScriptedServer, script: str, *, first: str = "") -> str:
+    """What the program said; it must end promptly, well, and with nothing on stderr."""
+    program = "\n".join((first, PREAMBLE, textwrap.dedent(script)))
+    python = [sys.executable, "-W", "error::ResourceWarning", "-c", program]
+    done = subprocess.run(
+        [*python, server.host, str(server.port)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PROMPT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+PATCHED = {
+    "never": ("", ""),
+    "before the import": ("from gevent import monkey; monkey.patch_all()", ""),
+    "after the import": ("", "from gevent import monkey; monkey.patch_all()"),
+}
+
+
+@pytest.fixture(params=list(PATCHED))
+def patched(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """What a program does before, and after, it imports the package."""
+    return PATCHED[request.param]
+
+
+# -- the end of a program ----------------------------------------------------------------
+
+
+def test_a_program_ends_well_with_jobs_and_clients_held(
+    server: SimulatedServer, patched: tuple[str, str]
+) -> None:
+    before, after = patched
+    said = run(
+        server,
+        after
+        + """
+jobs = [new_job(keepalive=1.0) for _ in range(5)]
+client = new_client()
+client.notify_job()
+print(len(client.list_jobs()), jobs[0].state.name)
+""",
+        first=before,
+    )
+    assert said == "5 ready\n"
+    # Nothing of the program's was destroyed on the way out.
+    assert server.command_counts["destroy_job"] == 0
+
+
+def test_a_program_ends_well_with_its_jobs_destroyed(
+    server: SimulatedServer, patched: tuple[str, str]
+) -> None:
+    before, after = patched
+    said = run(
+        server,
+        after
+        + """
+with new_job(3) as job:
+    print(job.state.name, job.width, job.height)
+print(job.state.name)
+""",
+        first=before,
+    )
+    assert said == "ready 16 16\ndestroyed\n"
+    assert server.command_counts["destroy_job"] == 1
+
+
+def test_every_connection_is_closed_politely_as_the_interpreter_ends() -> None:
+    with ScriptedServer() as server:
+        run(
+            server,
+            """
+            client = new_client()
+            client.version()
+            client.notify_job()
+            """,
+        )
+        server.wait_until(lambda: server.open_connections == 0)
+        assert [peer.end for peer in server.peers] == ["finished", "finished"]
+
+
+def test_a_program_ends_though_its_server_never_answers() -> None:
+    with ScriptedServer(lambda *_: None) as server:
+        said = run(
+            server,
+            """
+            import threading
+            from spalloc_gevent import ProtocolTimeoutError
+            client = new_client()
+            try:
+                client.version(timeout=0.2)
+            except ProtocolTimeoutError:
+                print("timed out")
+            threading.Thread(target=client.version, daemon=True).start()
+            """,
+        )
+        assert said == "timed out\n"
+        server.wait_until(lambda: server.open_connections == 0)
+        assert {peer.end for peer in server.peers} == {"finished"}
+
+
+def test_a_program_ends_well_with_a_daemon_thread_that_waits_for_its_job(
+    server: SimulatedServer, patched: tuple[str, str]
+) -> None:
+    before, after = patched
+    said = run(
+        server,
+        after
+        + """
+import threading
+job = new_job()
+job.wait_until_ready()
+waiting = threading.Thread(target=job.wait_for_state_change, args=(JobState.ready,), daemon=True)
+waiting.start()
+print(job.state.name)
+""",
+        first=before,
+    )
+    assert said == "ready\n"
+
+
+def test_a_program_that_raises_in_a_with_block_destroys_its_job(server: SimulatedServer) -> None:
+    run(
+        server,
+        """
+        try:
+            with new_job():
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+        """,
+    )
+    assert server.command_counts["destroy_job"] == 1
+
+
+# -- who may use it ------------------------------------------------------------------------
+
+
+def test_plain_threads_greenlets_and_threadpool_threads_use_one_client(
+    server: SimulatedServer, patched: tuple[str, str]
+) -> None:
+    before, after = patched
+    said = run(
+        server,
+        after
+        + """
+import threading, gevent
+client, answers = new_client(), []
+
+def ask():
+    answers.append(client.version())
+
+def greenlets():
+    gevent.joinall([gevent.spawn(ask) for _ in range(5)], raise_error=True)
+
+threads = [threading.Thread(target=work) for work in (ask, ask, greenlets, greenlets)]
+for thread in threads:
+    thread.start()
+greenlets()
+gevent.get_hub().threadpool.apply(ask)
+for thread in threads:
+    thread.join()
+client.close()
+print(len(answers), len(set(answers)))
+""",
+        first=before,
+    )
+    assert said == "18 1\n"
+
+
+def test_a_waiting_greenlet_lets_the_others_of_its_thread_run(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        """
+        import gevent
+        client = new_client()
+        client.notify_machine()
+        waiting = gevent.spawn(client.wait_for_notification)
+        gevent.sleep(0)
+        print(client.version() != "", waiting.dead)
+        with new_job():
+            print(waiting.get(timeout=30))
+        client.close()
+        """,
+    )
+    assert said == "True False\n{'machines_changed': ['m']}\n"
+
+
+def test_the_background_thread_ends_with_the_last_client(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        """
+        import os, time
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+        def come_to(count):
+            gives_up_at = time.monotonic() + 30
+            while threads() != count and time.monotonic() < gives_up_at:
+                time.sleep(0.01)
+            return threads() == count
+        print(come_to(1))
+        first, second = new_client(), new_client()
+        print(come_to(1))
+        first.version(), second.version()
+        print(come_to(2))
+        first.close()
+        print(come_to(2), second.version() != "")
+        second.close()
+        print(come_to(1))
+        """,
+    )
+    assert said.split() == ["True"] * 6
+
+
+def test_a_forgotten_job_warns_and_is_kept_alive_no_more(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        """
+        import gc, time, warnings
+        observer = new_client()
+        job = new_job(keepalive=0.4)
+        number = job.id
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del job
+            gc.collect()
+        print([w.category.__name__ for w in caught], f"job {number}" in str(caught[0].message))
+        gives_up_at = time.monotonic() + 30
+        while observer.list_jobs() and time.monotonic() < gives_up_at:
+            time.sleep(0.02)
+        print(observer.list_jobs())
+        observer.close()
+        """,
+    )
+    assert said == "['ResourceWarning'] True\n[]\n"
+
+
+# -- fork ----------------------------------------------------------------------------------
+
+FORKED = """
+import os
+from spalloc_gevent.errors import ForkedError
+
+def in_child(work):
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        {leave}
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+LEAVE_BY_EXIT = "work(); sys.stdout.flush(); os._exit(0)"
+LEAVE_BY_THE_END = "work(); sys.exit(0)"
+
+
+@pytest.mark.parametrize("leave", [LEAVE_BY_EXIT, LEAVE_BY_THE_END])
+def test_a_forked_child_leaves_its_parents_job_alone(server: SimulatedServer, leave: str) -> None:
+    said = run(
+        server,
+        FORKED.format(leave=leave)
+        + """
+job = new_job(keepalive=1.0)
+def use_and_end():
+    try:
+        job.state
+    except ForkedError as error:
+        print(f"job {job.id} belongs to the parent" in str(error))
+    job.destroy()
+    job.close()
+in_child(use_and_end)
+print(job.state.name)
+job.destroy()
+""",
+    )
+    assert said == "True\nready\n"
+    assert server.command_counts["destroy_job"] == 1
+
+
+def test_an_exception_in_a_childs_with_block_leaves_the_parents_job_alone(
+    server: SimulatedServer,
+) -> None:
+    said = run(
+        server,
+        FORKED.format(leave="work()")
+        + """
+pid = None
+try:
+    with new_job() as job:
+        sys.stdout.flush()
+        pid = os.fork()
+        if not pid:
+            raise ZeroDivisionError
+        assert os.waitpid(pid, 0)[1] == 0
+        print(job.state.name)
+except ZeroDivisionError:
+    assert pid == 0
+""",
+    )
+    assert said == "ready\n"
+    assert server.command_counts["destroy_job"] == 1
+
+
+def test_parent_and_child_work_on_with_answers_of_their_own(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        FORKED.format(leave=LEAVE_BY_THE_END)
+        + """
+client, job = new_client(), new_job(keepalive=1.0)
+client.version()
+def work():
+    inherited = {client.get_job_state(job.id)["state"] for _ in range(50)}
+    with new_job() as own:
+        print(inherited == {JobState.ready}, own.id != job.id, own.state.name)
+in_child(work)
+print({client.get_job_state(job.id)["state"] for _ in range(50)} == {JobState.ready})
+print(job.state.name)
+job.destroy()
+client.close()
+""",
+    )
+    assert said == "True True ready\nTrue\nready\n"
+    assert server.command_counts["destroy_job"] == 2
+
+
+@pytest.mark.parametrize("first", ["", "from gevent import monkey; monkey.patch_all()"])
+def test_a_multiprocessing_child_leaves_its_parents_job_alone(
+    server: SimulatedServer, first: str
+) -> None:
+    said = run(
+        server,
+        """
+        import multiprocessing
+        job = new_job(keepalive=1.0)
+        def work():
+            with new_job() as own:
+                print(own.state.name, flush=True)
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join()
+        print(child.exitcode, job.state.name)
+        job.destroy()
+        """,
+        first=first,
+    )
+    assert said == "ready\n0 ready\n"
+
+
+def test_the_parents_job_is_kept_alive_through_a_childs_life(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        FORKED.format(leave=LEAVE_BY_THE_END)
+        + """
+import time
+job = new_job(keepalive=0.5)
+in_child(lambda: time.sleep(1.5))
+print(job.state.name)
+job.destroy()
+""",
+    )
+    assert said == "ready\n"

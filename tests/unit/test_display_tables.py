@@ -1,0 +1,84 @@
+"""Tables and lists in columns."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_gevent.display.tables import Cell, Column, render_cells, render_table
+from spalloc_gevent.display.terminal import Paint, Style
+
+COLUMNS = (Column("ID", is_number=True), Column("State"), Column("Owner"))
+
+
+def rows(*texts: tuple[str, ...]) -> list[list[Cell]]:
+    return [[Cell(text) for text in row] for row in texts]
+
+
+def test_numbers_stand_flush_right_and_their_heading_flush_left() -> None:
+    table = render_table(COLUMNS, rows(("1541", "ready", "me"), ("7", "queue", "you")))
+    assert table == "ID    State  Owner\n1541  ready  me\n   7  queue  you"
+
+
+def test_wide_heading_makes_its_column_wide() -> None:
+    columns = (Column("Num boards", is_number=True), Column("Tags"))
+    assert render_table(columns, rows(("3", "x"))) == "Num boards  Tags\n         3  x"
+
+
+def test_table_without_rows_is_its_headings() -> None:
+    assert render_table(COLUMNS, []) == "ID  State  Owner"
+
+
+def test_nothing_is_taken_for_a_number() -> None:
+    for owner in ("1e5", "0x10", "1_000", "nan", "12.50", "True", "007"):
+        line = render_table(COLUMNS, rows(("1", "ready", owner))).splitlines()[1]
+        assert line == f" 1  ready  {owner}"
+
+
+def test_empty_cells_leave_no_blanks_at_the_end_of_a_line() -> None:
+    table = render_table(COLUMNS, rows(("1", "ready", ""), ("2", "", "")))
+    assert table == "ID  State  Owner\n 1  ready\n 2"
+
+
+def test_colours_do_not_move_columns() -> None:
+    painted = [[Cell("1"), Cell("ready", (Style.GREEN,)), Cell("me", (Style.RED,))]]
+    coloured = render_table(COLUMNS, painted, Paint(True))
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == render_table(COLUMNS, painted)
+    assert "\x1b[32mready\x1b[0m" in coloured
+
+
+def test_headings_are_bright_and_underlined_but_not_their_padding() -> None:
+    coloured = render_table(COLUMNS, rows(("1541", "ready", "me")), Paint(True))
+    assert coloured.startswith("\x1b[1;4mID\x1b[0m    \x1b[1;4mState\x1b[0m")
+
+
+@given(st.lists(st.tuples(*[st.text("a1. -", max_size=9)] * 3), max_size=5))
+def test_no_line_ends_in_a_blank_whatever_the_cells(texts: list[tuple[str, ...]]) -> None:
+    lines = render_table(COLUMNS, rows(*texts)).split("\n")
+    assert len(lines) == 1 + len(texts)
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_cells_fill_lines_of_eighty_columns() -> None:
+    cells = [Cell(f"{letter}:{number}") for number, letter in enumerate("ABCDEFGHIJKLMNOP" * 2)]
+    lines = render_cells(cells).splitlines()
+    assert lines[0].startswith("A:0   B:1   C:2   ")
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(lines).split() == [cell.text for cell in cells]
+
+
+def test_cells_as_wide_as_the_line_exactly_fill_it() -> None:
+    cells = [Cell("x" * 14)] * 6
+    assert [len(line) for line in render_cells(cells).splitlines()] == [78, 14]
+    assert [len(line) for line in render_cells(cells, width=77).splitlines()] == [62, 30]
+
+
+def test_cell_wider_than_the_line_has_a_line_of_its_own() -> None:
+    assert render_cells([Cell("x" * 9), Cell("y")], width=5) == "x" * 9 + "\ny"
+
+
+def test_no_cells_are_no_text() -> None:
+    assert render_cells([]) == ""

@@ -1,0 +1,104 @@
+"""The Java server's answers made into the Python server's; the Python server's left alone."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, get_type_hints
+
+import pytest
+
+from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.answers import (
+    NO_MACHINE,
+    UNKNOWN_JOB,
+    JobStateInfo,
+    MachineInfo,
+    job_state,
+    machine_info,
+    means_nothing,
+)
+
+READY: dict[str, Any] = {
+    "state": 3,
+    "power": True,
+    "keepalive": 60.0,
+    "reason": None,
+    "start_time": 1700000000.5,
+    "keepalivehost": "host",
+}
+BOARDS: dict[str, Any] = {
+    "width": 8,
+    "height": 8,
+    "connections": [[[0, 0], "10.2.225.1"]],
+    "machine_name": "m",
+    "boards": [[0, 0, 0]],
+}
+
+
+def test_a_state_of_the_python_server_is_told_as_it_is() -> None:
+    assert job_state(READY) == READY
+
+
+def test_machine_information_of_the_python_server_is_told_as_it_is() -> None:
+    assert machine_info(BOARDS) == BOARDS
+
+
+def test_an_empty_reason_of_the_java_server_is_none() -> None:
+    assert job_state({**READY, "reason": ""})["reason"] is None
+
+
+def test_a_reason_is_kept() -> None:
+    assert job_state({**READY, "state": 4, "reason": "Cancelled: "})["reason"] == "Cancelled: "
+
+
+@pytest.mark.parametrize("state", [JobState.unknown, JobState.queued, JobState.destroyed])
+def test_a_job_without_boards_has_no_power_whatever_the_java_server_says(state: JobState) -> None:
+    assert job_state({**READY, "state": int(state), "power": False})["power"] is None
+
+
+@pytest.mark.parametrize("state", [JobState.power, JobState.ready])
+@pytest.mark.parametrize("power", [True, False])
+def test_a_job_with_boards_has_the_power_it_is_told(state: JobState, power: bool) -> None:
+    assert job_state({**READY, "state": int(state), "power": power})["power"] is power
+
+
+@pytest.mark.parametrize("answer", [None, {}, [], "no such job"])
+def test_a_state_that_is_not_told_is_that_of_an_unknown_job(answer: object) -> None:
+    assert job_state(answer) == UNKNOWN_JOB
+    assert UNKNOWN_JOB["state"] == JobState.unknown
+
+
+@pytest.mark.parametrize("answer", [None, {}, []])
+def test_hardware_that_is_not_told_is_none_at_all(answer: object) -> None:
+    assert machine_info(answer) == NO_MACHINE
+    assert set(NO_MACHINE.values()) == {None}
+
+
+def test_keys_that_nobody_documents_are_passed_on() -> None:
+    assert dict(job_state({**READY, "colour": "red"}))["colour"] == "red"
+    assert dict(machine_info({**BOARDS, "colour": "red"}))["colour"] == "red"
+
+
+def test_what_is_returned_is_the_callers_to_change() -> None:
+    answer = copy.deepcopy(READY)
+    job_state(answer)["state"] = 1
+    job_state(None)["state"] = 1
+    machine_info(None)["width"] = 1
+    assert answer == READY
+    assert UNKNOWN_JOB["state"] == 0
+    assert NO_MACHINE["width"] is None
+
+
+def test_the_constants_have_every_documented_key() -> None:
+    assert set(UNKNOWN_JOB) == set(get_type_hints(JobStateInfo)) == set(READY)
+    assert set(NO_MACHINE) == set(get_type_hints(MachineInfo)) == set(BOARDS)
+
+
+@pytest.mark.parametrize("refusal", ["no such job", "No such board", "boards not allocated"])
+def test_a_refusal_of_the_java_server_may_only_mean_that_nothing_is_there(refusal: str) -> None:
+    assert means_nothing(refusal)
+
+
+@pytest.mark.parametrize("refusal", ["", "owner must be specified for all jobs", "internal error"])
+def test_other_refusals_mean_something(refusal: str) -> None:
+    assert not means_nothing(refusal)

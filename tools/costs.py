@@ -1,0 +1,97 @@
+"""What a process costs: memory, threads, processes and connections, as Linux's /proc tells it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+_ESTABLISHED = "01"
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """pss_kib: memory, shared pages counted in part; processes: this one and its descendants."""
+
+    pss_kib: int
+    threads: int
+    processes: int
+    connections: int
+
+
+def own_cost(port: int) -> Cost:
+    """What this process costs now; `connections` are its own to TCP `port` of any host."""
+    gc.collect()
+    return Cost(
+        pss_kib=own_pss_kib(),
+        threads=len(os.listdir(PROC / "self" / "task")),
+        processes=1 + len(descendants(os.getpid())),
+        connections=own_connections(port),
+    )
+
+
+def own_pss_kib() -> int:
+    for line in (PROC / "self" / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise OSError("smaps_rollup of this system tells no Pss")
+
+
+def descendants(pid: int) -> set[int]:
+    """The children of process `pid`, their children, and so on."""
+    parents = {int(path.name): _parent(path) for path in PROC.iterdir() if path.name.isdigit()}
+    found: set[int] = set()
+    newest = {pid}
+    while newest:
+        newest = {child for child, parent in parents.items() if parent in newest}
+        found |= newest
+    return found
+
+
+def _parent(process: Path) -> int | None:
+    fields = _stat(process)
+    return int(fields[1]) if fields else None
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time that process `pid` has used so far; 0.0 when there is no such process."""
+    fields = _stat(PROC / str(pid))
+    return sum(map(int, fields[11:13])) / _TICKS_A_SECOND if fields else 0.0
+
+
+def _stat(process: Path) -> list[str]:
+    """What follows the command's name, which may hold anything; empty when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return []
+
+
+def own_connections(port: int) -> int:
+    """How many established TCP connections of this process lead to `port`."""
+    mine = set(_own_sockets())
+    return sum(inode in mine for inode in _established_to(port))
+
+
+def _own_sockets() -> Iterator[str]:
+    for descriptor in (PROC / "self" / "fd").iterdir():
+        # The one that lists the folder is closed by the time it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(descriptor)
+            if target.startswith("socket:["):
+                yield target[len("socket:[") : -1]
+
+
+def _established_to(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        path = PROC / "self" / "net" / table
+        for line in path.read_text().splitlines()[1:] if path.exists() else ():
+            fields = line.split()
+            remote, state, inode = fields[2], fields[3], fields[9]
+            if state == _ESTABLISHED and int(remote.rpartition(":")[2], 16) == port:
+                yield inode

@@ -1,0 +1,158 @@
+"""Virtual environments that the other tools run in: made when first needed, kept between runs.
+
+An environment is built where it stays (its scripts name their interpreter by path) and counts
+only once its stamp, written last, is there; so an interrupted build is never used. A lock that
+the operating system drops with its holder lets two runs share the folder. Its folder name holds
+a digest of all that went into it: a changed requirement makes a new one. Standard library only.
+
+``python3 tools/environments.py project`` makes one and prints its Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".envs"
+OLDEST_PYTHON = (3, 10)
+
+_STAMP = "complete"
+
+
+class EnvironmentBuildError(RuntimeError):
+    """An environment could not be made; the message holds the words of the tool that failed."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What goes into an environment: arguments for ``pip install``, and files they depend on."""
+
+    name: str
+    requirements: tuple[str, ...]
+    depends_on: tuple[Path, ...] = ()
+
+
+Run = Callable[[Sequence[str], Recipe], None]
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "project",
+            ("--editable", f"{ROOT}[test]"),
+            (
+                ROOT / "setup.cfg",
+                ROOT / "setup.py",
+                ROOT / "spalloc_gevent" / "_version.py",
+            ),
+        ),
+        Recipe("real-server", ("spalloc_server==1!7.0.0",)),
+        Recipe("existing-client", ("spalloc==1!7.0.0",)),
+    )
+}
+
+
+def python_of(name: str, *, cache: Path = CACHE) -> Path:
+    """The Python of the environment called `name`, which is made first if need be.
+
+    Raises EnvironmentBuildError with pip's own words when it cannot be made.
+    """
+    return prepared(RECIPES[name], cache)
+
+
+def prepared(recipe: Recipe, cache: Path, run: Run | None = None) -> Path:
+    """The Python of the environment made by `recipe` under the folder `cache`.
+
+    `run` carries out a command, and raises EnvironmentBuildError when it fails.
+    """
+    folder = cache / f"{recipe.name}-{_digest(recipe)}"
+    python = folder / "bin" / "python"
+    if (folder / _STAMP).exists():
+        return python
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f"{folder.name}.lock"):
+        if not (folder / _STAMP).exists():
+            _build(recipe, folder, python, run or _run)
+    return python
+
+
+def _digest(recipe: Recipe) -> str:
+    digest = hashlib.sha256()
+    for fact in (sys.version, sys.base_prefix, str(ROOT), *recipe.requirements):
+        digest.update(fact.encode("utf-8") + b"\0")
+    for path in recipe.depends_on:
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _build(recipe: Recipe, folder: Path, python: Path, run: Run) -> None:
+    _say(f"making the environment {recipe.name} (once; kept in {folder})")
+    if folder.exists():
+        shutil.rmtree(folder)
+    run([sys.executable, "-m", "venv", str(folder)], recipe)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
+    run([*pip, *recipe.requirements], recipe)
+    (folder / _STAMP).touch()
+
+
+def _run(command: Sequence[str], recipe: Recipe) -> None:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode != 0:
+        words = done.stdout.decode("utf-8", "replace").strip()
+        raise EnvironmentBuildError(
+            f"cannot make the environment {recipe.name}: {' '.join(command)}\n"
+            f"ended with exit code {done.returncode} and said:\n{words}"
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def check_python() -> None:
+    """Leave with a clear message when this Python is too old."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        sys.exit(f"this is Python {sys.version.split()[0]}; run it with Python {wanted} or newer")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    check_python()
+    parser = argparse.ArgumentParser(description="Make environments and print their Pythons.")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        choices=sorted(RECIPES),
+        metavar="NAME",
+        help=f"one of {', '.join(RECIPES)}",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        for name in arguments.names:
+            print(python_of(name), flush=True)
+    except EnvironmentBuildError as error:
+        _say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

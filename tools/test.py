@@ -1,0 +1,82 @@
+"""``python3 tools/test.py``: lint, format, strict types and every test, from a bare Python.
+
+Makes the environments first (kept for the next time). Every step runs, whatever failed before
+it; the exit code is 0 only when all went well. Arguments go to pytest:
+``python3 tools/test.py tests/unit -k pool``. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tools import environments
+
+
+@dataclass(frozen=True)
+class Step:
+    """One check: arguments for the project environment's Python."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def steps(pytest_arguments: Sequence[str]) -> list[Step]:
+    """All checks in the order they run; the tests last, so that their verdict ends the output."""
+    return [
+        Step("ruff check", ("-m", "ruff", "check", ".")),
+        Step("ruff format", ("-m", "ruff", "format", "--check", ".")),
+        Step("mypy", ("-m", "mypy")),
+        Step("pytest", ("-m", "pytest", "-v", *pytest_arguments)),
+    ]
+
+
+def run(python: Path, todo: Sequence[Step], environ: Mapping[str, str]) -> list[str]:
+    """Run every step and say which is which; the names of those that failed."""
+    failed = []
+    for step in todo:
+        print(f"== {step.name}", flush=True)
+        done = subprocess.run(
+            [str(python), *step.arguments],
+            cwd=environments.ROOT,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode != 0:
+            print(f"== {step.name} failed (exit code {done.returncode})", flush=True)
+            failed.append(step.name)
+    return failed
+
+
+def environ_for(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with the environment's own commands (``spalloc``, ...) found first."""
+    folders = [str(python.parent), *filter(None, [environ.get("PATH")])]
+    return {**environ, "PATH": os.pathsep.join(folders)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    environments.check_python()
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        project = environments.python_of("project")
+        # Made now, so that no test's time limit has to cover an installation.
+        environments.python_of("real-server")
+        environments.python_of("existing-client")
+    except environments.EnvironmentBuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    failed = run(project, steps(arguments), environ_for(project, os.environ))
+    if failed:
+        print(f"FAILED: {', '.join(failed)}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
