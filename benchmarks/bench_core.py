@@ -67,8 +67,8 @@ QUICK = Scale(
     call_repeats=1,
     calls=2_000,
     lone_calls=200,
-    hold_s=5.0,
-    keepalive_s=2.0,
+    hold_s=10.0,
+    keepalive_s=4.0,
     kills=3,
     judges_speed=False,
 )

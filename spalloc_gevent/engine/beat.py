@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 
 from spalloc_gevent.engine.hub import HubThread
+from spalloc_gevent.engine.switching import switching
 
 
 class Beat:
@@ -31,6 +32,13 @@ class Beat:
             self._greenlet = self._thread.spawn(self._run)
 
     def _run(self) -> None:
+        switching.hasten()
+        try:
+            self._go_on()
+        finally:
+            switching.relax()
+
+    def _go_on(self) -> None:
         while not self._stopped and (delay_s := self._due_in()) is not None:
             if delay_s > 0:
                 gevent.sleep(delay_s)

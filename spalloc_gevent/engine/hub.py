@@ -23,6 +23,7 @@ import gevent.pool
 
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.outcome import Chimes, NotSettledError, Outcome
+from spalloc_gevent.engine.switching import switching
 from spalloc_gevent.errors import ClosedError, SpallocError, WouldDeadlockError
 
 _log = logging.getLogger(__name__)
@@ -344,6 +345,7 @@ def _end_all() -> None:
 
 
 def _forked_all() -> None:
+    switching.forked()
     for hub in list(_hubs):
         hub.forked()
 

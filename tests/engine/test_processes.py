@@ -65,6 +65,28 @@ def patched(request: pytest.FixtureRequest) -> tuple[str, str]:
     return PATCHED[request.param]
 
 
+# -- a program that computes ---------------------------------------------------------------
+
+
+def test_a_computing_program_hands_over_promptly_while_it_holds_a_job(
+    server: SimulatedServer, patched: tuple[str, str]
+) -> None:
+    before, after = patched
+    said = run(
+        server,
+        after
+        + """
+with new_job(keepalive=60.0), new_client() as client:
+    client.version()
+    print(sys.getswitchinterval())
+# Its last connection is closed: whatever ran for the job has ended.
+print(sys.getswitchinterval())
+""",
+        first="import sys; sys.setswitchinterval(0.005);" + before,
+    )
+    assert said == "0.0005\n0.005\n"
+
+
 # -- the end of a program ----------------------------------------------------------------
 
 

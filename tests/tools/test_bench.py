@@ -25,8 +25,8 @@ def test_the_quick_benchmark_loses_no_job_and_leaves_the_server_answering() -> N
     assert judged == {
         "connections for 300 jobs",
         "processes",
-        "300 jobs held 5 s, keepalive 2 s, main thread asleep",
-        "300 jobs held 5 s, keepalive 2 s, main thread burning CPU",
+        "300 jobs held 10 s, keepalive 4 s, main thread asleep",
+        "300 jobs held 10 s, keepalive 4 s, main thread burning CPU",
         "SIGKILL amid 100 busy greenlets: server answers",
     }
 
