@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from spalloc_gevent.engine.arming import Kind
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.hub import Hub, default_hub
 from spalloc_gevent.engine.inbox import Inbox
 from spalloc_gevent.engine.link import LinkHolder, ServerLink
+from spalloc_gevent.engine.monitor import Look, Monitor
 from spalloc_gevent.errors import (
     ProtocolError,
     ProtocolTimeoutError,
@@ -29,6 +31,8 @@ from spalloc_gevent.wire.answers import (
 from spalloc_gevent.wire.checks import as_int, check_create_job, check_where_is
 
 __all__ = [
+    "Look",
+    "Monitor",
     "ProtocolClient",
     "ProtocolError",
     "ProtocolTimeoutError",
@@ -36,6 +40,9 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 22244
+MONITOR_INTERVAL_S = 30.0
+
+T = TypeVar("T")
 
 
 class _NotGiven:
@@ -335,6 +342,23 @@ class ProtocolClient:
         if timeout is not None and timeout < 0:
             return link.unread_notification(inbox)
         return link.next_notification(inbox, timeout)
+
+    def monitor(
+        self, collect: Callable[[], T], *, interval_s: float = MONITOR_INTERVAL_S
+    ) -> Monitor[T]:
+        """Have ``collect()`` called whenever jobs or machines change; the looks are for select().
+
+        ``collect`` runs on the background hub: it may call this client and must not block or
+        compute for long. It is called at once, then on notifications, in bursts at most ten
+        times a second, and `interval_s` seconds after the last call at the latest. A server
+        that goes away and comes back ends nothing. To be closed when done with::
+
+            with closing(client.monitor(client.list_jobs)) as monitor:
+                while select.select([monitor, sys.stdin], [], [])[0] == [monitor]:
+                    print(monitor.take())
+        """
+        # One watch for everything: watching a job by its ID would count as its keepalive.
+        return self.link.monitor(collect, tuple(Kind), interval_s)
 
 
 def _as_port(port: int | str) -> int:

@@ -51,6 +51,9 @@ class Inbox:
             else:
                 outcome.fail(ConnectionLostError(f"the connection was lost: {error}"))
 
+    def caught_up(self) -> None:
+        """Nothing to keep: whoever waited has been told of the gap by :meth:`lost`."""
+
     def take(self, outcome: Outcome[dict[str, Any]]) -> None:
         """Give the oldest unread notification, or the next one to come."""
         body = self.take_unread()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.alone import Alone
@@ -14,12 +14,15 @@ from spalloc_gevent.engine.connection import LINGER_S
 from spalloc_gevent.engine.dialling import dial
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import Inbox
+from spalloc_gevent.engine.monitor import Monitor
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.engine.reachability import Reachability
 from spalloc_gevent.engine.watches import Changes, Watches
 from spalloc_gevent.errors import ClosedError, ProtocolTimeoutError
 from spalloc_gevent.wire.commands import Route
+
+T = TypeVar("T")
 
 
 class ServerLink:
@@ -194,6 +197,12 @@ class ServerLink:
     def unread_notification(self, inbox: Inbox) -> dict[str, Any] | None:
         """The oldest unread notification, or None when there is none."""
         return self._thread.call(inbox.take_unread)
+
+    def monitor(
+        self, collect: Callable[[], T], kinds: Collection[Kind], interval_s: float
+    ) -> Monitor[T]:
+        """Start a :class:`Monitor`, which lives until it is closed, or this link is."""
+        return Monitor(self._thread, self._watches, collect, kinds, interval_s)
 
     # -- keepalives ---------------------------------------------------------
 

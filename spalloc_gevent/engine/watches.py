@@ -61,9 +61,13 @@ class Changes:
 class Listener(Protocol):
     """Who is told every notification, and of gaps between them; on the hub."""
 
-    def notified(self, notification: Notification) -> None: ...
+    def notified(self, notification: Notification, /) -> None: ...
 
-    def lost(self, error: Exception) -> None: ...
+    def lost(self, error: Exception, /) -> None:
+        """Notifications may be missed from now on."""
+
+    def caught_up(self) -> None:
+        """From now on they come again; what happened meanwhile has told nobody."""
 
 
 class Watches:
@@ -211,6 +215,8 @@ class Watches:
         if self._missed:
             self._missed = False
             self._all_jobs_may_have_changed()
+            for listener in list(self._listeners):
+                listener.caught_up()
 
     def _all_jobs_may_have_changed(self) -> None:
         for watching in list(self._jobs.values()):
