@@ -10,22 +10,26 @@ r"""Boards drawn as hexagons, seen from above; rows count upwards.
 
 from __future__ import annotations
 
-import itertools
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spalloc_gevent.display.sheet import Sheet, Styles
 from spalloc_gevent.display.terminal import Paint, Style
-from spalloc_gevent.geometry import Board, Link, hexagon_position, next_board
-
-Styles = tuple[Style, ...]
-Place = tuple[int, int]
-"""A line, counted upwards, and a character in it."""
+from spalloc_gevent.geometry import Board, Link, hexagon_position, neighbour, next_board
 
 FREE_LABEL = " . "
-_LABEL_WIDTH = 3
-_PITCH = 4
+PITCH = 4
 """Characters from one column of hexagons to the next."""
+
+_LABEL_WIDTH = 3
+
+BoardLink = tuple[int, int, int, int]
+"""A board's x, y, z and the number of one of its links."""
+
+Torus = tuple[int, int]
+"""The width and height, in triads, of a machine whose opposite edges are joined."""
 
 
 class _Edge(NamedTuple):
@@ -62,75 +66,76 @@ class BoardGroup:
     outer_styles: Styles = ()
 
 
-@dataclass(frozen=True)
-class _Ink:
-    character: str
-    styles: Styles
-
-
-class _Sheet(dict[Place, _Ink]):
-    def write(self, line: int, character: int, text: str, styles: Styles) -> None:
-        for offset, letter in enumerate(text):
-            self[line, character + offset] = _Ink(letter, styles)
-
-
 def draw_boards(
     groups: Iterable[BoardGroup],
-    dead_links: Iterable[tuple[int, int, int, int]] = (),
+    dead_links: Iterable[BoardLink] = (),
     paint: Paint | None = None,
+    *,
+    torus: Torus | None = None,
 ) -> str:
     """The picture as lines without a last line end; nothing is drawn where no group has a board.
 
-    Later groups are drawn over earlier ones. dead_links: (x, y, z, link number); the edges of
-    drawn boards that stand for them become a red X. paint: None for no colour.
+    As :func:`board_picture`. paint: None for no colour.
     """
-    sheet = _Sheet()
+    sheet = board_picture(groups, dead_links, torus=torus)
+    bounds = sheet.bounds
+    return "" if bounds is None else "\n".join(sheet.lines(bounds, paint or Paint(False)))
+
+
+def board_picture(
+    groups: Iterable[BoardGroup],
+    dead_links: Iterable[BoardLink] = (),
+    *,
+    torus: Torus | None = None,
+) -> Sheet:
+    """The picture, to be read out as a whole or in parts; hexagons begin every :data:`PITCH`.
+
+    Later groups are drawn over earlier ones. The edges of drawn boards that stand for a dead link
+    become a red X; where a link wraps around the `torus` that is one edge at either end.
+    """
+    sheet = Sheet()
     drawn: set[Board] = set()
     for group in groups:
         _draw_group(sheet, group)
         drawn.update(group.boards)
     for x, y, z, number in dead_links:
-        _draw_dead_link(sheet, (x, y, z), Link(number), drawn)
-    return "\n".join(_lines(sheet, paint or Paint(False)))
+        for board, link in _ends_of((x, y, z), Link(number), torus):
+            if board in drawn:
+                _draw_edge(sheet, board, link)
+    return sheet
 
 
-def _draw_group(sheet: _Sheet, group: BoardGroup) -> None:
+def _draw_group(sheet: Sheet, group: BoardGroup) -> None:
     boards = set(group.boards)
     label = group.label.center(_LABEL_WIDTH)[:_LABEL_WIDTH]
     for board in boards:
         line, character = _place(board)
         sheet.write(line, character + 1, label, group.label_styles)
-        for link, edge in _EDGES.items():
-            is_inner = next_board(board, link) in boards
-            styles = group.inner_styles if is_inner else group.outer_styles
+        for edge, there in zip(_EDGES.values(), _boards_around(board), strict=True):
+            styles = group.inner_styles if there in boards else group.outer_styles
             sheet.write(line + edge.line, character + edge.character, edge.alive, styles)
 
 
-def _draw_dead_link(sheet: _Sheet, board: Board, link: Link, drawn: set[Board]) -> None:
-    if board in drawn or next_board(board, link) in drawn:
-        line, character = _place(board)
-        edge = _EDGES[link]
-        sheet.write(line + edge.line, character + edge.character, edge.dead, (Style.RED,))
+# Pictures that are drawn again and again ask for the same few thousand boards.
+@functools.lru_cache(maxsize=16_384)
+def _boards_around(board: Board) -> tuple[Board, ...]:
+    """The neighbours on an endless plane, in the order of the edges."""
+    return tuple(next_board(board, link) for link in _EDGES)
 
 
-def _place(board: Board) -> Place:
+def _ends_of(board: Board, link: Link, torus: Torus | None) -> Iterator[tuple[Board, Link]]:
+    yield board, link
+    there = next_board(board, link) if torus is None else neighbour(board, link, *torus)[0]
+    yield there, link.opposite
+
+
+def _draw_edge(sheet: Sheet, board: Board, link: Link) -> None:
+    line, character = _place(board)
+    edge = _EDGES[link]
+    sheet.write(line + edge.line, character + edge.character, edge.dead, (Style.RED,))
+
+
+def _place(board: Board) -> tuple[int, int]:
+    """The line of the label, and the character at which the hexagon begins."""
     column, row = hexagon_position(board)
-    return row, _PITCH * column
-
-
-def _lines(sheet: _Sheet, paint: Paint) -> Iterator[str]:
-    """From the top down, without empty margins."""
-    by_line: dict[int, dict[int, _Ink]] = {}
-    for (line, character), ink in sheet.items():
-        by_line.setdefault(line, {})[character] = ink
-    left = min((character for _, character in sheet), default=0)
-    for line in range(max(by_line, default=-1), min(by_line, default=0) - 1, -1):
-        yield _line(by_line.get(line, {}), left, paint)
-
-
-def _line(inks: Mapping[int, _Ink], left: int, paint: Paint) -> str:
-    blank = _Ink(" ", ())
-    row = [inks.get(place, blank) for place in range(left, max(inks, default=left - 1) + 1)]
-    runs = itertools.groupby(row, key=lambda ink: ink.styles)
-    painted = (paint("".join(ink.character for ink in run), *styles) for styles, run in runs)
-    return "".join(painted).rstrip()
+    return row, PITCH * column

@@ -10,10 +10,20 @@ import enum
 import os
 import unicodedata
 from collections.abc import Mapping
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 _CLEAR_LINE = "\r\x1b[2K"
 _RESET = "\x1b[0m"
+
+
+class Size(NamedTuple):
+    """A terminal's, in characters."""
+
+    columns: int
+    lines: int
+
+
+USUAL_SIZE = Size(80, 24)
 
 
 class Style(enum.IntEnum):
@@ -45,6 +55,15 @@ def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool
         return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
     except ValueError:  # A closed stream is no terminal.
         return False
+
+
+def size_of(stream: TextIO) -> Size:
+    """The size of the terminal that `stream` is; 80 x 24 when it does not say."""
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return USUAL_SIZE
+    return Size(columns or USUAL_SIZE.columns, lines or USUAL_SIZE.lines)
 
 
 def wants_colour(
@@ -142,12 +161,4 @@ class StatusLine:
 
     def _clipped(self, text: str) -> str:
         # A line that wraps could not be overwritten.
-        return text[: max(1, _columns(self._stream) - 1)]
-
-
-def _columns(stream: TextIO) -> int:
-    """The width of the terminal; 80 when it does not say."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+        return text[: max(1, size_of(self._stream).columns - 1)]

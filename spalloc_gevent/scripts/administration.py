@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.display.terminal import Paint, Style, printable, write
-from spalloc_gevent.scripts import logs
-from spalloc_gevent.scripts.common import CommandError, ExitCode, usage_message
+from spalloc_gevent.display.terminal import Colour, Style, printable, write
+from spalloc_gevent.scripts import common, logs
+from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, usage_message
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -33,6 +34,22 @@ _COLOURS: tuple[tuple[Style, ...], ...] = (
     *((Style.DIM, hue) for hue in _HUES),
     *((Style.BRIGHT, hue) for hue in _HUES),
 )
+
+
+def run(
+    prog: str, parse: Callable[[], argparse.Namespace], act: Callable[[argparse.Namespace], int]
+) -> int:
+    """Parse and act; the exit code, after one line about an error if there was one."""
+
+    def command() -> int:
+        arguments = parse()
+        colour = Colour(arguments.color)
+        code = common.run(lambda: act(arguments), prog=prog, colour=colour)
+        # However early it comes: whoever watches leaves by Ctrl+C.
+        is_left = code == ended_by(signal.SIGINT) and getattr(arguments, "watch", False)
+        return ExitCode.OK if is_left else code
+
+    return common.run(command, prog=prog)
 
 
 @contextmanager
@@ -70,10 +87,6 @@ def _check_hostname(prog: str, hostname: str) -> None:
 def show(text: str) -> None:
     """A result, on standard output."""
     write(sys.stdout, f"{text}\n")
-
-
-def paint_for_output() -> Paint:
-    return Paint.for_stream(sys.stdout)
 
 
 # ----------------------------------------------------------- how jobs are told
@@ -119,6 +132,24 @@ def local_time(timestamp_s: float | None) -> str:
     if timestamp_s is None:
         return ""
     return time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(timestamp_s))
+
+
+def document_of_job(job: JobDescription) -> dict[str, object]:
+    """What the list of jobs tells of one, as every JSON document has it."""
+    args, kwargs = job["args"], job["kwargs"]
+    is_told = args is not None or kwargs is not None  # The Java server does not always.
+    return {
+        "job_id": job["job_id"],
+        "owner": job["owner"],
+        "keepalive_host": job.get("keepalivehost") or None,
+        "state": state_name(job["state"]),
+        "power": power_word(job) or None,
+        "start_time": job["start_time"],
+        "keepalive": job["keepalive"],
+        "machine": job["allocated_machine_name"],
+        "boards": sorted(boards_of(job)),
+        "request": {"args": args or [], "kwargs": kwargs or {}} if is_told else None,
+    }
 
 
 def job_colour(job_id: int) -> tuple[Style, ...]:

@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 
 from spalloc_gevent._version import __version__
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.display.terminal import Paint, Style, write
+from spalloc_gevent.display.terminal import Colour, Paint, Style, write
 from spalloc_gevent.errors import (
     ConfigError,
     IncompatibleServerError,
@@ -67,6 +67,10 @@ class ExitCode(enum.IntEnum):
     """spalloc-job: the job is in no state to change its power."""
     NO_ALLOCATION = 9
     """spalloc-job: the job is queued or does not exist."""
+    WAIT_TIMED_OUT = 10
+    """spalloc-job: the job was not in the state waited for in time."""
+    NEVER_TO_BE = 11
+    """spalloc-job: the job will never be in the state waited for."""
 
     CANNOT_EXECUTE = 126
     """spalloc: the command exists, but cannot be executed."""
@@ -99,11 +103,12 @@ def run(
     stderr: TextIO | None = None,
     server_code: int = ExitCode.SERVER_TROUBLE,
     version_code: int = ExitCode.USAGE,
+    colour: Colour = Colour.AUTO,
 ) -> int:
     """What `command` returns, or an error's exit code after one line about it on `stderr`.
 
     `server_code` stands for a server that cannot be reached or refuses,
-    `version_code` for one of a version that will not do.
+    `version_code` for one of a version that will not do; `colour`: whether the line is red.
     """
     try:
         return command()
@@ -119,7 +124,7 @@ def run(
         message, code = usage_message(prog, error), version_code
     except (SpallocError, OSError) as error:
         message, code = describe_server_trouble(error), server_code
-    complain(message, stderr)
+    complain(message, stderr, colour)
     return code
 
 
@@ -145,10 +150,10 @@ def _nobody_reads() -> int:
     return ended_by(13)
 
 
-def complain(message: str, stderr: TextIO | None = None) -> None:
+def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
     stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream)(" ".join(message.split()), Style.RED) + "\n")
+    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.RED) + "\n")
 
 
 def warn(message: str, stderr: TextIO | None = None) -> None:
@@ -274,6 +279,14 @@ def seconds(text: str) -> float:
     span_s = _number(text)
     if not 0 <= span_s < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give 0 seconds or more")
+    return span_s
+
+
+def positive_seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    span_s = _number(text)
+    if not 0 < span_s < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds above 0")
     return span_s
 
 

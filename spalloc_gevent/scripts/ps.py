@@ -8,39 +8,75 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.display.tables import Cell, Column, render_table
+from spalloc_gevent.display.tables import Cell, Column, Table, arranged
 from spalloc_gevent.display.terminal import Paint, Style, printable
-from spalloc_gevent.scripts import common
+from spalloc_gevent.scripts import common, output_options
 from spalloc_gevent.scripts.administration import (
     EXIT_CODES,
     HEADING_OF_OWNER,
     boards_of,
     connected,
+    document_of_job,
     local_time,
     owner_and_host,
-    paint_for_output,
     power_word,
-    show,
+    run,
 )
+from spalloc_gevent.scripts.output_options import Order
+from spalloc_gevent.scripts.presenting import present
+from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
 PROG = "spalloc-ps"
 
-_COLUMNS = (
-    Column("ID", is_number=True),
-    Column("State"),
-    Column("Power"),
-    Column("Boards", is_number=True),
-    Column("Machine"),
-    Column("Created at"),
-    Column("Keepalive"),
-    Column(HEADING_OF_OWNER),
-)
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``spalloc-ps`` with these arguments (None: this process's); the exit code."""
+    return run(PROG, lambda: _parse(argv), _list)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = common.new_parser(
+        PROG,
+        "List all running and queued jobs.",
+        notes=[output_options.listed(COLUMNS)],
+        exit_codes=EXIT_CODES,
+    )
+    filters = parser.add_argument_group("filtering arguments")
+    filters.add_argument("--machine", "-m", help="list only the jobs on this machine")
+    filters.add_argument("--owner", "-o", help="list only the jobs of this owner")
+    output = output_options.add_output_options(parser)
+    output_options.add_table_options(output)
+    output_options.add_watch_options(output, "the jobs")
+    common.add_server_options(parser, common.read_defaults(PROG))
+    arguments = parser.parse_args(argv)
+    output_options.check_output(parser, arguments)
+    arguments.columns = output_options.chosen_columns(parser, arguments, COLUMNS)
+    common.require_hostname(parser, arguments.hostname)
+    return arguments
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    view = JobsView(
+        arguments.columns, arguments.sort, owner=arguments.owner, machine=arguments.machine
+    )
+    with connected(PROG, arguments) as client:
+        return present(PROG, client, view, arguments)
+
+
+# ------------------------------------------------------------------ the columns
+
+
+def _state(job: JobDescription) -> Cell:
+    return _STATES.get(job["state"], Cell(str(job["state"])))
+
 
 _STATES: dict[int, Cell] = {
     JobState.queued: Cell("queue", (Style.BLUE,)),
@@ -49,58 +85,77 @@ _STATES: dict[int, Cell] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``spalloc-ps`` with these arguments (None: this process's); the exit code."""
-    return common.run(lambda: _list(_parse(argv)), prog=PROG)
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = common.new_parser(PROG, "List all running and queued jobs.", exit_codes=EXIT_CODES)
-    filters = parser.add_argument_group("filtering arguments")
-    filters.add_argument("--machine", "-m", help="list only the jobs on this machine")
-    filters.add_argument("--owner", "-o", help="list only the jobs of this owner")
-    common.add_server_options(parser, common.read_defaults(PROG))
-    arguments = parser.parse_args(argv)
-    common.require_hostname(parser, arguments.hostname)
-    return arguments
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    with connected(PROG, arguments) as client:
-        jobs = client.list_jobs()
-    chosen = [job for job in jobs if _is_chosen(job, arguments.owner, arguments.machine)]
-    show(render_jobs(chosen, paint_for_output()))
-    return common.ExitCode.OK
-
-
-def _is_chosen(job: JobDescription, owner: str | None, machine: str | None) -> bool:
-    """None stands for any owner, or machine."""
-    return owner in (None, job["owner"]) and machine in (None, job["allocated_machine_name"])
-
-
-def render_jobs(jobs: Sequence[JobDescription], paint: Paint) -> str:
-    """The table of these jobs, in their order."""
-    return render_table(_COLUMNS, [_row(job) for job in jobs], paint)
-
-
-def _row(job: JobDescription) -> list[Cell]:
-    return [
-        Cell(str(job["job_id"])),
-        _STATES.get(job["state"], Cell(str(job["state"]))),
-        _power(job),
-        Cell(str(len(boards_of(job)) or "")),
-        Cell(printable(job["allocated_machine_name"] or "")),
-        Cell(local_time(job["start_time"])),
-        Cell(str(job["keepalive"])),
-        Cell(owner_and_host(job)),
-    ]
-
-
 def _power(job: JobDescription) -> Cell:
     word = power_word(job)
     if job["state"] == JobState.power:
         return Cell(word, (Style.YELLOW,))
     return Cell(word, (Style.GREEN if word == "on" else Style.RED,))
+
+
+COLUMNS: tuple[Column[JobDescription], ...] = (
+    Column(
+        "id", "ID", lambda job: Cell(str(job["job_id"])), lambda job: job["job_id"], is_number=True
+    ),
+    Column("state", "State", _state, lambda job: job["state"]),
+    Column("power", "Power", _power, lambda job: power_word(job) or None),
+    Column(
+        "boards",
+        "Boards",
+        lambda job: Cell(str(len(boards_of(job)) or "")),
+        lambda job: len(boards_of(job)) or None,
+        is_number=True,
+    ),
+    Column(
+        "machine",
+        "Machine",
+        lambda job: Cell(printable(job["allocated_machine_name"] or "")),
+        lambda job: job["allocated_machine_name"],
+    ),
+    Column(
+        "created",
+        "Created at",
+        lambda job: Cell(local_time(job["start_time"])),
+        lambda job: job["start_time"],
+    ),
+    Column(
+        "keepalive",
+        "Keepalive",
+        lambda job: Cell(str(job["keepalive"])),
+        lambda job: job["keepalive"],
+    ),
+    Column("owner", HEADING_OF_OWNER, lambda job: Cell(owner_and_host(job)), owner_and_host),
+)
+
+
+# --------------------------------------------------------------------- the view
+
+
+@dataclass(frozen=True)
+class JobsView(View[list["JobDescription"]]):
+    """The jobs of an owner and on a machine (None: any), as a table."""
+
+    columns: Sequence[Column[JobDescription]] = COLUMNS
+    order: Order = ()
+    owner: str | None = None
+    machine: str | None = None
+
+    def collect(self, client: ProtocolClient) -> list[JobDescription]:
+        chosen = [job for job in client.list_jobs() if self._is_chosen(job)]
+        return arranged(chosen, COLUMNS, self.order)
+
+    def _is_chosen(self, job: JobDescription) -> bool:
+        return self.owner in (None, job["owner"]) and self.machine in (
+            None,
+            job["allocated_machine_name"],
+        )
+
+    def page(
+        self, data: list[JobDescription], paint: Paint, _columns: int | None, /
+    ) -> Table[JobDescription]:
+        return Table(self.columns, data, paint)
+
+    def document(self, data: list[JobDescription]) -> dict[str, object]:
+        return {"jobs": [document_of_job(job) for job in data]}
 
 
 if __name__ == "__main__":

@@ -52,9 +52,12 @@ class Signals:
 
     A signal either interrupts (raises :class:`Interrupted` wherever the main
     thread is) or is noted, for :meth:`take`. It begins with interrupting.
+
+    also: more signals that are treated so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, also: Sequence[int] = ()) -> None:
+        self._treated = (*_ENDING, *also)
         self._noted: deque[int] = deque()
         self._spare: float = 0
         self.latest: int | None = None
@@ -68,11 +71,12 @@ class Signals:
         os.set_blocking(self._writer, False)
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         # These two are news only in that they end a wait.
-        for signum in (signal.SIGCHLD, signal.SIGCONT):
-            self._before[signum] = signal.signal(signum, self._on_news)
-        for signum in _ENDING:
+        for news in (signal.SIGCHLD, signal.SIGCONT):
+            self._before[news] = signal.signal(news, self._on_news)
+        for signum in self._treated:
             if signal.getsignal(signum) is not signal.SIG_IGN:
-                self._before[signum] = signal.signal(signum, self._on_signal)
+                before = signal.signal(signum, self._on_signal)
+                self._before.setdefault(signum, before)
         return self
 
     def __exit__(
@@ -112,8 +116,11 @@ class Signals:
         self._noted.clear()
         return taken
 
-    def wait(self, timeout_s: float, files: Sequence[int] = ()) -> list[int]:
-        """Sleep until a signal (also a child's end), input or the time-out; the readable files."""
+    def wait(self, timeout_s: float | None, files: Sequence[int] = ()) -> list[int]:
+        """Sleep until a signal (also a child's end), input or the time-out; the readable files.
+
+        timeout_s: None for as long as it takes.
+        """
         readable, _, _ = select.select([self._reader, *files], [], [], timeout_s)
         if self._reader in readable:
             self._drain()

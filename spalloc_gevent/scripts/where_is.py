@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spalloc_gevent.display.definitions import render_definitions
-from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.scripts import common
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, show
+from spalloc_gevent.display.pages import Text
+from spalloc_gevent.display.terminal import Paint, printable
+from spalloc_gevent.scripts import common, output_options
+from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
 from spalloc_gevent.scripts.common import CommandError, ExitCode
+from spalloc_gevent.scripts.presenting import present
+from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
     from spalloc_gevent.wire.answers import Location
 
 PROG = "spalloc-where-is"
@@ -95,10 +99,10 @@ _WHOSE = ("machine", "job_id")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``spalloc-where-is`` with these arguments (None: this process's); the exit code."""
-    return common.run(lambda: _locate(*_parse(argv)), prog=PROG)
+    return run(PROG, lambda: _parse(argv), _locate)
 
 
-def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, _Question]:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = common.new_parser(
         PROG,
         "Find out where a board or chip is, physically and logically.",
@@ -109,10 +113,12 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, _Question]:
         questions.add_argument(
             *style.flags, nargs=len(style.names), metavar=style.metavar, help=style.help
         )
+    output_options.add_output_options(parser)
     common.add_server_options(parser, common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     common.require_hostname(parser, arguments.hostname)
-    return arguments, _question(parser, arguments)
+    arguments.question = _question(parser, arguments)
+    return arguments
 
 
 def _question(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> _Question:
@@ -136,13 +142,37 @@ def _coordinate(text: str) -> int:
     return number
 
 
-def _locate(arguments: argparse.Namespace, question: _Question) -> int:
+def _locate(arguments: argparse.Namespace) -> int:
     with connected(PROG, arguments) as client:
-        location = client.where_is(**question.parts)
-    if location is None or not question.is_answered_by(location):
-        raise CommandError("No boards at the specified location", ExitCode.NO_BOARDS)
-    show(render_location(location, with_board_chip=question.style.is_about_chip))
-    return ExitCode.OK
+        return present(PROG, client, LocationView(arguments.question), arguments)
+
+
+class LocationView(View["Location"]):
+    """Where a board or chip is."""
+
+    def __init__(self, question: _Question) -> None:
+        self._question = question
+
+    def collect(self, client: ProtocolClient) -> Location:
+        location = client.where_is(**self._question.parts)
+        if location is None or not self._question.is_answered_by(location):
+            raise CommandError("No boards at the specified location", ExitCode.NO_BOARDS)
+        return location
+
+    def page(self, data: Location, _paint: Paint, _columns: int | None, /) -> Text:
+        return Text(render_location(data, with_board_chip=self._question.style.is_about_chip))
+
+    def document(self, data: Location) -> dict[str, object]:
+        cabinet, frame, board = data["physical"]
+        return {
+            "machine": data["machine"],
+            "physical": {"cabinet": cabinet, "frame": frame, "board": board},
+            "logical": data["logical"],
+            "chip": data["chip"],
+            "board_chip": data["board_chip"],
+            "job_id": data["job_id"],
+            "job_chip": data["job_chip"],
+        }
 
 
 def render_location(location: Location, *, with_board_chip: bool) -> str:

@@ -213,7 +213,12 @@ def test_looking_asks_for_no_state_of_a_live_job(watched_office: Office) -> None
     job_id = watched_office.create_ready_job(1)
     before = len(names(watched_office))
     watched_office.run(job.main, job_id)
-    assert names(watched_office)[before:] == ["version", "list_jobs", "get_job_machine_info"]
+    assert names(watched_office)[before:] == [
+        "version",
+        "list_jobs",
+        "get_job_machine_info",
+        "list_machines",
+    ]
 
 
 def test_looking_at_a_queued_job_does_not_touch_it(watched_office: Office) -> None:
@@ -223,7 +228,7 @@ def test_looking_at_a_queued_job_does_not_touch_it(watched_office: Office) -> No
         watched_office.run(job.main, queued, flag)
     assert isinstance(watched_office.server, SimulatedServer)
     naming = [c.name for c in watched_office.server.commands_seen if queued in c.args]
-    assert naming == ["create_job", "notify_job"]
+    assert naming == ["create_job"]
 
 
 def names(office: Office) -> list[str]:

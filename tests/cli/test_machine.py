@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
+from spalloc_gevent.display.letters import letters
+from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.scripts import machine
+from spalloc_gevent.scripts.machine_views import MachineView
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.conftest import Site
 from tests.cli.either_server import MakeOffice, Office
@@ -84,14 +85,8 @@ def test_compact_key_wraps_at_80_columns(office: Office) -> None:
     job_ids = [office.create_ready_job(1) for _ in range(24)]
     *_, above, below = office.run(machine.main, "m").lines
     assert len(above) <= 80
-    pairs = [f"{key}:{job_id}" for key, job_id in zip(machine.keys(), job_ids, strict=False)]
+    pairs = [f"{key}:{job_id}" for key, job_id in zip(letters(), job_ids, strict=False)]
     assert (above + " " + below).split() == pairs
-
-
-def test_letters_go_on_as_the_columns_of_a_spreadsheet() -> None:
-    keys = list(itertools.islice(machine.keys(), 26 + 26 * 26 + 1))
-    assert keys[:2] + keys[25:29] == ["A", "B", "Z", "AA", "AB", "AC"]
-    assert keys[-2:] == ["ZZ", "AAA"]
 
 
 def test_job_has_a_colour_of_its_own_in_picture_and_key() -> None:
@@ -100,8 +95,8 @@ def test_job_has_a_colour_of_its_own_in_picture_and_key() -> None:
 
         with ProtocolClient(server.host, server.port, 20.0) as client:
             client.create_job(owner="me")
-            (described,) = client.list_machines()
-            shown = machine.render_machine(described, client.list_jobs(), Paint(True))
+            view = MachineView("m")
+            shown = text_of(view.page(view.collect(client), Paint(True), None))
     assert "\x1b[34m A \x1b[0m" in shown
     assert shown.endswith("\x1b[34mA:1\x1b[0m")
     assert "\x1b[1m___\x1b[0m" in shown

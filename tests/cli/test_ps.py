@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.scripts import ps
 from spalloc_gevent.scripts.administration import local_time
@@ -99,7 +100,7 @@ def test_looking_keeps_no_job_alive(watched_office: Office) -> None:
 
 def test_states_are_told_apart_by_colour() -> None:
     rows = [
-        ps.render_jobs([job(state=state, power=power)], Paint(True)).splitlines()[1]
+        row_of(job(state=state, power=power), Paint(True))
         for state, power in ((1, None), (2, True), (3, True), (3, False), (9, None))
     ]
     assert "\x1b[34mqueue\x1b[0m" in rows[0]
@@ -125,9 +126,13 @@ def job(state: int, power: bool | None, owner: str = "me") -> JobDescription:
     }
 
 
+def row_of(listed: JobDescription, paint: Paint) -> str:
+    return text_of(ps.JobsView().page([listed], paint, None)).splitlines()[1]
+
+
 def test_server_that_hides_owners_and_boards_is_listed_all_the_same() -> None:
-    row = ps.render_jobs([job(state=1, power=False, owner="<Hidden>")], Paint(False))
-    assert row.splitlines()[1].split()[1:3] == ["queue", time.strftime("%d/%m/%Y")]
+    row = row_of(job(state=1, power=False, owner="<Hidden>"), Paint(False))
+    assert row.split()[1:3] == ["queue", time.strftime("%d/%m/%Y")]
     assert row.endswith("  None       <Hidden>")
 
 

@@ -7,56 +7,71 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.tables import Cell, Column, render_cells, render_table
+from spalloc_gevent.display.pages import text_of
+from spalloc_gevent.display.tables import Cell, Column, Table, render_cells
 from spalloc_gevent.display.terminal import Paint, Style
 
-COLUMNS = (Column("ID", is_number=True), Column("State"), Column("Owner"))
+Row = tuple[str, ...]
 
 
-def rows(*texts: tuple[str, ...]) -> list[list[Cell]]:
-    return [[Cell(text) for text in row] for row in texts]
+def column(place: int, heading: str, *styles: Style, is_number: bool = False) -> Column[Row]:
+    return Column(
+        heading.lower(),
+        heading,
+        lambda row: Cell(row[place], styles),
+        lambda row: row[place] or None,
+        is_number,
+    )
+
+
+COLUMNS = (column(0, "ID", is_number=True), column(1, "State"), column(2, "Owner"))
+
+
+def render(columns: tuple[Column[Row], ...], rows: list[Row], paint: Paint | None = None) -> str:
+    return text_of(Table(columns, rows, paint))
 
 
 def test_numbers_stand_flush_right_and_their_heading_flush_left() -> None:
-    table = render_table(COLUMNS, rows(("1541", "ready", "me"), ("7", "queue", "you")))
+    table = render(COLUMNS, [("1541", "ready", "me"), ("7", "queue", "you")])
     assert table == "ID    State  Owner\n1541  ready  me\n   7  queue  you"
 
 
 def test_wide_heading_makes_its_column_wide() -> None:
-    columns = (Column("Num boards", is_number=True), Column("Tags"))
-    assert render_table(columns, rows(("3", "x"))) == "Num boards  Tags\n         3  x"
+    columns = (column(0, "Num boards", is_number=True), column(1, "Tags"))
+    assert render(columns, [("3", "x")]) == "Num boards  Tags\n         3  x"
 
 
 def test_table_without_rows_is_its_headings() -> None:
-    assert render_table(COLUMNS, []) == "ID  State  Owner"
+    assert render(COLUMNS, []) == "ID  State  Owner"
 
 
 def test_nothing_is_taken_for_a_number() -> None:
     for owner in ("1e5", "0x10", "1_000", "nan", "12.50", "True", "007"):
-        line = render_table(COLUMNS, rows(("1", "ready", owner))).splitlines()[1]
+        line = render(COLUMNS, [("1", "ready", owner)]).splitlines()[1]
         assert line == f" 1  ready  {owner}"
 
 
 def test_empty_cells_leave_no_blanks_at_the_end_of_a_line() -> None:
-    table = render_table(COLUMNS, rows(("1", "ready", ""), ("2", "", "")))
+    table = render(COLUMNS, [("1", "ready", ""), ("2", "", "")])
     assert table == "ID  State  Owner\n 1  ready\n 2"
 
 
 def test_colours_do_not_move_columns() -> None:
-    painted = [[Cell("1"), Cell("ready", (Style.GREEN,)), Cell("me", (Style.RED,))]]
-    coloured = render_table(COLUMNS, painted, Paint(True))
-    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == render_table(COLUMNS, painted)
+    colourful = (column(0, "ID"), column(1, "State", Style.GREEN), column(2, "Owner", Style.RED))
+    rows: list[Row] = [("1", "ready", "me"), ("22", "queue", "you")]
+    coloured = render(colourful, rows, Paint(True))
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == render(colourful, rows)
     assert "\x1b[32mready\x1b[0m" in coloured
 
 
 def test_headings_are_bright_and_underlined_but_not_their_padding() -> None:
-    coloured = render_table(COLUMNS, rows(("1541", "ready", "me")), Paint(True))
+    coloured = render(COLUMNS, [("1541", "ready", "me")], Paint(True))
     assert coloured.startswith("\x1b[1;4mID\x1b[0m    \x1b[1;4mState\x1b[0m")
 
 
 @given(st.lists(st.tuples(*[st.text("a1. -", max_size=9)] * 3), max_size=5))
 def test_no_line_ends_in_a_blank_whatever_the_cells(texts: list[tuple[str, ...]]) -> None:
-    lines = render_table(COLUMNS, rows(*texts)).split("\n")
+    lines = render(COLUMNS, [*texts]).split("\n")
     assert len(lines) == 1 + len(texts)
     assert lines == [line.rstrip() for line in lines]
 

@@ -1,0 +1,53 @@
+"""How many columns of a terminal text takes, and what is in view of a line that is wider.
+
+Styled text holds SGR sequences, which take no room; East Asian characters take
+two columns, combining ones none.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+_STYLING = re.compile("(\x1b\\[[0-9;]*m)")
+
+
+def width_of(line: str) -> int:
+    """The columns that a line takes, its styling left out."""
+    text = _STYLING.sub("", line)
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def cut(line: str, left: int, columns: int) -> str:
+    """The part of a styled line that stands in `columns` columns from `left` on.
+
+    A wide character of which half is in view is a blank there. Styles that are
+    on at either end are switched as in the whole line.
+    """
+    if not left and width_of(line) <= columns:
+        return line
+    if line.isascii() and "\x1b" not in line:
+        return line[left : left + columns]
+    return "".join(_parts_in_view(line, left, left + columns))
+
+
+def _parts_in_view(line: str, left: int, right: int) -> Iterator[str]:
+    place = 0
+    for part in _STYLING.split(line):
+        if part.startswith("\x1b"):
+            yield part
+            continue
+        for character in part:
+            end = place + _columns(character)
+            if left <= place and end <= right:
+                yield character
+            elif left < end and place < right:
+                yield " "
+            place = end
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

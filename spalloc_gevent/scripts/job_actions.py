@@ -1,0 +1,98 @@
+"""What ``spalloc-job`` does with a job besides showing it: power, addresses, its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spalloc_gevent.display.pages import Text
+from spalloc_gevent.display.terminal import Paint, printable
+from spalloc_gevent.scripts.administration import live_job, state_name
+from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, warn
+from spalloc_gevent.scripts.job_sight import Seen, Subject
+from spalloc_gevent.scripts.views import View
+from spalloc_gevent.states import JobState
+
+if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
+
+Chip = tuple[int, int, str]
+"""An Ethernet-connected chip's x and y in the job, and its hostname."""
+
+
+def only_job_of(client: ProtocolClient, owner: str) -> int:
+    """The ID of the owner's only live job; CommandError when there are none or several."""
+    job_ids = [job["job_id"] for job in client.list_jobs() if job["owner"] == owner]
+    if len(job_ids) == 1:
+        return job_ids[0]
+    if not job_ids:
+        raise CommandError(f"Owner {printable(owner)} has no live jobs", ExitCode.NOT_ONE_JOB)
+    listed = ", ".join(map(str, job_ids))
+    raise CommandError(
+        f"Ambiguous: {printable(owner)} has {len(job_ids)} live jobs: {listed}",
+        ExitCode.NOT_ONE_JOB,
+    )
+
+
+def destroy(prog: str, client: ProtocolClient, job_id: int, reason: str | None) -> int:
+    """End the job; that there is none is only warned of."""
+    was_live = live_job(client, job_id) is not None
+    client.destroy_job(job_id, reason)
+    if not was_live:
+        warn(f"{prog}: warning: there was no live job {job_id}")
+    return ExitCode.OK
+
+
+class HostnamesView(View[list[Chip]]):
+    """The hostnames of a job's Ethernet-connected chips as CSV; only the server knows them."""
+
+    def __init__(self, job_id: int) -> None:
+        self._job_id = job_id
+
+    def collect(self, client: ProtocolClient) -> list[Chip]:
+        job = live_job(client, self._job_id)
+        is_queued = job is None or job["state"] == JobState.queued
+        connections = (
+            None if is_queued else client.get_job_machine_info(self._job_id)["connections"]
+        )
+        if connections is None:
+            raise CommandError(
+                f"Job {self._job_id} is queued or does not exist", ExitCode.NO_ALLOCATION
+            )
+        return sorted((x, y, hostname) for (x, y), hostname in connections)
+
+    def page(self, data: list[Chip], _paint: Paint, _columns: int | None, /) -> Text:
+        rows = [f"{x},{y},{printable(hostname)}" for x, y, hostname in data]
+        return Text("\n".join(["x,y,hostname", *rows]))
+
+    def document(self, data: list[Chip]) -> dict[str, object]:
+        chips = [{"x": x, "y": y, "hostname": hostname} for x, y, hostname in data]
+        return {"job_id": self._job_id, "connections": chips}
+
+
+def set_power(prog: str, client: ProtocolClient, subject: Subject, power: bool) -> int:
+    """Power the job's boards on (True; resets those that are on) or off, and wait for that."""
+    # Slow to import, and needed for nothing else.
+    from spalloc_gevent.scripts.job_waiting import await_sight
+    from spalloc_gevent.scripts.signals import Interrupted
+
+    try:
+        _check_has_boards(subject.look(client), power)
+        (client.power_on_job_boards if power else client.power_off_job_boards)(subject.job_id)
+        seen = await_sight(prog, client, subject, lambda seen: seen.state != JobState.power)
+    except Interrupted as signalled:
+        is_ctrl_c = signalled.exit_code == ExitCode.INTERRUPTED
+        return ExitCode.POWER_INTERRUPTED if is_ctrl_c else ended_by(signalled.signum)
+    except KeyboardInterrupt:
+        return ExitCode.POWER_INTERRUPTED
+    assert seen is not None, "a wait without a time limit has no other end"
+    _check_has_boards(seen, power)
+    return ExitCode.OK
+
+
+def _check_has_boards(seen: Seen, power: bool) -> None:
+    if seen.state not in (JobState.power, JobState.ready):
+        word = "on" if power else "off"
+        raise CommandError(
+            f"Error: Cannot power {word} job {seen.job_id} in state {state_name(seen.state)}",
+            ExitCode.NO_POWER,
+        )

@@ -1,0 +1,81 @@
+"""One job, looked at again and again without being touched.
+
+The server takes every command that names a job for its keepalive: whoever asked
+for the state of a job that nobody keeps alive any more would keep it from
+ending. So a job is looked up in the list of all jobs, and named only when it is
+not in there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spalloc_gevent.scripts.administration import live_job
+from spalloc_gevent.states import JobState
+
+if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.wire.answers import JobDescription
+
+FORGOTTEN = "The server knows this job no more; the ID is another job's now."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look told.
+
+    state: a :class:`~spalloc_gevent.JobState` as a number. job: None when it is not in the list.
+    """
+
+    job_id: int
+    state: int
+    reason: str | None = None
+    job: JobDescription | None = None
+    is_over: bool = False
+    """Whether the job has ended, and nothing of it can change any more."""
+
+
+class Subject:
+    """A job that is looked at; what has taken its ID after a server's cold start is another."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        self._start_time: float | None = None
+        self._end: Seen | None = None
+
+    def look(self, client: ProtocolClient) -> Seen:
+        """What the server tells now; nothing is asked once it has told of the job's end."""
+        if self._end is None:
+            seen = self._seen(client)
+            if not seen.is_over:
+                return seen
+            self._end = seen
+        return self._end
+
+    def _seen(self, client: ProtocolClient) -> Seen:
+        job = live_job(client, self.job_id)
+        if job is None:
+            return self._unlisted(client)
+        if not self._is_ours(job["start_time"]):
+            return self._forgotten()
+        self._start_time = job["start_time"]
+        return Seen(self.job_id, job["state"], job=job)
+
+    def _unlisted(self, client: ProtocolClient) -> Seen:
+        told = client.get_job_state(self.job_id)
+        # The Python server has forgotten when a job began once it has ended.
+        if told["start_time"] is not None and not self._is_ours(told["start_time"]):
+            return self._forgotten()
+        seen = Seen(self.job_id, told["state"], told["reason"])
+        was_known = self._start_time is not None
+        ended = told["state"] == JobState.destroyed or (
+            was_known and told["state"] == JobState.unknown
+        )
+        return replace(seen, is_over=ended)
+
+    def _is_ours(self, start_time: float) -> bool:
+        return self._start_time in (None, start_time)
+
+    def _forgotten(self) -> Seen:
+        return Seen(self.job_id, JobState.unknown, FORGOTTEN, is_over=True)

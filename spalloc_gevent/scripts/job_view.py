@@ -1,0 +1,214 @@
+"""What a job looks like: all that is known of it as text, with its boards drawn, or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
+from spalloc_gevent.display.definitions import render_definitions
+from spalloc_gevent.display.pages import Text
+from spalloc_gevent.display.strips import render_in_strips
+from spalloc_gevent.display.terminal import Paint, Style, printable
+from spalloc_gevent.geometry import Board, Link, job_dimensions, neighbour
+from spalloc_gevent.scripts.administration import (
+    boards_of,
+    document_of_job,
+    local_time,
+    power_word,
+    state_name,
+)
+from spalloc_gevent.scripts.job_sight import Seen, Subject
+from spalloc_gevent.scripts.views import View
+
+if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.wire.answers import JobDescription, MachineDescription
+
+Facts = list[tuple[str, object]]
+
+_INDENT = len("Board power: ")
+"""What stands before a value, at most."""
+
+
+@dataclass(frozen=True)
+class JobLook:
+    """A job and what belongs to it.
+
+    machine: that of the job's boards; None without boards. hostname: that of the job's chip
+    (0, 0); None when it was not asked for.
+    """
+
+    seen: Seen
+    machine: MachineDescription | None = None
+    hostname: str | None = None
+
+
+class JobView(View[JobLook]):
+    """All that is known of one job, without touching it.
+
+    with_hostname: ask for the hostname too, with a command that names the job.
+    """
+
+    def __init__(self, subject: Subject, *, with_hostname: bool = False) -> None:
+        self._subject = subject
+        self._with_hostname = with_hostname
+        self._machine: MachineDescription | None = None
+
+    def collect(self, client: ProtocolClient) -> JobLook:
+        seen = self._subject.look(client)
+        if seen.job is None or not boards_of(seen.job):
+            return JobLook(seen)
+        hostname = _hostname(client, seen.job_id) if self._with_hostname else None
+        return JobLook(seen, self._machine_of(seen.job, client), hostname)
+
+    def _machine_of(self, job: JobDescription, client: ProtocolClient) -> MachineDescription | None:
+        name = job["allocated_machine_name"]
+        if self._machine is None or self._machine["name"] != name:
+            listed = (machine for machine in client.list_machines() if machine["name"] == name)
+            self._machine = next(listed, None)
+        return self._machine
+
+    def page(self, data: JobLook, paint: Paint, columns: int | None, /) -> Text:
+        job = data.seen.job
+        if job is None:
+            return Text(render_definitions(_end(data.seen)))
+        room = None if columns is None else columns - _INDENT
+        facts = [*_origin(job), *_request(job), *_hardware(data, job, room, paint)]
+        return Text(render_definitions(facts))
+
+    def document(self, data: JobLook) -> dict[str, object]:
+        seen = data.seen
+        told = dict.fromkeys(_LISTED) if seen.job is None else document_of_job(seen.job)
+        boards = [] if seen.job is None else boards_of(seen.job)
+        size = (None, None) if data.machine is None else dimensions(boards, data.machine)
+        return {
+            "job_id": seen.job_id,
+            "state": state_name(seen.state),
+            "reason": seen.reason,
+            **told,
+            "width": size[0],
+            "height": size[1],
+            "hostname": data.hostname,
+        }
+
+    def is_final(self, data: JobLook, /) -> bool:
+        return data.seen.is_over
+
+
+_LISTED = (
+    "owner",
+    "keepalive_host",
+    "power",
+    "start_time",
+    "keepalive",
+    "machine",
+    "boards",
+    "request",
+)
+"""What is not known of a job that is not in the list of jobs."""
+
+
+def _hostname(client: ProtocolClient, job_id: int) -> str | None:
+    connections = client.get_job_machine_info(job_id)["connections"]
+    return min((x, y, hostname) for (x, y), hostname in connections)[2] if connections else None
+
+
+# ------------------------------------------------------------------- as text
+
+
+def _end(seen: Seen) -> Facts:
+    """What is left to tell of a job that is no more, or never was."""
+    facts: Facts = [("Job ID", seen.job_id), ("State", state_name(seen.state))]
+    return [*facts, ("Reason", printable(seen.reason))] if seen.reason else facts
+
+
+def _origin(job: JobDescription) -> Facts:
+    facts: Facts = [
+        ("Job ID", job["job_id"]),
+        ("Owner", printable(job["owner"])),
+        ("State", state_name(job["state"])),
+        ("Start time", local_time(job["start_time"])),
+        ("Keepalive", job["keepalive"]),
+    ]
+    host = job.get("keepalivehost")
+    return [*facts, ("Owner host", printable(host))] if host else facts
+
+
+def _request(job: JobDescription) -> Facts:
+    """The request as it would be made with :class:`~spalloc_gevent.Job`."""
+    args, kwargs = job["args"], job["kwargs"]
+    if args is None and kwargs is None:  # The Java server does not always tell.
+        return []
+    lines = [", ".join(map(str, args))] if args else []
+    lines += [printable(f"{name}={value!r}") for name, value in sorted((kwargs or {}).items())]
+    return [("Request", "Job(" + ",\n    ".join(lines) + ")")]
+
+
+def _hardware(data: JobLook, job: JobDescription, columns: int | None, paint: Paint) -> Facts:
+    boards = boards_of(job)
+    facts: Facts = []
+    if boards:
+        facts.append(("Allocation", _picture(boards, data.machine, columns, paint)))
+    if data.hostname:
+        facts.append(("Hostname", printable(data.hostname)))
+    if data.machine is not None:
+        facts += zip(("Width", "Height"), dimensions(boards, data.machine), strict=True)
+    if boards:
+        facts.append(("Num boards", len(boards)))
+    if power_word(job):
+        facts.append(("Board power", power_word(job)))
+    if job["allocated_machine_name"]:
+        facts.append(("Running on", printable(job["allocated_machine_name"])))
+    return facts
+
+
+def _picture(
+    boards: Collection[Board],
+    machine: MachineDescription | None,
+    columns: int | None,
+    paint: Paint,
+) -> str:
+    dim, bright = (Style.DIM,), (Style.BRIGHT,)
+    group = BoardGroup(boards, label_styles=dim, inner_styles=dim, outer_styles=bright)
+    if machine is None:
+        sheet = board_picture([group])
+    else:
+        torus = (machine["width"], machine["height"])
+        sheet = board_picture([group], dead_links_between(boards, machine), torus=torus)
+    return render_in_strips(sheet, columns, paint, pitch=PITCH)
+
+
+# ----------------------------------------------------- what the boards tell
+
+
+def dimensions(boards: Collection[Board], machine: MachineDescription) -> tuple[int, int]:
+    """The width and height, in chips, of a job with these boards; the server says the same."""
+    return job_dimensions(boards, _wraps(boards, machine))
+
+
+def _wraps(boards: Collection[Board], machine: MachineDescription) -> tuple[bool, bool]:
+    """Whether the job's boards are joined around the machine in x, and in y."""
+    own = frozenset(boards)
+    around = [
+        wrap
+        for board in own
+        for link in Link
+        for there, wrap in [neighbour(board, link, machine["width"], machine["height"])]
+        if there in own
+    ]
+    return any(x for x, _ in around), any(y for _, y in around)
+
+
+def dead_links_between(
+    boards: Collection[Board], machine: MachineDescription
+) -> list[tuple[int, int, int, int]]:
+    """The dead links of the machine that would join two of these boards."""
+    own = frozenset(boards)
+    width, height = machine["width"], machine["height"]
+    return [
+        (x, y, z, link)
+        for x, y, z, link in machine["dead_links"]
+        if (x, y, z) in own and neighbour((x, y, z), Link(link), width, height)[0] in own
+    ]

@@ -1,0 +1,110 @@
+"""Keys that are pressed while something is watched: they scroll, or end it."""
+
+from __future__ import annotations
+
+import os
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+from spalloc_gevent.display.frames import Move
+
+QUIT = "quit"
+
+_KEYS: Mapping[bytes, Move | str] = {
+    b"q": QUIT,
+    b"Q": QUIT,
+    b"k": Move.UP,
+    b"j": Move.DOWN,
+    b"h": Move.LEFT,
+    b"l": Move.RIGHT,
+    b"b": Move.PAGE_UP,
+    b" ": Move.PAGE_DOWN,
+    b"g": Move.HOME,
+    b"G": Move.END,
+    b"\x1b[A": Move.UP,
+    b"\x1b[B": Move.DOWN,
+    b"\x1b[C": Move.RIGHT,
+    b"\x1b[D": Move.LEFT,
+    b"\x1b[5~": Move.PAGE_UP,
+    b"\x1b[6~": Move.PAGE_DOWN,
+    b"\x1b[H": Move.HOME,
+    b"\x1b[F": Move.END,
+    b"\x1b[1~": Move.HOME,
+    b"\x1b[4~": Move.END,
+    b"\x1bOA": Move.UP,
+    b"\x1bOB": Move.DOWN,
+    b"\x1bOC": Move.RIGHT,
+    b"\x1bOD": Move.LEFT,
+    b"\x1bOH": Move.HOME,
+    b"\x1bOF": Move.END,
+}
+"""What terminals send for a key, in both of their modes; letters as in less."""
+
+_BEGINNINGS = frozenset(key[:length] for key in _KEYS for length in range(1, len(key)))
+
+
+class Keys:
+    """Tells keys apart in what a terminal sends, however it is split. Pure."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+
+    def pressed(self, data: bytes) -> Iterator[Move | str]:
+        """The keys that mean something here, in order."""
+        for byte in data:
+            self._begun += bytes([byte])
+            if self._begun not in _KEYS and self._begun not in _BEGINNINGS:
+                # A key that means nothing, unless another one begins within.
+                self._begun = self._begun[-1:] if self._begun[-1:] in _BEGINNINGS else b""
+            if self._begun in _KEYS:
+                yield _KEYS[self._begun]
+                self._begun = b""
+
+
+class Keyboard:
+    """The keyboard of the terminal that `stream` is; without one there are no keys."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.files = _terminal_of(stream)
+        """The descriptors that are readable when a key has been pressed: one, or none."""
+        self._keys = Keys()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Get each key at once, and unseen, while the block runs."""
+        before = [(file, termios.tcgetattr(file)) for file in self.files]
+        try:
+            for file, _ in before:
+                _take_each_key(file)
+            yield
+        finally:
+            for file, attributes in before:
+                # A terminal that has been closed keeps no modes.
+                with suppress(termios.error):
+                    termios.tcsetattr(file, termios.TCSADRAIN, attributes)
+
+    def read(self) -> list[Move | str]:
+        """The keys that have been pressed; nothing is waited for."""
+        try:
+            data = os.read(self.files[0], 4096)
+        except OSError:  # The terminal has been closed.
+            data = b""
+        if not data:
+            self.files = []
+        return list(self._keys.pressed(data))
+
+
+def _terminal_of(stream: TextIO | None) -> list[int]:
+    # A standard stream is None where the shell closed it.
+    if stream is None or stream.closed or not stream.isatty():
+        return []
+    return [stream.fileno()]
+
+
+def _take_each_key(file: int) -> None:
+    attributes = termios.tcgetattr(file)
+    attributes[3] &= ~(termios.ICANON | termios.ECHO)
+    attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(file, termios.TCSADRAIN, attributes)

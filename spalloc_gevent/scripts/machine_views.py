@@ -1,0 +1,272 @@
+"""What machines look like: a table of all, or one drawn as hexagons with the jobs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
+from spalloc_gevent.display.definitions import render_definitions
+from spalloc_gevent.display.letters import letter_order, lettered
+from spalloc_gevent.display.pages import Text, text_of
+from spalloc_gevent.display.strips import render_in_strips
+from spalloc_gevent.display.tables import Cell, Column, Table, arranged, render_cells
+from spalloc_gevent.display.terminal import Paint, Style, printable
+from spalloc_gevent.geometry import Board, boards_of_triads
+from spalloc_gevent.scripts.administration import (
+    HEADING_OF_OWNER,
+    boards_of,
+    document_of_job,
+    job_colour,
+    number_of_boards,
+    owner_and_host,
+)
+from spalloc_gevent.scripts.common import CommandError, ExitCode
+from spalloc_gevent.scripts.output_options import Order
+from spalloc_gevent.scripts.views import View
+
+if TYPE_CHECKING:
+    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.wire.answers import JobDescription, MachineDescription
+
+KEY_COLUMNS = 80
+"""The width of the list that tells which letters stand for which job."""
+
+
+def jobs_on(machine: MachineDescription, jobs: Sequence[JobDescription]) -> list[JobDescription]:
+    return [job for job in jobs if job["allocated_machine_name"] == machine["name"]]
+
+
+def living_boards(machine: MachineDescription) -> set[Board]:
+    dead = {(x, y, z) for x, y, z in machine["dead_boards"]}
+    return set(boards_of_triads(0, 0, machine["width"], machine["height"])) - dead
+
+
+def _tags(machine: MachineDescription) -> str:
+    return printable(", ".join(sorted(machine["tags"])))
+
+
+def _document_of_machine(
+    machine: MachineDescription, jobs: Sequence[JobDescription]
+) -> dict[str, object]:
+    return {
+        "name": machine["name"],
+        "tags": sorted(machine["tags"]),
+        "width": machine["width"],
+        "height": machine["height"],
+        "num_boards": len(living_boards(machine)),
+        "in_use": number_of_boards(jobs),
+        "dead_boards": sorted(machine["dead_boards"]),
+        "dead_links": sorted(machine["dead_links"]),
+    }
+
+
+# ------------------------------------------------------------- all machines
+
+
+@dataclass(frozen=True)
+class Occupied:
+    """A machine and the jobs on it."""
+
+    machine: MachineDescription
+    jobs: Sequence[JobDescription]
+
+
+MACHINE_COLUMNS: tuple[Column[Occupied], ...] = (
+    Column(
+        "name",
+        "Name",
+        lambda row: Cell(printable(row.machine["name"])),
+        lambda row: row.machine["name"],
+    ),
+    Column(
+        "num_boards",
+        "Num boards",
+        lambda row: Cell(str(len(living_boards(row.machine)))),
+        lambda row: len(living_boards(row.machine)),
+        is_number=True,
+    ),
+    Column(
+        "in_use",
+        "In-use",
+        lambda row: Cell(str(number_of_boards(row.jobs))),
+        lambda row: number_of_boards(row.jobs),
+        is_number=True,
+    ),
+    Column(
+        "jobs",
+        "Jobs",
+        lambda row: Cell(str(len(row.jobs))),
+        lambda row: len(row.jobs),
+        is_number=True,
+    ),
+    Column("tags", "Tags", lambda row: Cell(_tags(row.machine)), lambda row: _tags(row.machine)),
+)
+
+
+@dataclass(frozen=True)
+class MachinesView(View[list[Occupied]]):
+    """A table of all machines; by itself in the server's order, the highest priority first."""
+
+    columns: Sequence[Column[Occupied]] = MACHINE_COLUMNS
+    order: Order = ()
+
+    def collect(self, client: ProtocolClient) -> list[Occupied]:
+        machines, jobs = client.list_machines(), client.list_jobs()
+        rows = [Occupied(machine, jobs_on(machine, jobs)) for machine in machines]
+        return arranged(rows, MACHINE_COLUMNS, self.order)
+
+    def page(self, data: list[Occupied], paint: Paint, _columns: int | None, /) -> Table[Occupied]:
+        return Table(self.columns, data, paint)
+
+    def document(self, data: list[Occupied]) -> dict[str, object]:
+        return {
+            "machines": [
+                {
+                    **_document_of_machine(row.machine, row.jobs),
+                    "jobs": [job["job_id"] for job in row.jobs],
+                }
+                for row in data
+            ]
+        }
+
+
+# --------------------------------------------------------------- one machine
+
+
+@dataclass(frozen=True)
+class KeyedJob:
+    """A job and the letters that stand for it in the picture."""
+
+    key: str
+    job: JobDescription
+
+    @property
+    def colour(self) -> tuple[Style, ...]:
+        return job_colour(self.job["job_id"])
+
+    @property
+    def group(self) -> BoardGroup:
+        return BoardGroup(boards_of(self.job), self.key, self.colour, self.colour, (Style.BRIGHT,))
+
+
+JOB_COLUMNS: tuple[Column[KeyedJob], ...] = (
+    Column("key", "Key", lambda row: Cell(row.key, row.colour), lambda row: letter_order(row.key)),
+    Column(
+        "id",
+        "Job ID",
+        lambda row: Cell(str(row.job["job_id"])),
+        lambda row: row.job["job_id"],
+        is_number=True,
+    ),
+    Column(
+        "boards",
+        "Num boards",
+        lambda row: Cell(str(len(boards_of(row.job)))),
+        lambda row: len(boards_of(row.job)),
+        is_number=True,
+    ),
+    Column(
+        "owner",
+        HEADING_OF_OWNER,
+        lambda row: Cell(owner_and_host(row.job)),
+        lambda row: owner_and_host(row.job),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class MachineLook:
+    """One machine, and the jobs on it with their letters."""
+
+    machine: MachineDescription
+    jobs: Sequence[KeyedJob]
+
+    @property
+    def in_use(self) -> int:
+        return number_of_boards(row.job for row in self.jobs)
+
+
+class MachineView(View[MachineLook]):
+    """One machine: a summary, its boards as hexagons, and which letters stand for which job.
+
+    A job keeps its letters while the machine is watched. detailed: the letters are explained
+    by a table.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        detailed: bool = False,
+        columns: Sequence[Column[KeyedJob]] = JOB_COLUMNS,
+        order: Order = (),
+    ) -> None:
+        self._name = name
+        self._detailed = detailed
+        self._columns = columns
+        self._order = order
+        self._letters: Mapping[int, str] = {}
+
+    def collect(self, client: ProtocolClient) -> MachineLook:
+        machine = self._found(client.list_machines())
+        here = {job["job_id"]: job for job in jobs_on(machine, client.list_jobs())}
+        self._letters = lettered(here, self._letters)
+        rows = [KeyedJob(letters, here[job_id]) for job_id, letters in self._letters.items()]
+        return MachineLook(machine, arranged(rows, JOB_COLUMNS, self._order))
+
+    def _found(self, machines: Sequence[MachineDescription]) -> MachineDescription:
+        for machine in machines:
+            if machine["name"] == self._name:
+                return machine
+        names = ", ".join(printable(machine["name"]) for machine in machines) or "no machines"
+        raise CommandError(
+            f"No machine '{printable(self._name)}' was found; there are: {names}",
+            ExitCode.NO_MACHINE,
+        )
+
+    def page(self, data: MachineLook, paint: Paint, columns: int | None, /) -> Text:
+        key = self._table(data, paint) if self._detailed else _list(data, paint, columns)
+        return Text(_summary(data), _picture(data, paint, columns), key)
+
+    def _table(self, data: MachineLook, paint: Paint) -> str:
+        return text_of(Table(self._columns, data.jobs, paint))
+
+    def document(self, data: MachineLook) -> dict[str, object]:
+        jobs = [row.job for row in data.jobs]
+        return {
+            "machine": {
+                **_document_of_machine(data.machine, jobs),
+                "jobs": [{"key": row.key, **document_of_job(row.job)} for row in data.jobs],
+            }
+        }
+
+
+def _summary(data: MachineLook) -> str:
+    return render_definitions(
+        [
+            ("Name", printable(data.machine["name"])),
+            ("Tags", _tags(data.machine)),
+            ("In-use", f"{data.in_use} of {len(living_boards(data.machine))}"),
+            ("Jobs", len(data.jobs)),
+        ]
+    )
+
+
+def _picture(data: MachineLook, paint: Paint, columns: int | None) -> str:
+    machine, dim = data.machine, (Style.DIM,)
+    everything = BoardGroup(
+        living_boards(machine), label_styles=dim, inner_styles=dim, outer_styles=dim
+    )
+    sheet = board_picture(
+        [everything, *(row.group for row in data.jobs)],
+        [(x, y, z, link) for x, y, z, link in machine["dead_links"]],
+        torus=(machine["width"], machine["height"]),
+    )
+    return render_in_strips(sheet, columns, paint, pitch=PITCH)
+
+
+def _list(data: MachineLook, paint: Paint, columns: int | None) -> str:
+    cells = [Cell(f"{row.key}:{row.job['job_id']}", row.colour) for row in data.jobs]
+    return render_cells(cells, paint, width=min(KEY_COLUMNS, columns or KEY_COLUMNS))

@@ -1,0 +1,177 @@
+"""Where what is watched goes: a live screen, plain blocks, or lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, Protocol, TextIO, TypeVar
+
+from spalloc_gevent.display.frames import Move, Scroll, frame, moved
+from spalloc_gevent.display.pages import Page, Text, text_of
+from spalloc_gevent.display.screen import Screen
+from spalloc_gevent.display.terminal import Paint, Style, printable, write
+from spalloc_gevent.display.widths import cut
+from spalloc_gevent.errors import SpallocError
+from spalloc_gevent.scripts.administration import local_time
+from spalloc_gevent.scripts.common import describe_server_trouble, warn
+from spalloc_gevent.scripts.views import View, json_line
+
+Data = TypeVar("Data")
+
+
+@dataclass(frozen=True)
+class State(Generic[Data]):
+    """The latest that is known, and whether the server tells at present.
+
+    at: the Unix time at which `data` was true. trouble_at: of the latest attempt that failed.
+    """
+
+    data: Data
+    at: float
+    trouble: SpallocError | None = None
+    trouble_at: float = 0.0
+
+
+class Outlet(Protocol[Data]):
+    """What is done with each state."""
+
+    stays: bool
+    """Whether it goes on showing the last state when nothing can change any more."""
+
+    def open(self) -> AbstractContextManager[None]:
+        """While the block runs, what is shown is seen."""
+
+    def show(self, state: State[Data]) -> None:
+        """Show a state; one that looks like the last is no news."""
+
+    def move(self, move: Move, /) -> None:
+        """Somebody wants to see another part of it."""
+
+    def redraw(self) -> None:
+        """The window may have changed."""
+
+
+class LiveScreen(Generic[Data]):
+    """Shows the latest state on the alternate screen, scrolled and clipped to the window."""
+
+    stays = True
+
+    def __init__(self, view: View[Data], stream: TextIO, paint: Paint) -> None:
+        self._view = view
+        self._screen = Screen(stream)
+        self._paint = paint
+        self._state: State[Data] | None = None
+        self._page: Page = Text()
+        self._scroll = Scroll()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        with self._screen.open():
+            self.redraw()
+            yield
+
+    def show(self, state: State[Data]) -> None:
+        if self._state is None or state.data != self._state.data:
+            # As wide as it is: the window scrolls.
+            self._page = self._view.page(state.data, self._paint, None)
+        self._state = state
+        self.redraw()
+
+    def move(self, move: Move, /) -> None:
+        self._scroll = moved(self._scroll, move, self._screen.size)
+        self.redraw()
+
+    def redraw(self) -> None:
+        if self._state is None:
+            return
+        size = self._screen.size
+        picture = frame(self._page, size, self._scroll)
+        self._scroll = picture.scroll
+        # The last column stays free: a character there may make a terminal wrap.
+        said = cut(self._status(self._state, picture.part), 0, size.columns - 1)
+        style = Style.RED if self._state.trouble else Style.DIM
+        self._screen.draw(picture.lines, self._paint(said, style))
+
+    def _status(self, state: State[Data], part: str) -> str:
+        if state.trouble is not None:
+            return f"Trying again, shown is {local_time(state.at)}: {_told(state)}"
+        keys = "arrows scroll, q quits" if part else "q quits"
+        ended = "this is its end" if self._view.is_final(state.data) else ""
+        return "; ".join(filter(None, [f"Updated {local_time(state.at)}", ended, part, keys]))
+
+
+def _told(state: State[Data]) -> str:
+    return "" if state.trouble is None else printable(describe_server_trouble(state.trouble))
+
+
+class Blocks(Generic[Data]):
+    """Writes a block of plain lines for each state that looks otherwise than the last."""
+
+    stays = False
+
+    def __init__(self, view: View[Data], stream: TextIO, paint: Paint, prog: str) -> None:
+        self._view = view
+        self._stream = stream
+        self._paint = paint
+        self._prog = prog
+        self._written = ""
+        self._in_trouble = False
+
+    def open(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def show(self, state: State[Data]) -> None:
+        if state.trouble is not None:
+            self._tell_trouble(state)
+            return
+        text = text_of(self._view.page(state.data, self._paint, None))
+        if text != self._written or self._in_trouble:
+            self._written, self._in_trouble = text, False
+            write(self._stream, f"{text}\nUpdated {local_time(state.at)}\n\n")
+
+    def _tell_trouble(self, state: State[Data]) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            since = local_time(state.trouble_at)
+            warn(f"{self._prog}: trying again since {since}: {_told(state)}", sys.stderr)
+
+    def move(self, _move: Move, /) -> None:
+        """What is written stays where it is."""
+
+    def redraw(self) -> None:
+        """What is written stays as it is."""
+
+
+class JsonLines(Generic[Data]):
+    """Writes a line of JSON for each state that differs from the last, trouble included."""
+
+    stays = False
+
+    def __init__(self, view: View[Data], stream: TextIO) -> None:
+        self._view = view
+        self._stream = stream
+        self._written: dict[str, object] = {}
+
+    def open(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def show(self, state: State[Data]) -> None:
+        if state.trouble is not None:
+            if "error" not in self._written:
+                self._write(state.trouble_at, {"error": str(state.trouble)})
+            return
+        content = self._view.document(state.data)
+        if content != self._written:
+            self._write(state.at, content)
+
+    def _write(self, at: float, content: dict[str, object]) -> None:
+        self._written = content
+        write(self._stream, json_line(at, content) + "\n")
+
+    def move(self, _move: Move, /) -> None:
+        """What is written stays where it is."""
+
+    def redraw(self) -> None:
+        """What is written stays as it is."""

@@ -1,0 +1,46 @@
+"""What an administrative command is about: where it comes from, and what it looks like."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from spalloc_gevent.display.pages import Page
+    from spalloc_gevent.display.terminal import Paint
+    from spalloc_gevent.protocol_client import ProtocolClient
+
+FORMAT = 1
+"""The version of all JSON documents; another one only when what is there changes its meaning."""
+
+Data = TypeVar("Data")
+
+
+class View(ABC, Generic[Data]):
+    """Something on a server that a command shows, once or again and again.
+
+    What is collected is whole and never changes: it is shown elsewhere than where it is
+    collected, and again when a window changes.
+    """
+
+    @abstractmethod
+    def collect(self, client: ProtocolClient) -> Data:
+        """Ask the server; raises CommandError if there is no such thing to show."""
+
+    @abstractmethod
+    def page(self, data: Data, paint: Paint, columns: int | None, /) -> Page:
+        """As text, in lines of at most `columns` characters where it can be (None: any)."""
+
+    @abstractmethod
+    def document(self, data: Data) -> dict[str, object]:
+        """As JSON, by the schema of the command in docs/json."""
+
+    def is_final(self, _data: Data, /) -> bool:
+        """Whether nothing of it can change any more."""
+        return False
+
+
+def json_line(at: float, content: dict[str, object]) -> str:
+    """One line with a document, and what every document has; `at`: the Unix time of the look."""
+    return json.dumps({"format": FORMAT, "time": round(at, 3), **content})
