@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 
+from spalloc_gevent import entry
 from spalloc_gevent._version import __version__
 
 _COMMANDS = {
@@ -28,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     name, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
     if name in _COMMANDS:
-        module = importlib.import_module(f"spalloc_gevent.{_COMMANDS[name][0]}")
-        code: int = module.main(arguments)
-        return code
+        return entry.run(_COMMANDS[name][0], arguments)
     if name in ("--help", "-h"):
         print(_help())
         return 0

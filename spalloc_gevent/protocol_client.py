@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from spalloc_gevent.engine.arming import Kind
 from spalloc_gevent.engine.call import Call
@@ -16,19 +16,18 @@ from spalloc_gevent.errors import (
     ProtocolTimeoutError,
     SpallocServerException,
 )
-from spalloc_gevent.wire.answers import (
-    NO_MACHINE,
-    UNKNOWN_JOB,
-    JobDescription,
-    JobStateInfo,
-    Location,
-    MachineDescription,
-    MachineInfo,
-    job_state,
-    machine_info,
-    means_nothing,
+from spalloc_gevent.server_commands import (
+    DEFAULT_PORT,
+    NOT_GIVEN,
+    NotGiven,
+    ServerCommands,
+    Timeout,
+    as_port,
+    state_told,
 )
-from spalloc_gevent.wire.checks import as_int, check_create_job, check_where_is
+from spalloc_gevent.wire.answers import JobStateInfo
+from spalloc_gevent.wire.checks import as_int, check_create_job
+from spalloc_gevent.wire.commands import COMMANDS
 
 __all__ = [
     "Look",
@@ -39,23 +38,12 @@ __all__ = [
     "SpallocServerException",
 ]
 
-DEFAULT_PORT = 22244
 MONITOR_INTERVAL_S = 30.0
 
 T = TypeVar("T")
 
 
-class _NotGiven:
-    def __repr__(self) -> str:
-        return "the client's own timeout"
-
-
-_NOT_GIVEN = _NotGiven()
-Timeout = float | _NotGiven | None
-"""Seconds; None waits for ever; not given: what the client was made with."""
-
-
-class ProtocolClient:
+class ProtocolClient(ServerCommands):
     """A blocking client of the spalloc-server protocol: every command is a method.
 
     One instance serves any number of threads and greenlets at once, over a few
@@ -98,7 +86,7 @@ class ProtocolClient:
             raise TypeError(f"hostname must be text, not {hostname!r}")
         if not hostname.strip():
             raise ValueError("hostname must not be empty")
-        self._holder = LinkHolder(hub, hostname, _as_port(port), shared=shared)
+        self._holder = LinkHolder(hub, hostname, as_port(port), shared=shared)
         self._timeout_s = timeout
         self._patient = patient
         self._inbox: tuple[ServerLink, Inbox] | None = None
@@ -124,7 +112,7 @@ class ProtocolClient:
     def holder(self) -> LinkHolder:
         return self._holder
 
-    def connect(self, timeout: Timeout = _NOT_GIVEN) -> None:
+    def connect(self, timeout: Timeout = NOT_GIVEN) -> None:
         """(Re)connect to the server: see that it answers.
 
         Raises OSError (ConnectionLostError) if it cannot be reached,
@@ -143,7 +131,7 @@ class ProtocolClient:
         self._inbox = None
         self._holder.close(0.0)
 
-    def call(self, name: str, *args: Any, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> Any:
+    def call(self, name: str, *args: Any, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Any:
         """Send the command `name` and return what the server returns, as it came.
 
         A command that this client does not know, or with arguments that the
@@ -164,150 +152,33 @@ class ProtocolClient:
         return self.link.run(call, self._seconds(timeout))
 
     def _ask(self, name: str, *args: object, timeout: Timeout, **kwargs: object) -> Any:
-        return self._run(Call(name, args, kwargs, patient=self._patient), timeout)
-
-    def _seconds(self, timeout: Timeout) -> float | None:
-        return self._timeout_s if isinstance(timeout, _NotGiven) else timeout
-
-    # -- the commands ---------------------------------------------------------
-
-    def version(self, timeout: Timeout = _NOT_GIVEN) -> str:
-        """The server's version as it tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``."""
-        return str(self._ask("version", timeout=timeout))
-
-    def create_job(self, *args: int, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> int:
-        """Ask for boards; returns the new job's ID.
-
-        Nothing or 1: one board; n: at least n boards; width, height: triads;
-        x, y, z: the board there. Keywords: ``owner`` (required), ``keepalive``
-        (seconds or None), ``machine``, ``tags``, ``min_ratio``,
-        ``max_dead_boards``, ``max_dead_links``, ``require_torus``. Raises
-        ValueError or TypeError, before anything is sent, for a request that a
-        server would not survive or would lose; ConnectionLostError with
-        ``may_have_happened`` when the connection broke before the answer.
-        """
-        size = check_create_job(args, kwargs)
-        return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
-
-    def job_keepalive(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
-        """Tell the server that the job is still in use."""
-        self._ask("job_keepalive", as_int(job_id, "job_id"), timeout=timeout)
-
-    def get_job_state(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> JobStateInfo:
-        """A job's state, power, keepalive, reason, start time and owner's host.
-
-        An ID that the server does not know has state 0 (unknown). Counts as the
-        job's keepalive.
-        """
-        call = Call("get_job_state", (as_int(job_id, "job_id"),), patient=self._patient)
-        return self.read_job_state(call, self._seconds(timeout))
+        outlives_caller = COMMANDS[name].outlives_caller
+        call = Call(name, args, kwargs, patient=self._patient, outlives_caller=outlives_caller)
+        return self._run(call, timeout)
 
     def read_job_state(self, call: Call, timeout_s: float | None) -> JobStateInfo:
         """As :meth:`get_job_state`, for a call that has rules of its own."""
-        try:
-            return job_state(self.link.run(call, timeout_s))
-        except SpallocServerException as error:
-            if not means_nothing(error.reason):
-                raise
-            return UNKNOWN_JOB.copy()
+        return state_told(lambda: self.link.run(call, timeout_s))
 
-    def get_job_machine_info(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> MachineInfo:
-        """The hardware held by a job; every value is None until boards are allocated.
-
-        width, height in chips (not triads); connections ``[[[x, y], hostname],
-        ...]``; boards ``[[x, y, z], ...]``, logical. Counts as a keepalive.
-        """
-        try:
-            answer = self._ask("get_job_machine_info", as_int(job_id, "job_id"), timeout=timeout)
-        except SpallocServerException as error:
-            if not means_nothing(error.reason):
-                raise
-            return NO_MACHINE.copy()
-        return machine_info(answer)
-
-    def power_on_job_boards(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
-        """Power the job's boards on; boards that are on are reset."""
-        self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
-
-    def power_off_job_boards(self, job_id: int, timeout: Timeout = _NOT_GIVEN) -> None:
-        """Power the job's boards off."""
-        self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
-
-    def destroy_job(
-        self, job_id: int, reason: str | None = None, timeout: Timeout = _NOT_GIVEN
-    ) -> None:
-        """End a job, for everybody to see with the `reason`.
-
-        The command still goes out when the caller stops waiting for its answer.
-        """
-        # As a keyword: the Java server takes it in no other way.
-        call = Call(
-            "destroy_job",
-            (as_int(job_id, "job_id"),),
-            {"reason": reason},
-            patient=self._patient,
-            outlives_caller=True,
-        )
-        self._run(call, timeout)
-
-    def list_jobs(self, timeout: Timeout = _NOT_GIVEN) -> list[JobDescription]:
-        """Every job that is not destroyed, the oldest first; keeps none of them alive."""
-        return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
-
-    def list_machines(self, timeout: Timeout = _NOT_GIVEN) -> list[MachineDescription]:
-        """Every machine, the highest priority first; width and height in triads."""
-        return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
-
-    def get_board_position(
-        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = _NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
-        """Cabinet, frame and board of the board at logical (x, y, z), or None."""
-        place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_position", place, timeout))
-
-    def get_board_at_position(
-        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = _NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
-        """Logical (x, y, z) of the board in cabinet `x`, frame `y`, place `z`, or None."""
-        place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_at_position", place, timeout))
-
-    def where_is(self, timeout: Timeout = _NOT_GIVEN, **kwargs: Any) -> Location | None:
-        """Where a board or chip is, or None when there is none.
-
-        Takes exactly (machine, x, y, z), (machine, cabinet, frame, board),
-        (machine, chip_x, chip_y) or (job_id, chip_x, chip_y), else ValueError.
-        Coordinates too large wrap around on the Python server.
-        """
-        question = check_where_is(kwargs)
-        return cast("Location | None", self._ask_or_none("where_is", question, timeout))
-
-    def _ask_or_none(self, name: str, kwargs: dict[str, Any], timeout: Timeout) -> Any:
-        try:
-            return self._ask(name, timeout=timeout, **kwargs)
-        except SpallocServerException as error:
-            if not means_nothing(error.reason):
-                raise
-            return None
+    def _seconds(self, timeout: Timeout) -> float | None:
+        return self._timeout_s if isinstance(timeout, NotGiven) else timeout
 
     # -- notifications --------------------------------------------------------
 
-    def notify_job(self, job_id: int | None = None, timeout: Timeout = _NOT_GIVEN) -> None:
+    def notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
         """Have ``{"jobs_changed": [ID, ...]}`` come whenever the job (None: any) changes."""
         self._watch("notify_job", [job_id], timeout)
 
-    def no_notify_job(self, job_id: int | None = None, timeout: Timeout = _NOT_GIVEN) -> None:
+    def no_notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
         """Undo :meth:`notify_job` for a job, or for all with None."""
         self._watch("no_notify_job", [job_id], timeout)
 
-    def notify_machine(
-        self, machine_name: str | None = None, timeout: Timeout = _NOT_GIVEN
-    ) -> None:
+    def notify_machine(self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN) -> None:
         """Have ``{"machines_changed": [NAME, ...]}`` come when the machine (None: any) changes."""
         self._watch("notify_machine", [machine_name], timeout)
 
     def no_notify_machine(
-        self, machine_name: str | None = None, timeout: Timeout = _NOT_GIVEN
+        self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN
     ) -> None:
         """Undo :meth:`notify_machine` for a machine, or for all with None."""
         self._watch("no_notify_machine", [machine_name], timeout)
@@ -359,32 +230,3 @@ class ProtocolClient:
         """
         # One watch for everything: watching a job by its ID would count as its keepalive.
         return self.link.monitor(collect, tuple(Kind), interval_s)
-
-
-def _as_port(port: int | str) -> int:
-    try:
-        number = int(port) if isinstance(port, str) else as_int(port, "port")
-    except ValueError:
-        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
-    if not 1 <= number <= 65535:
-        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}")
-    return number
-
-
-def _as_json(kwargs: dict[str, Any]) -> dict[str, Any]:
-    tags = kwargs.get("tags")
-    return kwargs if tags is None else {**kwargs, "tags": list(tags)}
-
-
-def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
-    # By name: the Java server takes them in no other way.
-    return {
-        "machine_name": machine_name,
-        "x": as_int(x, "x"),
-        "y": as_int(y, "y"),
-        "z": as_int(z, "z"),
-    }
-
-
-def _triple(answer: Any) -> tuple[int, int, int] | None:
-    return None if answer is None else cast("tuple[int, int, int]", tuple(answer))

@@ -60,11 +60,12 @@ class Room:
 
 ROOMS = (
     Room("bottom", ("errors", "states", "geometry", "deadline", "_version"), "bottom"),
-    Room("wire's_words", ("wire.answers", "wire.checks"), "wire bottom"),
+    Room("wire's_words", ("wire.answers", "wire.checks", "wire.version"), "wire bottom"),
     Room("wire", ("wire", "wire.*"), "wire bottom"),
     Room("engine", ("engine", "engine.*"), "engine wire bottom", MACHINERY),
     Room("config", ("config",), "bottom", frozenset({"argparse", "platformdirs"})),
-    Room("client", ("protocol_client",), "engine wire bottom"),
+    Room("commands", ("server_commands",), "wire bottom"),
+    Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
     Room("job", ("job", "job.*"), "job client config engine wire bottom"),
     Room("batch", ("batch",), "job bottom"),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
@@ -80,12 +81,12 @@ ROOMS = (
     Room(
         "scripts",
         ("scripts", "scripts.*"),
-        "scripts batch job client config wire's_words display bottom",
+        "scripts batch job client commands config wire's_words display bottom",
         frozenset({"argparse"}),
     ),
     Room(
         "package",
-        ("", "compat", "__main__"),
+        ("", "compat", "entry", "__main__"),
         "package scripts simulator batch job client config display bottom",
         frozenset({"importlib"}),
     ),

@@ -71,7 +71,7 @@ def _within(offset: int, most: int) -> int:
 
 
 def _part(what: str, offset: int, room: int, whole: int) -> str:
-    if whole <= room:
+    if whole <= room or not room:
         return ""
     return f"{what}s {offset + 1}-{min(offset + room, whole)} of {whole}"
 

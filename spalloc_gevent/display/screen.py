@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from spalloc_gevent.display.terminal import Size, size_of, write
+from spalloc_gevent.display.widths import width_of
 
 _ENTER = "\x1b[?1049h\x1b[?25l"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
@@ -48,6 +49,11 @@ class Screen:
         Nothing is cleared first, lest it flicker; nothing may be wider or higher than the window.
         """
         size = self.size
-        body = "".join(f"{line}{_REST_OF_LINE}\r\n" for line in lines[: size.lines - 1])
+        body = "".join(f"{_over(line, size)}\r\n" for line in lines[: size.lines - 1])
         bottom = f"{_REST_OF_SCREEN}\x1b[{size.lines};1H{status}{_REST_OF_LINE}"
         write(self._stream, f"{_BEGIN}{body}{bottom}{_END}")
+
+
+def _over(line: str, size: Size) -> str:
+    # After a character in the last column the cursor still stands on it: it would be erased.
+    return line if width_of(line) >= size.columns else line + _REST_OF_LINE

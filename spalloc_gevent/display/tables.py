@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tabulate import tabulate
 
 from spalloc_gevent.display.terminal import Paint, Style
+from spalloc_gevent.display.widths import width_of
 
 _GAP = "  "
 
@@ -21,8 +22,7 @@ _TRAILING_BLANKS = re.compile(" +$", re.MULTILINE)
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """Printable text of one line, and what it looks like."""
 
     text: str = ""
@@ -79,7 +79,7 @@ class Table(Generic[Row]):
 
 def _heading(text: str, below: Iterable[str], paint: Paint) -> str:
     """The heading, flush left over numbers that are flush right, as wide as its column."""
-    width = max(map(len, below), default=0)
+    width = max(map(width_of, below), default=0)
     painted = paint(text, Style.BRIGHT, Style.UNDERLINE)
     return painted + _FILLER * (width - len(text))
 

@@ -33,16 +33,19 @@ def cut(line: str, left: int, columns: int) -> str:
 
 
 def _parts_in_view(line: str, left: int, right: int) -> Iterator[str]:
-    place = 0
+    place, is_seen = 0, not left
     for part in _STYLING.split(line):
         if part.startswith("\x1b"):
             yield part
             continue
         for character in part:
             end = place + _columns(character)
-            if left <= place and end <= right:
+            # What takes no room stands on the character before it, and is seen with that.
+            if end > place:
+                is_seen = left <= place and end <= right
+            if is_seen:
                 yield character
-            elif left < end and place < right:
+            elif max(left, place) < min(right, end):
                 yield " "
             place = end
 

@@ -26,7 +26,6 @@ from spalloc_gevent.errors import (
 from spalloc_gevent.job.creation import Creation
 from spalloc_gevent.job.keepalive import Holding, Schedule
 from spalloc_gevent.job.request import Request, check_keywords, job_request, server_options
-from spalloc_gevent.job.version import check_version
 from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
@@ -36,6 +35,7 @@ from spalloc_gevent.wire.answers import (
     job_state,
 )
 from spalloc_gevent.wire.checks import as_int
+from spalloc_gevent.wire.version import check_version
 
 _log = logging.getLogger(__name__)
 

@@ -11,12 +11,15 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour, Style, printable, write
-from spalloc_gevent.scripts import common, logs
+from spalloc_gevent.scripts import common
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, usage_message
 from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.version import check_version
 
 if TYPE_CHECKING:
+    from spalloc_gevent.plain_client import PlainClient
     from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import JobDescription
 
 HEADING_OF_OWNER = "Owner (Host)"
@@ -53,22 +56,38 @@ def run(
 
 
 @contextmanager
-def connected(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
-    """A client of the server that the arguments name, of a version that will do.
+def connected(prog: str, arguments: argparse.Namespace) -> Iterator[PlainClient]:
+    """A client for a few questions to the server that the arguments name.
 
-    Raises CommandError for a hostname that cannot be one, IncompatibleServerError,
-    and whatever a call may raise.
+    Raises CommandError for a hostname that cannot be one, IncompatibleServerError
+    for a version that will not do, and whatever a call may raise.
     """
-    # Not needed for --help, and slow to import.
-    from spalloc_gevent.job.version import check_version
+    # Not needed for --help.
+    from spalloc_gevent.plain_client import PlainClient
+
+    _check_hostname(prog, arguments.hostname)
+    with PlainClient(arguments.hostname, arguments.port, arguments.timeout) as client:
+        _check_version(client, arguments)
+        yield client
+
+
+@contextmanager
+def connected_to_stay(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
+    """As :func:`connected`, a client that hears of changes and outlives lost connections."""
+    # Slow to import, which is no matter to who stays.
     from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.scripts import logs
 
     _check_hostname(prog, arguments.hostname)
     client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)
     with logs.nothing_shown(), closing(client):
-        if not arguments.ignore_version:
-            check_version(client.version())
+        _check_version(client, arguments)
         yield client
+
+
+def _check_version(client: ServerCommands, arguments: argparse.Namespace) -> None:
+    if not arguments.ignore_version:
+        check_version(client.version())
 
 
 def _check_hostname(prog: str, hostname: str) -> None:
@@ -92,7 +111,7 @@ def show(text: str) -> None:
 # ----------------------------------------------------------- how jobs are told
 
 
-def live_job(client: ProtocolClient, job_id: int) -> JobDescription | None:
+def live_job(client: ServerCommands, job_id: int) -> JobDescription | None:
     """The job as the list tells it, which keeps nothing alive; None when it is not in there."""
     return next((job for job in client.list_jobs() if job["job_id"] == job_id), None)
 

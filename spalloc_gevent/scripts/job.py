@@ -15,16 +15,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.scripts import common, job_actions, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
+from spalloc_gevent.scripts.administration import EXIT_CODES, connected, connected_to_stay, run
 from spalloc_gevent.scripts.common import ExitCode, ended_by
 from spalloc_gevent.scripts.job_sight import Subject
 from spalloc_gevent.scripts.job_view import JobView
-from spalloc_gevent.scripts.presenting import present
+from spalloc_gevent.scripts.presenting import show_once, watch
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_gevent.config import Config
     from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
 
 PROG = "spalloc-job"
 
@@ -162,15 +163,30 @@ def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 
 
 def _manage(arguments: argparse.Namespace) -> int:
-    with connected(PROG, arguments) as client:
-        given: int | None = arguments.job_id
-        job_id = job_actions.only_job_of(client, arguments.owner) if given is None else given
-        subject = Subject(job_id)
-        if arguments.wait is not None:
-            code = _wait(client, subject, _STATES[arguments.wait], arguments.wait_timeout)
-            if code != ExitCode.OK:
-                return code
-        return _act(client, subject, arguments)
+    if arguments.wait or arguments.watch or arguments.power_on or arguments.power_off:
+        with connected_to_stay(PROG, arguments) as client:
+            return _stay(client, _chosen(client, arguments), arguments)
+    with connected(PROG, arguments) as plain_client:
+        return _act(plain_client, _chosen(plain_client, arguments), arguments)
+
+
+def _chosen(client: ServerCommands, arguments: argparse.Namespace) -> Subject:
+    if arguments.job_id is None:
+        return Subject(job_actions.only_job_of(client, arguments.owner))
+    return Subject(arguments.job_id)
+
+
+def _stay(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
+    """What takes its time: the job is waited for, then powered or watched."""
+    if arguments.wait is not None:
+        code = _wait(client, subject, _STATES[arguments.wait], arguments.wait_timeout)
+        if code != ExitCode.OK:
+            return code
+    if arguments.power_on or arguments.power_off:
+        return job_actions.set_power(PROG, client, subject, arguments.power_on)
+    if arguments.watch:
+        return watch(PROG, client, JobView(subject), arguments)
+    return _act(client, subject, arguments)
 
 
 def _wait(
@@ -187,18 +203,15 @@ def _wait(
     return ExitCode.OK
 
 
-def _act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
-    if arguments.power_on or arguments.power_off:
-        return job_actions.set_power(PROG, client, subject, arguments.power_on)
+def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:
+    """What is done at once."""
     if arguments.destroy is not None:
         return job_actions.destroy(PROG, client, subject.job_id, _reason(arguments))
     if arguments.ethernet_ips:
-        view = job_actions.HostnamesView(subject.job_id)
-        return present(PROG, client, view, arguments)
-    if arguments.wait is not None and not (arguments.info or arguments.watch or arguments.json):
+        return show_once(client, job_actions.HostnamesView(subject.job_id), arguments)
+    if arguments.wait is not None and not (arguments.info or arguments.json):
         return ExitCode.OK
-    of_job = JobView(subject, with_hostname=not arguments.watch)
-    return present(PROG, client, of_job, arguments)
+    return show_once(client, JobView(subject, with_hostname=True), arguments)
 
 
 def _reason(arguments: argparse.Namespace) -> str | None:

@@ -14,12 +14,13 @@ from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
 
 Chip = tuple[int, int, str]
 """An Ethernet-connected chip's x and y in the job, and its hostname."""
 
 
-def only_job_of(client: ProtocolClient, owner: str) -> int:
+def only_job_of(client: ServerCommands, owner: str) -> int:
     """The ID of the owner's only live job; CommandError when there are none or several."""
     job_ids = [job["job_id"] for job in client.list_jobs() if job["owner"] == owner]
     if len(job_ids) == 1:
@@ -33,7 +34,7 @@ def only_job_of(client: ProtocolClient, owner: str) -> int:
     )
 
 
-def destroy(prog: str, client: ProtocolClient, job_id: int, reason: str | None) -> int:
+def destroy(prog: str, client: ServerCommands, job_id: int, reason: str | None) -> int:
     """End the job; that there is none is only warned of."""
     was_live = live_job(client, job_id) is not None
     client.destroy_job(job_id, reason)
@@ -48,7 +49,7 @@ class HostnamesView(View[list[Chip]]):
     def __init__(self, job_id: int) -> None:
         self._job_id = job_id
 
-    def collect(self, client: ProtocolClient) -> list[Chip]:
+    def collect(self, client: ServerCommands) -> list[Chip]:
         job = live_job(client, self._job_id)
         is_queued = job is None or job["state"] == JobState.queued
         connections = (

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
+from spalloc_gevent.scripts.administration import EXIT_CODES, run
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -80,8 +80,7 @@ def _view(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Vie
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    with connected(PROG, arguments) as client:
-        return present(PROG, client, arguments.view, arguments)
+    return present(PROG, arguments.view, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Colour, Paint, is_terminal, size_of
-from spalloc_gevent.scripts.administration import show
+from spalloc_gevent.scripts.administration import connected, connected_to_stay, show
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.output_options import INTERVAL_S
 from spalloc_gevent.scripts.views import View, json_line
@@ -17,20 +17,26 @@ from spalloc_gevent.scripts.views import View, json_line
 if TYPE_CHECKING:
     from spalloc_gevent.protocol_client import ProtocolClient
     from spalloc_gevent.scripts.outlets import Outlet
+    from spalloc_gevent.server_commands import ServerCommands
 
 Data = TypeVar("Data")
 
 
-def present(
-    prog: str, client: ProtocolClient, view: View[Data], options: argparse.Namespace
-) -> int:
-    """Show what there is, once or for as long as somebody watches; the exit code.
+def present(prog: str, view: View[Data], options: argparse.Namespace) -> int:
+    """Show what the server has, once or for as long as somebody watches; the exit code.
 
     Raises what looking raises; while it is watched, trouble with the server is shown instead.
     """
-    at, data = time.time(), view.collect(client)
     if getattr(options, "watch", False):
-        return _watch(prog, client, view, options, at, data)
+        with connected_to_stay(prog, options) as client:
+            return watch(prog, client, view, options)
+    with connected(prog, options) as plain_client:
+        return show_once(plain_client, view, options)
+
+
+def show_once(client: ServerCommands, view: View[Data], options: argparse.Namespace) -> int:
+    """As :func:`present`, once and with a client that is there."""
+    at, data = time.time(), view.collect(client)
     if options.json:
         show(json_line(at, view.document(data)))
     else:
@@ -43,22 +49,17 @@ def _paint(options: argparse.Namespace) -> Paint:
     return Paint.for_stream(sys.stdout, Colour(options.color))
 
 
-def _watch(
-    prog: str,
-    client: ProtocolClient,
-    view: View[Data],
-    options: argparse.Namespace,
-    at: float,
-    data: Data,
-) -> int:
+def watch(prog: str, client: ProtocolClient, view: View[Data], options: argparse.Namespace) -> int:
+    """As :func:`present`, watching, with a client that is there."""
     # Nothing of it is needed for a quick look, and that is to be quick.
     from spalloc_gevent.scripts.keyboard import Keyboard
     from spalloc_gevent.scripts.outlets import State
     from spalloc_gevent.scripts.watching import Watch
 
+    first = State(at=time.time(), data=view.collect(client))
     keyboard = Keyboard(sys.stdin if is_terminal(sys.stdout) else None)
-    watch = Watch(view, _outlet(prog, view, options), keyboard, State(data, at))
-    return watch.run(client, options.interval or INTERVAL_S)
+    watched = Watch(view, _outlet(prog, view, options), keyboard, first)
+    return watched.run(client, options.interval or INTERVAL_S)
 
 
 def _outlet(prog: str, view: View[Data], options: argparse.Namespace) -> Outlet[Data]:

@@ -18,7 +18,6 @@ from spalloc_gevent.scripts.administration import (
     EXIT_CODES,
     HEADING_OF_OWNER,
     boards_of,
-    connected,
     document_of_job,
     local_time,
     owner_and_host,
@@ -31,7 +30,7 @@ from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import JobDescription
 
 PROG = "spalloc-ps"
@@ -67,8 +66,7 @@ def _list(arguments: argparse.Namespace) -> int:
     view = JobsView(
         arguments.columns, arguments.sort, owner=arguments.owner, machine=arguments.machine
     )
-    with connected(PROG, arguments) as client:
-        return present(PROG, client, view, arguments)
+    return present(PROG, view, arguments)
 
 
 # ------------------------------------------------------------------ the columns
@@ -139,7 +137,7 @@ class JobsView(View[list["JobDescription"]]):
     owner: str | None = None
     machine: str | None = None
 
-    def collect(self, client: ProtocolClient) -> list[JobDescription]:
+    def collect(self, client: ServerCommands) -> list[JobDescription]:
         chosen = [job for job in client.list_jobs() if self._is_chosen(job)]
         return arranged(chosen, COLUMNS, self.order)
 

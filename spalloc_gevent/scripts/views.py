@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from spalloc_gevent.display.pages import Page
     from spalloc_gevent.display.terminal import Paint
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
 
 FORMAT = 1
 """The version of all JSON documents; another one only when what is there changes its meaning."""
@@ -25,7 +25,7 @@ class View(ABC, Generic[Data]):
     """
 
     @abstractmethod
-    def collect(self, client: ProtocolClient) -> Data:
+    def collect(self, client: ServerCommands) -> Data:
         """Ask the server; raises CommandError if there is no such thing to show."""
 
     @abstractmethod

@@ -15,13 +15,13 @@ from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
+from spalloc_gevent.scripts.administration import EXIT_CODES, run
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import Location
 
 PROG = "spalloc-where-is"
@@ -143,8 +143,7 @@ def _coordinate(text: str) -> int:
 
 
 def _locate(arguments: argparse.Namespace) -> int:
-    with connected(PROG, arguments) as client:
-        return present(PROG, client, LocationView(arguments.question), arguments)
+    return present(PROG, LocationView(arguments.question), arguments)
 
 
 class LocationView(View["Location"]):
@@ -153,7 +152,7 @@ class LocationView(View["Location"]):
     def __init__(self, question: _Question) -> None:
         self._question = question
 
-    def collect(self, client: ProtocolClient) -> Location:
+    def collect(self, client: ServerCommands) -> Location:
         location = client.where_is(**self._question.parts)
         if location is None or not self._question.is_answered_by(location):
             raise CommandError("No boards at the specified location", ExitCode.NO_BOARDS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Route(enum.Enum):
@@ -27,8 +27,7 @@ class Route(enum.Enum):
     """A connection of its own: the server may answer by hanging up."""
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One command of the server: what it takes and how it may be sent."""
 
     name: str
@@ -45,6 +44,8 @@ class Command:
     repeatable: bool = True
     """May be sent again when the connection broke before its answer."""
     route: Route = Route.POOL
+    outlives_caller: bool = False
+    """Is still sent when its caller has given up waiting."""
     names_job: bool = False
     """Its first argument is a job ID, and the server takes it as that job's keepalive."""
 
@@ -99,7 +100,13 @@ _TABLE = (
     Command("get_job_machine_info", ("job_id",), returns="machine info", names_job=True),
     Command("power_on_job_boards", ("job_id",), repeatable=False, names_job=True),
     Command("power_off_job_boards", ("job_id",), repeatable=False, names_job=True),
-    Command("destroy_job", ("job_id", "reason"), frozenset({"reason"}), names_job=True),
+    Command(
+        "destroy_job",
+        ("job_id", "reason"),
+        frozenset({"reason"}),
+        outlives_caller=True,
+        names_job=True,
+    ),
     Command("notify_job", ("job_id",), frozenset({"job_id"}), route=Route.WATCH),
     Command("no_notify_job", ("job_id",), frozenset({"job_id"}), route=Route.WATCH),
     Command("notify_machine", ("machine_name",), frozenset({"machine_name"}), route=Route.WATCH),

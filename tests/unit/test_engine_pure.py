@@ -28,8 +28,8 @@ from spalloc_gevent.errors import (
 )
 from spalloc_gevent.job.keepalive import EARLIEST_SHARE, LATEST_SHARE, LONGEST_ANSWER_S, Schedule
 from spalloc_gevent.job.request import REQUIREMENTS, check_keywords, job_request, server_options
-from spalloc_gevent.job.version import check_version
 from spalloc_gevent.wire.messages import Notification, Refused, Returned
+from spalloc_gevent.wire.version import check_version
 
 
 class SteppedClock:
