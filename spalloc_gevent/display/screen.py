@@ -8,10 +8,10 @@ that has a terminal show it at once; those that do not know the last ignore it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TextIO
 
-from spalloc_gevent.display.terminal import Size, size_of, write
+from spalloc_gevent.display.terminal import Size, discard, size_of, write
 from spalloc_gevent.display.widths import width_of
 
 _ENTER = "\x1b[?1049h\x1b[?25l"
@@ -35,9 +35,10 @@ class Screen:
         try:
             yield
         finally:
-            # A terminal that has been closed has nothing to get back.
-            with suppress(OSError):
+            try:
                 write(self._stream, _LEAVE)
+            except OSError:  # The terminal has been closed: it has nothing to get back.
+                discard(self._stream)
 
     @property
     def size(self) -> Size:

@@ -66,6 +66,11 @@ def size_of(stream: TextIO) -> Size:
     return Size(columns or USUAL_SIZE.columns, lines or USUAL_SIZE.lines)
 
 
+def room_of(stream: TextIO) -> int | None:
+    """The columns that a line has room for; None where `stream` is no terminal: any number."""
+    return size_of(stream).columns if is_terminal(stream) else None
+
+
 def wants_colour(
     stream: TextIO, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
 ) -> bool:
@@ -115,6 +120,15 @@ def write(stream: TextIO, text: str) -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what `stream`, whose reader has left, still holds.
+
+    Else the interpreter tries to write it at exit, complains, and ends with a code of its own.
+    """
+    with open(os.devnull, "w", encoding="ascii") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class StatusLine:

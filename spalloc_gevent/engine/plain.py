@@ -114,7 +114,9 @@ _Address = tuple[int, int, int, str, tuple[object, ...]]
 
 
 def _addresses(host: str, port: int) -> Iterator[_Address]:
-    yield from socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # Text goes through the IDNA codec, whose import takes longer than the look-up.
+    name = host.encode("ascii") if host.isascii() else host
+    yield from socket.getaddrinfo(name, port, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def _connected(sock: socket.socket, address: object, within: Deadline) -> socket.socket:

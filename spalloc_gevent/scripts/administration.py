@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour, Style, printable, write
 from spalloc_gevent.scripts import common
-from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, usage_message
+from spalloc_gevent.scripts.common import INTERRUPTED, CommandError, ExitCode, usage_message
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.version import check_version
 
@@ -49,7 +48,7 @@ def run(
         colour = Colour(arguments.color)
         code = common.run(lambda: act(arguments), prog=prog, colour=colour)
         # However early it comes: whoever watches leaves by Ctrl+C.
-        is_left = code == ended_by(signal.SIGINT) and getattr(arguments, "watch", False)
+        is_left = code == INTERRUPTED and getattr(arguments, "watch", False)
         return ExitCode.OK if is_left else code
 
     return common.run(command, prog=prog)
@@ -92,15 +91,21 @@ def _check_version(client: ServerCommands, arguments: argparse.Namespace) -> Non
 
 def _check_hostname(prog: str, hostname: str) -> None:
     """Raise CommandError for what no resolver would take: blanks, empty or overlong labels."""
+    if not _may_be_hostname(hostname):
+        raise CommandError(
+            usage_message(prog, f"--hostname {hostname!r} is no host name or IP address"),
+            ExitCode.USAGE,
+        )
+
+
+def _may_be_hostname(name: str) -> bool:
+    if name.isascii():
+        labels = name.removesuffix(".").split(".")
+        return name.strip() == name and all(0 < len(label) < 64 for label in labels)
     try:
-        if hostname.strip() == hostname and hostname.encode("idna"):
-            return
+        return bool(name.encode("idna"))
     except UnicodeError:
-        pass
-    raise CommandError(
-        usage_message(prog, f"--hostname {hostname!r} is no host name or IP address"),
-        ExitCode.USAGE,
-    )
+        return False
 
 
 def show(text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import enum
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import NoReturn, TextIO
 
 from spalloc_gevent._version import __version__
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.display.terminal import Colour, Paint, Style, write
+from spalloc_gevent.display.terminal import Colour, Paint, Style, discard, write
 from spalloc_gevent.errors import (
     ConfigError,
     IncompatibleServerError,
@@ -85,6 +84,10 @@ def ended_by(signum: int) -> int:
     return ExitCode.SIGNALLED + signum
 
 
+INTERRUPTED = ended_by(2)
+"""The exit code of what Ctrl+C ended, where it has no other."""
+
+
 class CommandError(Exception):
     """A command cannot go on: the line that the user gets to see, whole, and the exit code."""
 
@@ -115,7 +118,7 @@ def run(
     except BrokenPipeError:
         return _nobody_reads()
     except KeyboardInterrupt:
-        return ended_by(2)
+        return INTERRUPTED
     except CommandError as error:
         message, code = str(error), error.code
     except ConfigError as error:
@@ -144,9 +147,7 @@ def usage_message(prog: str, error: object) -> str:
 
 def _nobody_reads() -> int:
     """The reader of our standard output has left; a shell reports that as SIGPIPE."""
-    # Else the interpreter flushes again at exit, and complains.
-    with open(os.devnull, "w", encoding="ascii") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    discard(sys.stdout)
     return ended_by(13)
 
 

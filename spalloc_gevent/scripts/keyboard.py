@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,7 +43,10 @@ _KEYS: Mapping[bytes, Move | str] = {
 }
 """What terminals send for a key, in both of their modes; letters as in less."""
 
-_BEGINNINGS = frozenset(key[:length] for key in _KEYS for length in range(1, len(key)))
+_BEGUN = re.compile(rb"\x1b(\[[0-?]*[ -/]*|O)?")
+"""The beginning of what a terminal sends for any key: ECMA-48's control sequence, or SS3."""
+
+_ESCAPE = b"\x1b"
 
 
 class Keys:
@@ -54,13 +58,14 @@ class Keys:
     def pressed(self, data: bytes) -> Iterator[Move | str]:
         """The keys that mean something here, in order."""
         for byte in data:
-            self._begun += bytes([byte])
-            if self._begun not in _KEYS and self._begun not in _BEGINNINGS:
-                # A key that means nothing, unless another one begins within.
-                self._begun = self._begun[-1:] if self._begun[-1:] in _BEGINNINGS else b""
-            if self._begun in _KEYS:
-                yield _KEYS[self._begun]
-                self._begun = b""
+            last = bytes([byte])
+            sent, self._begun = self._begun + last, b""
+            if _BEGUN.fullmatch(sent):
+                self._begun = sent
+            elif last == _ESCAPE:  # What was begun has been broken off.
+                self._begun = last
+            elif (key := sent.removeprefix(_ESCAPE) if len(sent) == 2 else sent) in _KEYS:
+                yield _KEYS[key]
 
 
 class Keyboard:

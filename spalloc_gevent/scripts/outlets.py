@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TextIO, TypeVar
 from spalloc_gevent.display.frames import Move, Scroll, frame, moved
 from spalloc_gevent.display.pages import Page, Text, text_of
 from spalloc_gevent.display.screen import Screen
-from spalloc_gevent.display.terminal import Paint, Style, printable, write
+from spalloc_gevent.display.terminal import Paint, Style, printable, room_of, write
 from spalloc_gevent.display.widths import cut
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.scripts.administration import local_time
@@ -126,7 +126,8 @@ class Blocks(Generic[Data]):
         if state.trouble is not None:
             self._tell_trouble(state)
             return
-        text = text_of(self._view.page(state.data, self._paint, None))
+        page = self._view.page(state.data, self._paint, room_of(self._stream))
+        text = text_of(page)
         if text != self._written or self._in_trouble:
             self._written, self._in_trouble = text, False
             write(self._stream, f"{text}\nUpdated {local_time(state.at)}\n\n")

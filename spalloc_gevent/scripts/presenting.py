@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from spalloc_gevent.display.pages import text_of
-from spalloc_gevent.display.terminal import Colour, Paint, is_terminal, size_of
+from spalloc_gevent.display.terminal import Colour, Paint, is_terminal, room_of
 from spalloc_gevent.scripts.administration import connected, connected_to_stay, show
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.output_options import INTERVAL_S
@@ -40,8 +40,7 @@ def show_once(client: ServerCommands, view: View[Data], options: argparse.Namesp
     if options.json:
         show(json_line(at, view.document(data)))
     else:
-        columns = size_of(sys.stdout).columns if is_terminal(sys.stdout) else None
-        show(text_of(view.page(data, _paint(options), columns)))
+        show(text_of(view.page(data, _paint(options), room_of(sys.stdout))))
     return ExitCode.OK
 
 
