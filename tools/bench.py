@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         project = environments.python_of("project")
         # Made now, so that no measurement waits for an installation.
-        environments.python_of("real-server")
+        for name in ("real-server", "existing-client", "runtime"):
+            environments.python_of(name)
     except environments.EnvironmentBuildError as error:
         print(error, file=sys.stderr)
         return 1

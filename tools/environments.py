@@ -11,6 +11,7 @@ a digest of all that went into it: a changed requirement makes a new one. Standa
 from __future__ import annotations
 
 import argparse
+import configparser
 import contextlib
 import fcntl
 import hashlib
@@ -43,6 +44,14 @@ class Recipe:
 
 Run = Callable[[Sequence[str], Recipe], None]
 
+
+def _requirements() -> tuple[str, ...]:
+    """What an installation of the package brings with it."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    return tuple(setup["options"]["install_requires"].split())
+
+
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -55,6 +64,7 @@ RECIPES: Mapping[str, Recipe] = {
                 ROOT / "spalloc_gevent" / "_version.py",
             ),
         ),
+        Recipe("runtime", _requirements(), (ROOT / "setup.cfg",)),
         Recipe("real-server", ("spalloc_server==1!7.0.0",)),
         Recipe("existing-client", ("spalloc==1!7.0.0",)),
     )

@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         project = environments.python_of("project")
         # Made now, so that no test's time limit has to cover an installation.
-        environments.python_of("real-server")
-        environments.python_of("existing-client")
+        for name in ("real-server", "existing-client", "runtime"):
+            environments.python_of(name)
     except environments.EnvironmentBuildError as error:
         print(error, file=sys.stderr)
         return 1
