@@ -30,15 +30,17 @@ class Screen:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Take the screen while the block runs."""
+        """Take the screen while the block runs; OSError if the terminal is closed meanwhile."""
         write(self._stream, _ENTER)
         try:
             yield
-        finally:
+        except BaseException:
             try:
                 write(self._stream, _LEAVE)
-            except OSError:  # The terminal has been closed: it has nothing to get back.
+            except OSError:  # It has nothing to get back, and what went wrong is told already.
                 discard(self._stream)
+            raise
+        write(self._stream, _LEAVE)
 
     @property
     def size(self) -> Size:

@@ -49,10 +49,10 @@ class Colour(enum.Enum):
     NEVER = "never"
 
 
-def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+def is_terminal(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether `stream` is a terminal that understands cursor movement."""
     try:
-        return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
+        return stream is not None and stream.isatty() and environ.get("TERM", "dumb") != "dumb"
     except ValueError:  # A closed stream is no terminal.
         return False
 
@@ -72,7 +72,7 @@ def room_of(stream: TextIO) -> int | None:
 
 
 def wants_colour(
-    stream: TextIO, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
+    stream: TextIO | None, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
 ) -> bool:
     """Whether to colour what goes to `stream`.
 
@@ -91,7 +91,10 @@ class Paint:
 
     @classmethod
     def for_stream(
-        cls, stream: TextIO, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
+        cls,
+        stream: TextIO | None,
+        when: Colour = Colour.AUTO,
+        environ: Mapping[str, str] = os.environ,
     ) -> Paint:
         return cls(wants_colour(stream, when, environ))
 
@@ -115,8 +118,13 @@ def _spelled_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def write(stream: TextIO, text: str) -> None:
-    """Write and flush, spelling out what the stream's encoding has no character for."""
+def write(stream: TextIO | None, text: str) -> None:
+    """Write and flush, spelling out what the stream's encoding has no character for.
+
+    A standard stream is None where the shell closed it: then nobody wants the text.
+    """
+    if stream is None:
+        return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

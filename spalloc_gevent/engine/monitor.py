@@ -79,7 +79,12 @@ class Monitor(Generic[T]):
         self._rung = False
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
-        thread.post(self._start)
+        try:
+            thread.post(self._start)
+        except ClosedError:
+            self._hang_up()
+            os.close(self._reader)
+            raise
 
     # -- from outside ---------------------------------------------------------
 
@@ -100,12 +105,15 @@ class Monitor(Generic[T]):
         return self._look
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop looking; harmless when that is done already."""
+        reader, self._reader = self._reader, -1
+        if reader < 0:
+            return
         try:
             self._thread.post(self._end)
         except ClosedError:
             self._hang_up()
-        os.close(self._reader)
+        os.close(reader)
 
     # -- on the hub -----------------------------------------------------------
 

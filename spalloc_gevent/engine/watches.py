@@ -145,16 +145,24 @@ class Watches:
     # -- the keeper: one greenlet that arms, probes and reconnects ------------
 
     def _keep(self) -> None:
-        while not self._closed:
+        try:
+            while not self._closed:
+                self._keep_once()
+        finally:
+            # One that was being dialled when everything was closed is nobody else's.
+            if self._closed:
+                self._drop_connection()
+
+    def _keep_once(self) -> None:
+        self._news.clear()
+        try:
+            self._bring_up_to_date()
+        except ConnectionLostError as error:
+            self._unreachable(error)
             self._news.clear()
-            try:
-                self._bring_up_to_date()
-            except ConnectionLostError as error:
-                self._unreachable(error)
-                self._news.clear()
-                gevent.sleep(self._reachability.wait_s(self._clock()))
-            else:
-                self._rest()
+            gevent.sleep(self._reachability.wait_s(self._clock()))
+        else:
+            self._rest()
 
     def _bring_up_to_date(self) -> None:
         if not any(self._wanted.values()) and self._connection is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import errno
 import math
 import sys
 import warnings
@@ -116,7 +117,7 @@ def run(
     try:
         return command()
     except BrokenPipeError:
-        return _nobody_reads()
+        return _nobody_reads(ended_by(13))
     except KeyboardInterrupt:
         return INTERRUPTED
     except CommandError as error:
@@ -126,16 +127,18 @@ def run(
     except IncompatibleServerError as error:
         message, code = usage_message(prog, error), version_code
     except (SpallocError, OSError) as error:
+        if _is_of_closed_terminal(error):
+            return _nobody_reads(ended_by(1))
         message, code = describe_server_trouble(error), server_code
     complain(message, stderr, colour)
     return code
 
 
 def describe_server_trouble(error: SpallocError | OSError) -> str:
-    """What a user is told of a server that cannot be reached or refuses."""
+    """What a user is told of a server that cannot be reached or refuses, or of a full disk."""
     if isinstance(error, SpallocServerException):
         return f"Error from server: {error}"
-    if isinstance(error, (ProtocolError, ProtocolTimeoutError, OSError)):
+    if isinstance(error, (ProtocolError, ProtocolTimeoutError)):
         return f"Error communicating with server: {error}"
     return f"Error: {error}"
 
@@ -145,10 +148,15 @@ def usage_message(prog: str, error: object) -> str:
     return f"{prog}: error: {error}"
 
 
-def _nobody_reads() -> int:
-    """The reader of our standard output has left; a shell reports that as SIGPIPE."""
+def _is_of_closed_terminal(error: SpallocError | OSError) -> bool:
+    """Whether a terminal could not be written to; it may be found out before SIGHUP arrives."""
+    return not isinstance(error, SpallocError) and error.errno == errno.EIO
+
+
+def _nobody_reads(code: int) -> int:
+    """The reader of our standard output has left; a shell reports that as the `code`."""
     discard(sys.stdout)
-    return ended_by(13)
+    return code
 
 
 def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
@@ -157,10 +165,10 @@ def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour
     write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.RED) + "\n")
 
 
-def warn(message: str, stderr: TextIO | None = None) -> None:
-    """One line about what may surprise."""
+def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
+    """One line about what may surprise, in yellow where `stderr` shows colours."""
     stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream)(" ".join(message.split()), Style.YELLOW) + "\n")
+    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.YELLOW) + "\n")
 
 
 # --------------------------------------------------------------- the parser

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import common, job_actions, output_options
 from spalloc_gevent.scripts.administration import EXIT_CODES, connected, connected_to_stay, run
 from spalloc_gevent.scripts.common import ExitCode, ended_by
@@ -179,25 +180,25 @@ def _chosen(client: ServerCommands, arguments: argparse.Namespace) -> Subject:
 def _stay(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
     """What takes its time: the job is waited for, then powered or watched."""
     if arguments.wait is not None:
-        code = _wait(client, subject, _STATES[arguments.wait], arguments.wait_timeout)
+        code = _wait(client, subject, arguments)
         if code != ExitCode.OK:
             return code
     if arguments.power_on or arguments.power_off:
-        return job_actions.set_power(PROG, client, subject, arguments.power_on)
+        power, colour = arguments.power_on, Colour(arguments.color)
+        return job_actions.set_power(PROG, client, subject, power, colour)
     if arguments.watch:
         return watch(PROG, client, JobView(subject), arguments)
     return _act(client, subject, arguments)
 
 
-def _wait(
-    client: ProtocolClient, subject: Subject, wanted: JobState, timeout_s: float | None
-) -> int:
+def _wait(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
     # Not needed for a quick look, and that is to be quick.
     from spalloc_gevent.scripts.job_waiting import await_state
     from spalloc_gevent.scripts.signals import Interrupted
 
     try:
-        await_state(PROG, client, subject, wanted, timeout_s)
+        wanted, colour = _STATES[arguments.wait], Colour(arguments.color)
+        await_state(PROG, client, subject, wanted, arguments.wait_timeout, colour)
     except Interrupted as signalled:
         return ended_by(signalled.signum)
     return ExitCode.OK
@@ -206,7 +207,8 @@ def _wait(
 def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:
     """What is done at once."""
     if arguments.destroy is not None:
-        return job_actions.destroy(PROG, client, subject.job_id, _reason(arguments))
+        reason, colour = _reason(arguments), Colour(arguments.color)
+        return job_actions.destroy(PROG, client, subject.job_id, reason, colour)
     if arguments.ethernet_ips:
         return show_once(client, job_actions.HostnamesView(subject.job_id), arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.pages import Text
-from spalloc_gevent.display.terminal import Paint, printable
+from spalloc_gevent.display.terminal import Colour, Paint, printable
 from spalloc_gevent.scripts.administration import live_job, state_name
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, warn
 from spalloc_gevent.scripts.job_sight import Seen, Subject
@@ -34,12 +34,18 @@ def only_job_of(client: ServerCommands, owner: str) -> int:
     )
 
 
-def destroy(prog: str, client: ServerCommands, job_id: int, reason: str | None) -> int:
+def destroy(
+    prog: str,
+    client: ServerCommands,
+    job_id: int,
+    reason: str | None,
+    colour: Colour = Colour.AUTO,
+) -> int:
     """End the job; that there is none is only warned of."""
     was_live = live_job(client, job_id) is not None
     client.destroy_job(job_id, reason)
     if not was_live:
-        warn(f"{prog}: warning: there was no live job {job_id}")
+        warn(f"{prog}: warning: there was no live job {job_id}", colour=colour)
     return ExitCode.OK
 
 
@@ -70,7 +76,13 @@ class HostnamesView(View[list[Chip]]):
         return {"job_id": self._job_id, "connections": chips}
 
 
-def set_power(prog: str, client: ProtocolClient, subject: Subject, power: bool) -> int:
+def set_power(
+    prog: str,
+    client: ProtocolClient,
+    subject: Subject,
+    power: bool,
+    colour: Colour = Colour.AUTO,
+) -> int:
     """Power the job's boards on (True; resets those that are on) or off, and wait for that."""
     # Slow to import, and needed for nothing else.
     from spalloc_gevent.scripts.job_waiting import await_sight
@@ -79,7 +91,9 @@ def set_power(prog: str, client: ProtocolClient, subject: Subject, power: bool) 
     try:
         _check_has_boards(subject.look(client), power)
         (client.power_on_job_boards if power else client.power_off_job_boards)(subject.job_id)
-        seen = await_sight(prog, client, subject, lambda seen: seen.state != JobState.power)
+        seen = await_sight(
+            prog, client, subject, lambda seen: seen.state != JobState.power, colour=colour
+        )
     except Interrupted as signalled:
         is_ctrl_c = signalled.exit_code == ExitCode.INTERRUPTED
         return ExitCode.POWER_INTERRUPTED if is_ctrl_c else ended_by(signalled.signum)

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.deadline import Deadline
-from spalloc_gevent.display.terminal import printable
+from spalloc_gevent.display.terminal import Colour, printable
 from spalloc_gevent.scripts.administration import state_name
 from spalloc_gevent.scripts.common import (
     CommandError,
@@ -32,6 +32,7 @@ def await_sight(
     subject: Subject,
     is_enough: Callable[[Seen], bool],
     timeout_s: float | None = None,
+    colour: Colour = Colour.AUTO,
 ) -> Seen | None:
     """The first sight of the job that is enough; None when there is none in `timeout_s` seconds.
 
@@ -48,7 +49,8 @@ def await_sight(
             if look is None:
                 continue
             if look.trouble is not None and not in_trouble:
-                warn(f"{prog}: trying again: {describe_server_trouble(look.trouble)}")
+                trouble = describe_server_trouble(look.trouble)
+                warn(f"{prog}: trying again: {trouble}", colour=colour)
             in_trouble = look.trouble is not None
             if look.data is not None and is_enough(look.data):
                 return look.data
@@ -65,6 +67,7 @@ def await_state(
     subject: Subject,
     wanted: JobState,
     timeout_s: float | None,
+    colour: Colour = Colour.AUTO,
 ) -> None:
     """Return once the job is in the `wanted` state.
 
@@ -78,7 +81,7 @@ def await_state(
         return seen.state == wanted or _is_hopeless(seen, wanted)
 
     if not is_decided(latest):
-        await_sight(prog, client, subject, is_decided, timeout_s)
+        await_sight(prog, client, subject, is_decided, timeout_s, colour)
     if latest.state == wanted:
         return
     if _is_hopeless(latest, wanted):

@@ -64,8 +64,10 @@ class Keys:
                 self._begun = sent
             elif last == _ESCAPE:  # What was begun has been broken off.
                 self._begun = last
-            elif (key := sent.removeprefix(_ESCAPE) if len(sent) == 2 else sent) in _KEYS:
-                yield _KEYS[key]
+            elif sent in _KEYS:
+                yield _KEYS[sent]
+            elif len(sent) == 2 and last in _KEYS:  # After Escape by itself, or with Alt.
+                yield _KEYS[last]
 
 
 class Keyboard:
@@ -79,7 +81,10 @@ class Keyboard:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Get each key at once, and unseen, while the block runs."""
-        before = [(file, termios.tcgetattr(file)) for file in self.files]
+        try:
+            before = [(file, termios.tcgetattr(file)) for file in self.files]
+        except termios.error:  # The terminal has been closed.
+            before, self.files = [], []
         try:
             for file, _ in before:
                 _take_each_key(file)

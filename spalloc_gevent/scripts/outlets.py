@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TextIO, TypeVar
 from spalloc_gevent.display.frames import Move, Scroll, frame, moved
 from spalloc_gevent.display.pages import Page, Text, text_of
 from spalloc_gevent.display.screen import Screen
-from spalloc_gevent.display.terminal import Paint, Style, printable, room_of, write
+from spalloc_gevent.display.terminal import Colour, Paint, Style, printable, room_of, write
 from spalloc_gevent.display.widths import cut
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.scripts.administration import local_time
@@ -111,11 +111,20 @@ class Blocks(Generic[Data]):
 
     stays = False
 
-    def __init__(self, view: View[Data], stream: TextIO, paint: Paint, prog: str) -> None:
+    def __init__(
+        self,
+        view: View[Data],
+        stream: TextIO,
+        paint: Paint,
+        prog: str,
+        colour: Colour = Colour.AUTO,
+    ) -> None:
+        """`colour`: whether what goes to standard error is coloured."""
         self._view = view
         self._stream = stream
         self._paint = paint
         self._prog = prog
+        self._colour = colour
         self._written = ""
         self._in_trouble = False
 
@@ -136,7 +145,8 @@ class Blocks(Generic[Data]):
         if not self._in_trouble:
             self._in_trouble = True
             since = local_time(state.trouble_at)
-            warn(f"{self._prog}: trying again since {since}: {_told(state)}", sys.stderr)
+            message = f"{self._prog}: trying again since {since}: {_told(state)}"
+            warn(message, sys.stderr, self._colour)
 
     def move(self, _move: Move, /) -> None:
         """What is written stays where it is."""

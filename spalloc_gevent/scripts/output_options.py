@@ -62,7 +62,8 @@ def add_watch_options(group: argparse._ArgumentGroup, what: str) -> None:
         "--watch",
         "-w",
         action="store_true",
-        help=f"keep showing {what} as it changes, until q or Ctrl+C is pressed",
+        help=f"keep showing {what} as of now, until q or Ctrl+C is pressed; arrow and page keys "
+        "scroll what does not fit",
     )
     group.add_argument(
         "--interval",

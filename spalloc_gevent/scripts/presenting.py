@@ -67,5 +67,5 @@ def _outlet(prog: str, view: View[Data], options: argparse.Namespace) -> Outlet[
     if options.json:
         return JsonLines(view, sys.stdout)
     if options.no_clear or not is_terminal(sys.stdout):
-        return Blocks(view, sys.stdout, _paint(options), prog)
+        return Blocks(view, sys.stdout, _paint(options), prog, Colour(options.color))
     return LiveScreen(view, sys.stdout, _paint(options))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import time
 
 import pytest
@@ -189,3 +191,23 @@ def test_version_and_help_need_no_server(shell: Shell) -> None:
     assert shown.returncode == 0
     for flag in ("--owner", "-o", "--machine", "-m", "--hostname", "-H", "--port", "-P"):
         assert flag in shown.stdout
+
+
+def test_a_full_disk_is_not_laid_at_the_server_s_door(site: Site) -> None:
+    with open("/dev/full", "w") as full:
+        argv = site.shell.argv("ps")
+        done = subprocess.run(
+            argv, stdout=full, stderr=subprocess.PIPE, env=site.shell.environ, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--help",)])
+def test_a_standard_output_that_the_shell_closed_is_no_error(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    command = shlex.join(site.shell.argv("ps", *arguments))
+    done = subprocess.run(
+        ["sh", "-c", f"{command} >&-"], capture_output=True, env=site.shell.environ, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -50,7 +50,7 @@ def test_exit_codes_are_those_that_users_know() -> None:
         (ConnectionLostError("refused"), 1, "Error communicating with server: refused"),
         (ProtocolError("garbage"), 1, "Error communicating with server: garbage"),
         (ProtocolTimeoutError("too late"), 1, "Error communicating with server: too late"),
-        (OSError("no route"), 1, "Error communicating with server: no route"),
+        (OSError("no space left"), 1, "Error: no space left"),
         (JobDestroyedError("job 3 is gone"), 1, "Error: job 3 is gone"),
         (ProtocolError("two\nlines"), 1, "Error communicating with server: two lines"),
     ],
