@@ -113,3 +113,22 @@ def test_an_ignored_signal_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_more_signals_can_be_treated_so_and_are_put_back() -> None:
+    more = (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
+    before = [signal.getsignal(number) for number in more]
+    with Signals(more) as signals:
+        signals.note()
+        for number in more:
+            signal.raise_signal(number)
+        assert signals.take() == list(more)
+        assert signals.wait(3600.0) == []
+    assert [signal.getsignal(number) for number in more] == before
+
+
+def test_news_that_nobody_asked_for_is_not_noted(signals: Signals) -> None:
+    signals.note()
+    signal.raise_signal(signal.SIGCONT)
+    assert signals.wait(3600.0) == []
+    assert signals.take() == []

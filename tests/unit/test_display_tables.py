@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.display.pages import text_of
-from spalloc_gevent.display.tables import Cell, Column, Table, render_cells
+from spalloc_gevent.display.tables import Cell, Column, Table, arranged, render_cells
 from spalloc_gevent.display.terminal import Paint, Style
 
 Row = tuple[str, ...]
@@ -97,3 +101,86 @@ def test_cell_wider_than_the_line_has_a_line_of_its_own() -> None:
 
 def test_no_cells_are_no_text() -> None:
     assert render_cells([]) == ""
+
+
+# -- parts of a table --------------------------------------------------------------------
+
+texts = st.text("a1. -日", max_size=9)
+
+
+@given(st.lists(st.tuples(texts, texts, texts), max_size=6), st.integers(0, 8), st.integers(0, 8))
+def test_a_part_of_a_table_is_the_same_lines_of_the_whole(
+    rows: list[Row], start: int, stop: int
+) -> None:
+    for paint in (Paint(False), Paint(True)):
+        table = Table(COLUMNS, rows, paint)
+        whole = table.lines(0, len(table))
+        assert len(whole) == len(table) == 1 + len(rows)
+        assert list(table.lines(start, stop)) == list(whole)[start:stop]
+
+
+def test_the_headings_of_a_table_are_pinned() -> None:
+    assert Table(COLUMNS, [("1", "ready", "me")]).pinned == 1
+
+
+# -- the order of rows -------------------------------------------------------------------
+
+Fruit = tuple[str, int | None]
+NAME: Column[Fruit] = Column("name", "Name", lambda row: Cell(row[0]), lambda row: row[0])
+PRICE: Column[Fruit] = Column("price", "Price", lambda row: Cell(str(row[1])), lambda row: row[1])
+
+APPLE, BANANA, CHERRY, DATE = ("apple", 5), ("banana", 2), ("cherry", 5), ("date", None)
+BASKET: list[Fruit] = [DATE, CHERRY, APPLE, BANANA]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ([], BASKET),
+        ([("name", False)], [APPLE, BANANA, CHERRY, DATE]),
+        ([("name", True)], [DATE, CHERRY, BANANA, APPLE]),
+        ([("price", False)], [BANANA, CHERRY, APPLE, DATE]),
+        ([("price", True)], [CHERRY, APPLE, BANANA, DATE]),
+        ([("price", False), ("name", False)], [BANANA, APPLE, CHERRY, DATE]),
+        ([("price", True), ("name", False)], [APPLE, CHERRY, BANANA, DATE]),
+        ([("price", False), ("name", True)], [BANANA, CHERRY, APPLE, DATE]),
+    ],
+)
+def test_rows_are_arranged_by_the_columns_named(
+    order: list[tuple[str, bool]], expected: list[Fruit]
+) -> None:
+    assert arranged(BASKET, [NAME, PRICE], order) == expected
+
+
+def test_arranging_leaves_the_rows_given_as_they_were() -> None:
+    rows = list(BASKET)
+    arranged(rows, [NAME, PRICE], [("name", False)])
+    assert rows == BASKET
+
+
+KEYS: dict[str, Callable[[Fruit], Any]] = {"name": lambda row: row[0], "price": lambda row: row[1]}
+orders = st.lists(st.tuples(st.sampled_from(sorted(KEYS)), st.booleans()), max_size=3)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 2)), max_size=8), orders
+)
+def test_arranged_rows_are_in_order_and_equals_stay_as_they_were(
+    rows: list[Fruit], order: list[tuple[str, bool]]
+) -> None:
+    numbered = list(enumerate(rows))
+    result = arranged(numbered, [of_numbered(name) for name in KEYS], order)
+    assert sorted(result) == numbered
+    for (place, row), (next_place, next_row) in itertools.pairwise(result):
+        for name, backwards in order:
+            key, next_key = KEYS[name](row), KEYS[name](next_row)
+            if key != next_key:
+                assert key is not None
+                assert next_key is None or (key > next_key) == backwards
+                break
+        else:
+            assert place < next_place
+
+
+def of_numbered(name: str) -> Column[tuple[int, Fruit]]:
+    return Column(name, name, lambda row: Cell(str(row)), lambda row: KEYS[name](row[1]))
