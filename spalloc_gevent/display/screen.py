@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from spalloc_gevent.display.terminal import Size, discard, size_of, write
+from spalloc_gevent.display.terminal import Size, discard_unwritable, size_of, write
 from spalloc_gevent.display.widths import width_of
 
 _ENTER = "\x1b[?1049h\x1b[?25l"
@@ -38,7 +38,7 @@ class Screen:
             try:
                 write(self._stream, _LEAVE)
             except OSError:  # It has nothing to get back, and what went wrong is told already.
-                discard(self._stream)
+                discard_unwritable(self._stream)
             raise
         write(self._stream, _LEAVE)
 

@@ -130,11 +130,16 @@ def write(stream: TextIO | None, text: str) -> None:
     stream.flush()
 
 
-def discard(stream: TextIO) -> None:
-    """Drop what `stream`, whose reader has left, still holds.
+def discard_unwritable(stream: TextIO) -> None:
+    """Drop what `stream` still holds, if it cannot be written.
 
-    Else the interpreter tries to write it at exit, complains, and ends with a code of its own.
+    Else the interpreter tries that once more at exit, complains, and ends with a code of its own.
     """
+    try:
+        stream.flush()
+        return
+    except OSError:
+        pass
     with open(os.devnull, "w", encoding="ascii") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 

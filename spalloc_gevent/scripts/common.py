@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 
 from spalloc_gevent._version import __version__
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.display.terminal import Colour, Paint, Style, discard, write
+from spalloc_gevent.display.terminal import Colour, Paint, Style, discard_unwritable, write
 from spalloc_gevent.errors import (
     ConfigError,
     IncompatibleServerError,
@@ -117,7 +117,8 @@ def run(
     try:
         return command()
     except BrokenPipeError:
-        return _nobody_reads(ended_by(13))
+        discard_unwritable(sys.stdout)
+        return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
     except KeyboardInterrupt:
         return INTERRUPTED
     except CommandError as error:
@@ -127,8 +128,10 @@ def run(
     except IncompatibleServerError as error:
         message, code = usage_message(prog, error), version_code
     except (SpallocError, OSError) as error:
-        if _is_of_closed_terminal(error):
-            return _nobody_reads(ended_by(1))
+        if not isinstance(error, SpallocError):
+            discard_unwritable(sys.stdout)
+            if error.errno == errno.EIO:
+                return ended_by(1)  # A closed terminal may be found out before SIGHUP arrives.
         message, code = describe_server_trouble(error), server_code
     complain(message, stderr, colour)
     return code
@@ -146,17 +149,6 @@ def describe_server_trouble(error: SpallocError | OSError) -> str:
 def usage_message(prog: str, error: object) -> str:
     """What is wrong with a command line, as argparse puts it."""
     return f"{prog}: error: {error}"
-
-
-def _is_of_closed_terminal(error: SpallocError | OSError) -> bool:
-    """Whether a terminal could not be written to; it may be found out before SIGHUP arrives."""
-    return not isinstance(error, SpallocError) and error.errno == errno.EIO
-
-
-def _nobody_reads(code: int) -> int:
-    """The reader of our standard output has left; a shell reports that as the `code`."""
-    discard(sys.stdout)
-    return code
 
 
 def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:

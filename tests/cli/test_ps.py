@@ -202,7 +202,7 @@ def test_a_full_disk_is_not_laid_at_the_server_s_door(site: Site) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: [Errno 28] No space left on device\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("--json",), ("--help",)])
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_standard_output_that_the_shell_closed_is_no_error(
     site: Site, arguments: tuple[str, ...]
 ) -> None:
