@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -15,6 +16,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 PATIENCE_S = 20.0
 """How long a test waits for what has to come; nothing is asserted about how long it took."""
@@ -36,10 +38,13 @@ class Terminal:
         environ: Mapping[str, str],
         *,
         stdout: int | None = None,
+        columns: int = 80,
+        lines: int = 24,
     ) -> None:
         """`stdout`: a file to use as standard output instead of the terminal."""
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.resize(columns, lines)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *argv],
             stdin=slave,
@@ -76,6 +81,23 @@ class Terminal:
         """Signal the command itself, not its process group."""
         os.kill(self.pid, signum)
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the window's size; the system tells the command with SIGWINCH."""
+        size = struct.pack("HHHH", lines, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def modes(self) -> list[Any]:
+        """The terminal's modes, as :func:`termios.tcgetattr` gives them."""
+        return termios.tcgetattr(self._master)
+
+    def read_on_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Return once `condition` holds for what has been read; AssertionError if it never does."""
+        self._read_while(lambda: not condition(), what)
+
+    @property
+    def is_hung_up(self) -> bool:
+        return self._master < 0
+
     def hang_up(self) -> None:
         """Close the terminal, as a window manager does."""
         os.close(self._master)
@@ -110,7 +132,7 @@ class Terminal:
         except OSError:  # Nobody has the terminal open any more.
             time.sleep(0.01)
             return False
-        self.screen += piece.decode()
+        self.screen += self._decoder.decode(piece)
         return bool(piece)
 
 
