@@ -34,7 +34,8 @@ class Pool:
     """The connections to one server; every method runs on the hub.
 
     A call takes an idle connection, else a new one up to `limit`, else waits in
-    order. What a lost connection carried is sent again if that is harmless.
+    order. What a lost connection carried is sent again if that is harmless. To
+    a lone caller a connection is lent: it counts as busy until it is home again.
     """
 
     def __init__(

@@ -219,30 +219,16 @@ def test_a_thread_with_a_gevent_hub_never_blocks_its_greenlets(
         lambda: Call("list_jobs", late=print),
         lambda: Call("get_job_state", (1,), urgent_at=0.0),
         lambda: Call("get_job_state", (1,), answer_within_s=LONG_S),
-        lambda: Call("dance"),
     ],
 )
 def test_what_has_rules_of_its_own_always_goes_by_way_of_the_hub(
-    server: ScriptedServer,
-    link_to: LinkTo,
-    lone: ThreadPoolExecutor,
-    hub: Hub,
-    call: Callable[[], Call],
+    server: ScriptedServer, link_to: LinkTo, lone: ThreadPoolExecutor, call: Callable[[], Call]
 ) -> None:
-    link, busy, there = link_to(server), threading.Event(), threading.Event()
+    link = link_to(server)
     borrow(lone, link)
-    hub.acquire().post(busy.wait, LONG_S)
-
-    def run() -> Any:
-        made = call()
-        there.set()
-        return link.run(made, LONG_S)
-
-    asked = lone.submit(run)
-    assert there.wait(LONG_S)
-    assert server.counts.keys() == {"version"}
-    busy.set()
-    assert asked.result(LONG_S)
+    assert lone.submit(lambda: link.run(call(), LONG_S)).result(LONG_S)
+    # What others send brings a lent connection home, and so does this.
+    assert not link.lends
     assert len(server.counts) == 2
 
 
@@ -314,8 +300,13 @@ def interrupted_at(step: int, run: Callable[[], Any]) -> bool:
 
 
 def test_a_call_interrupted_anywhere_leaves_everything_in_order(
-    server: ScriptedServer, link_to: LinkTo, lone: ThreadPoolExecutor
+    server: ScriptedServer,
+    link_to: LinkTo,
+    lone: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What is in doubt must be let go of, not waited for.
+    monkeypatch.setattr(pool, "RETIRE_AFTER_S", 2 * LONG_S)
     link = link_to(server, limit=1)
     numbers = itertools.count(1)
 
@@ -456,6 +447,18 @@ def test_a_lone_call_in_flight_at_the_close_is_answered_and_the_close_polite(
     assert asked.result(LONG_S) == echo_of(1)
     server.wait_until(lambda: server.open_connections == 0)
     assert [peer.end for peer in server.peers] == ["finished"]
+
+
+def test_a_lone_call_that_is_never_answered_ends_with_the_close(
+    server: ScriptedServer, link_to: LinkTo, lone: ThreadPoolExecutor
+) -> None:
+    link = link_to(server)
+    borrow(lone, link)
+    server.script = lambda *_: None
+    asked = asking_alone(lone, link, server, 1)
+    link.close(0.0)
+    with pytest.raises(ConnectionLostError):
+        asked.result(LONG_S)
 
 
 def test_a_lone_caller_is_served_after_its_server_was_restarted(
