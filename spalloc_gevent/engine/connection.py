@@ -129,7 +129,7 @@ class Connection:
             self._end_writing()
 
     def _readable(self) -> None:
-        was_busy = self.in_flight is not None
+        asked = self.in_flight
         try:
             self._take_in()
         except (BlockingIOError, InterruptedError):
@@ -137,11 +137,12 @@ class Connection:
         except (OSError, ProtocolError) as error:
             self._broke(error)
             return
-        if was_busy and self.in_flight is None and self.state is ConnectionState.OPEN:
+        if asked and self.in_flight is None and self.state is ConnectionState.OPEN:
             self._owner.idle(self)
+        if self.in_flight is None or self.in_flight is asked:
+            self._acknowledge_quickly()
 
     def _take_in(self) -> None:
-        self._acknowledge_quickly()
         data = self.socket.recv(READ_BYTES)
         _log.debug("<- %s", data)
         if not data:
@@ -152,7 +153,8 @@ class Connection:
     def _acknowledge_quickly(self) -> None:
         # The server never sets TCP_NODELAY: its second message in a row would wait
         # for our delayed acknowledgement, 44 ms on Linux. The option does not stick.
-        if _QUICKACK is not None:
+        # Where a command follows at once it is not needed: that acknowledges as well.
+        if _QUICKACK is not None and self.state is not ConnectionState.GONE:
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _handle(self, event: Answer[Call] | Swallowed[Call] | Notification) -> None:
@@ -200,6 +202,7 @@ class Connection:
             self._write()
         # At once: what has come unasked is no answer to what is sent next.
         self._readable()
+        self._acknowledge_quickly()
 
     # -- the end ------------------------------------------------------------
 
