@@ -164,11 +164,12 @@ class Pool:
 
     def _pump(self) -> None:
         while self._queue and self._idle:
-            call = self._queue.take(self._clock())
+            now = self._clock()
+            call = self._queue.take(now)
             if call is None:
                 return
             connection, _ = self._idle.popitem()
-            connection.send(call, self._clock())
+            connection.send(call, now)
             self._look_after(call)
         if self._queue and not self._idle:
             self._grow()
