@@ -265,6 +265,13 @@ OPTIONS: tuple[Option, ...] = (
         _A_FLAG,
         "Talk to a server whose version is not known to work.",
     ),
+    Option(
+        "guardian",
+        _flag,
+        True,
+        _A_FLAG,
+        "Start a small process that keeps jobs alive while the program is held up or stopped.",
+    ),
 )
 """Everything that can be configured, in the order in which it is shown."""
 
@@ -292,6 +299,7 @@ class Config:
     max_dead_links: int | None
     require_torus: bool
     ignore_version: bool
+    guardian: bool
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,15 @@ ROOMS = (
     Room("bottom", ("errors", "states", "geometry", "deadline", "_version"), "bottom"),
     Room("wire's_words", ("wire.answers", "wire.checks", "wire.version"), "wire bottom"),
     Room("wire", ("wire", "wire.*"), "wire bottom"),
-    Room("engine", ("engine", "engine.*"), "engine wire bottom", MACHINERY),
+    Room("plain", ("engine.plain",), "wire bottom", frozenset({"socket"})),
+    Room("engine", ("engine", "engine.*"), "engine guardian's_words wire bottom", MACHINERY),
+    Room("guardian's_words", ("guardian.charges",), "wire bottom"),
+    Room(
+        "guardian",
+        ("guardian", "guardian.*"),
+        "guardian guardian's_words plain wire bottom",
+        frozenset({"select"}),
+    ),
     Room("config", ("config",), "bottom", frozenset({"argparse", "platformdirs"})),
     Room("commands", ("server_commands",), "wire bottom"),
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
@@ -98,6 +106,8 @@ KIN = {
     "simulator's_sockets": "simulator",
     "simulator's_command": "simulator",
     "boot": "scripts",
+    "plain": "engine",
+    "guardian's_words": "guardian",
 }
 """Corners of rooms, with leave of their own or known to more: who knows the room knows them."""
 

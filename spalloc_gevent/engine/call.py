@@ -7,7 +7,7 @@ from typing import Any
 
 from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
-from spalloc_gevent.wire.commands import COMMANDS, Route, route_of
+from spalloc_gevent.wire.commands import COMMANDS, Command, Route, route_of
 from spalloc_gevent.wire.messages import Refused, Returned, encode_command
 
 MOST_SENDS = 3
@@ -33,6 +33,7 @@ class Call:
         "abandoned",
         "answer_by",
         "answer_within_s",
+        "job_id",
         "late",
         "line",
         "name",
@@ -67,7 +68,10 @@ class Call:
         self.outlives_caller = outlives_caller
         self.late = late
         self.route = route_of(name, args, kwargs or {})
-        self.repeatable = self.route is not Route.ALONE and COMMANDS[name].repeatable
+        command = COMMANDS.get(name) if self.route is not Route.ALONE else None
+        self.repeatable = command is not None and command.repeatable
+        self.job_id = _job_named(command, args, kwargs or {})
+        """The job that it names, if it does."""
         self.sends = 0
         self.sent_at: float | None = None
         self.answer_by: float | None = None
@@ -140,3 +144,11 @@ class Call:
                 may_have_happened=True,
             )
         )
+
+
+def _job_named(
+    command: Command | None, args: Sequence[Any], kwargs: Mapping[str, object]
+) -> object:
+    if command is not None and command.names_job and args:
+        return args[0]
+    return kwargs.get("job_id")

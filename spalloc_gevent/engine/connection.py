@@ -64,6 +64,8 @@ class Connection:
         self.state = ConnectionState.OPEN
         self.proven = False
         """True once the server has answered here: it is more than a place in a backlog."""
+        self.vouched = True
+        """False while the jobs behind it may be others than those that are held."""
         self.socket = sock
         self.lent = False
         """True while the loop leaves the socket to the holder of a loan."""

@@ -38,11 +38,14 @@ POLITE_END_S = 2.0
 class HubThread:
     """One life of the background thread: from the first client to the last one closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, legacy: dict[str, Any]) -> None:
+        """`legacy`: connected sockets that one thread leaves to the next, by name."""
+        self.legacy = legacy
         self.sockets: set[Any] = set()
         self.ended = False
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._closers: list[Callable[[], object]] = []
+        self._only: dict[Callable[[HubThread], Any], Any] = {}
         self._awaiting_end: list[Outcome[None]] = []
         self._mutex = native.new_mutex()
         self._ident: int | None = None
@@ -98,6 +101,13 @@ class HubThread:
         self, outcome: Outcome[Any], fn: Callable[..., object], args: tuple[Any, ...]
     ) -> None:
         self.spawn(_settle_with, outcome, fn, args)
+
+    def only(self, make: Callable[[HubThread], T]) -> T:
+        """The one ``make(self)`` of this thread, made when first asked for; on the hub only."""
+        if make not in self._only:
+            self._only[make] = make(self)
+        thing: T = self._only[make]
+        return thing
 
     def opened(self, sock: Any) -> None:
         """Remember an open socket: a forked child has to let go of its copy of it."""
@@ -191,9 +201,14 @@ class HubThread:
         self.ended = True
         self._mutex = native.new_mutex()
         for sock in list(self.sockets):
-            descriptor = sock.detach()
-            if descriptor >= 0:
-                os.close(descriptor)
+            _let_go_of(sock)
+
+
+def _let_go_of(sock: Any) -> None:
+    """Close this process's copy of a socket, without a shutdown that others would feel."""
+    descriptor = sock.detach()
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 class Timer:
@@ -244,6 +259,7 @@ class Hub:
         self._thread: HubThread | None = None
         self._users = 0
         self._ending: list[HubThread] = []
+        self._legacy: dict[str, Any] = {}
         self._shared: dict[Hashable, tuple[Any, int]] = {}
 
     @property
@@ -254,7 +270,7 @@ class Hub:
         """Use the background thread, started if need be; each use ends with :meth:`release`."""
         with self._mutex:
             if self._thread is None:
-                thread = HubThread()
+                thread = HubThread(self._legacy)
                 thread.start()
                 self._thread = thread
             self._users += 1
@@ -316,6 +332,8 @@ class Hub:
     def forked(self) -> None:
         """In a forked child: forget the parent's thread and jobs."""
         threads = [*self._ending, *([] if self._thread is None else [self._thread])]
+        for sock in self._legacy.values():
+            _let_go_of(sock)
         self.forks += 1
         self._reset()
         # Kept for ever: freeing another process's loop and greenlets helps nobody.

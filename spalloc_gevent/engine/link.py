@@ -13,15 +13,19 @@ from spalloc_gevent.engine.beat import Beat
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import LINGER_S
 from spalloc_gevent.engine.dialling import dial
+from spalloc_gevent.engine.guardian import Guardian
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import Inbox
-from spalloc_gevent.engine.lending import LONGEST_WAIT_S
+from spalloc_gevent.engine.lending import LONGEST_WAIT_S, Loan
 from spalloc_gevent.engine.monitor import Monitor
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.engine.reachability import Reachability
+from spalloc_gevent.engine.roll import Held, Roll
 from spalloc_gevent.engine.watches import Changes, Watches
 from spalloc_gevent.errors import ClosedError, ProtocolTimeoutError
+from spalloc_gevent.guardian.charges import Charge
+from spalloc_gevent.guardian.charges import Key as GuardedKey
 from spalloc_gevent.wire.commands import Route
 
 T = TypeVar("T")
@@ -39,8 +43,9 @@ class ServerLink:
         self.port = port
         self._hub = hub
         self._thread = hub.acquire()
-        self._pool = Pool(self._thread, self._dial, limit=limit)
-        self._watches = Watches(self._thread, self._dial, Reachability())
+        self._roll = Roll()
+        self._pool = Pool(self._thread, self._dial, limit=limit, roll=self._roll)
+        self._watches = Watches(self._thread, self._dial, Reachability(), self._roll)
         self._alone = Alone(self._thread, self._dial)
         self._closed = False
         self.version_checked = False
@@ -98,7 +103,7 @@ class ServerLink:
 
     def _carry(self, call: Call, timeout_s: float | None) -> Any:
         loan = self._pool.lender.loan
-        if loan is None or not self._may_borrow(call, timeout_s):
+        if loan is None or not self._may_borrow(loan, call, timeout_s):
             self.begin(call)
             return call.outcome.wait(timeout_s)
         deadline = Deadline(timeout_s)
@@ -106,9 +111,10 @@ class ServerLink:
             self.begin(call)
         return call.outcome.wait(deadline.left())
 
-    def _may_borrow(self, call: Call, timeout_s: float | None) -> bool:
+    def _may_borrow(self, loan: Loan, call: Call, timeout_s: float | None) -> bool:
         hasty = timeout_s is not None and timeout_s <= LONGEST_WAIT_S
-        return call.lendable and not hasty and not self.closed
+        vouched = self._pool.may_carry(loan.connection, call)
+        return call.lendable and vouched and not hasty and not self.closed
 
     def begin(self, call: Call) -> None:
         """Send `call` without waiting for it."""
@@ -223,6 +229,50 @@ class ServerLink:
     ) -> Monitor[T]:
         """Start a :class:`Monitor`, which lives until it is closed, or this link is."""
         return Monitor(self._thread, self._watches, collect, kinds, interval_s)
+
+    # -- held jobs ----------------------------------------------------------
+
+    def hold(self, held: Held, guarded_s: float | None) -> None:
+        """Have commands that name this job go only to the server that knows it as ours.
+
+        `guarded_s`: its keepalive interval, for the guardian to keep it alive when the hub
+        cannot; None for no guardian.
+        """
+        # Waited for: the program may be held up as soon as it has its job.
+        self._thread.call(self._hold, held, guarded_s)
+
+    def _hold(self, held: Held, guarded_s: float | None) -> None:
+        self._roll.enter(held)
+        self._guard(held, guarded_s)
+
+    def guard(self, held: Held, guarded_s: float | None) -> None:
+        """Tell the guardian what is known of the job by now."""
+        if not self._thread.ended:
+            self._thread.post(self._guard, held, guarded_s)
+
+    def _guard(self, held: Held, guarded_s: float | None) -> None:
+        if guarded_s is not None and self._roll.holds(held.job_id):
+            key = GuardedKey(self.host, self.port, held.job_id)
+            self._thread.only(Guardian).hold(Charge(key, guarded_s, held.identity))
+
+    def unguard(self, held: Held) -> None:
+        """Nobody has to keep the job alive any more."""
+        if not self._thread.ended:
+            self._thread.post(self._unguard, held)
+
+    def _unguard(self, held: Held) -> None:
+        key = GuardedKey(self.host, self.port, held.job_id)
+        self._thread.only(Guardian).drop(key)
+
+    def tell_waiters(self, job_id: int) -> None:
+        """Wake everyone who waits for a change of the job."""
+        if not self._thread.ended:
+            self._thread.post(self._watches.job_changed, job_id)
+
+    def let_go(self, held: Held) -> None:
+        """The job is not ours any more; harmless when that is known."""
+        if not self._thread.ended:
+            self._thread.post(self._roll.strike, held)
 
     # -- keepalives ---------------------------------------------------------
 

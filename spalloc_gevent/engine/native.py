@@ -27,6 +27,10 @@ has_poll = hasattr(_select_module, "poll")
 
 getaddrinfo: Callable[..., Any] = get_original("socket", "getaddrinfo")
 
+# gevent's own versions keep watch over children in the main thread's loop.
+spawn_process: Callable[..., int] = get_original("os", "posix_spawn")
+wait_for_process: Callable[..., tuple[int, int]] = get_original("os", "waitpid")
+
 LONGEST_WAIT_S: float = _threading.TIMEOUT_MAX
 
 

@@ -14,7 +14,8 @@ from spalloc_gevent.engine.hub import HubThread, Timer
 from spalloc_gevent.engine.lending import Lender, Loan
 from spalloc_gevent.engine.queue import CallQueue
 from spalloc_gevent.engine.reachability import Reachability
-from spalloc_gevent.errors import ClosedError, ConnectionLostError
+from spalloc_gevent.engine.roll import Roll, Vetting
+from spalloc_gevent.errors import ClosedError, ConnectionLostError, JobDestroyedError
 from spalloc_gevent.wire.messages import Notification
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Pool:
         *,
         limit: int = DEFAULT_LIMIT,
         reachability: Reachability | None = None,
+        roll: Roll | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._thread = thread
@@ -52,11 +54,13 @@ class Pool:
         self._limit = limit
         self._clock = clock
         self._reachability = reachability or Reachability()
+        self._roll = Roll() if roll is None else roll
         self.lender = Lender(thread, self._came_home)
         self._queue = CallQueue()
         self._open: set[Connection] = set()
         self._idle: dict[Connection, float] = {}
         self._draining: set[Connection] = set()
+        self._vetted: dict[Connection, Vetting] = {}
         self._dialling = 0
         self._redial: Timer | None = None
         self._shrink: Timer | None = None
@@ -168,11 +172,38 @@ class Pool:
             call = self._queue.take(now)
             if call is None:
                 return
+            if self._roll.is_gone(call.job_id):
+                call.outcome.fail(JobDestroyedError(f"job {call.job_id} is gone"))
+                continue
             connection, _ = self._idle.popitem()
-            connection.send(call, now)
-            self._look_after(call)
+            if self.may_carry(connection, call):
+                self._send(connection, call)
+            else:
+                self._queue.append_left(call)
+                self._vet(connection)
         if self._queue and not self._idle:
             self._grow()
+
+    def _send(self, connection: Connection, call: Call) -> None:
+        connection.send(call, self._clock())
+        self._look_after(call)
+
+    # -- the right jobs -----------------------------------------------------
+
+    def may_carry(self, connection: Connection, call: Call) -> bool:
+        """False while the held job that `call` names may be another one at that end."""
+        return connection.vouched or not self._roll.holds(call.job_id)
+
+    def _vet(self, connection: Connection) -> None:
+        """Go on with the questions that `connection` has to answer first."""
+        vetting = self._vetted.setdefault(connection, Vetting(self._roll))
+        call = vetting.next_call()
+        if call is not None:
+            self._send(connection, call)
+        else:
+            del self._vetted[connection]
+            connection.vouched = True
+            self._free(connection)
 
     # -- growing ------------------------------------------------------------
 
@@ -247,6 +278,7 @@ class Pool:
 
     def _dialled(self, sock: Any) -> None:
         connection = Connection(self._thread, sock, self)
+        connection.vouched = not self._roll
         self._open.add(connection)
         self._reachability.connected()
         self._free(connection)
@@ -263,6 +295,9 @@ class Pool:
 
     def idle(self, connection: Connection) -> None:
         self._reachability.answered()
+        if connection in self._vetted:
+            self._vet(connection)
+            return
         self._free(connection)
         if self.lender.willing and self._quiet and connection in self._idle:
             del self._idle[connection]
@@ -284,6 +319,7 @@ class Pool:
         self._draining.discard(connection)
         self._open.discard(connection)
         self._idle.pop(connection, None)
+        self._vetted.pop(connection, None)
         if call is not None:
             self._after_loss(call, error)
         if was_draining or self._closed:

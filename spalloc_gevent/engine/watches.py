@@ -22,6 +22,7 @@ from spalloc_gevent.engine.connection import Connection
 from spalloc_gevent.engine.hub import HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.reachability import Reachability
+from spalloc_gevent.engine.roll import Roll, Vetting
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, SpallocServerException
 from spalloc_gevent.wire.messages import Notification
 
@@ -78,11 +79,13 @@ class Watches:
         thread: HubThread,
         dial: Callable[[], Any],
         reachability: Reachability,
+        roll: Roll | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._thread = thread
         self._dial = dial
         self._reachability = reachability
+        self._roll = Roll() if roll is None else roll
         self._clock = clock
         self._wanted: dict[Kind, Counter[Key]] = {kind: Counter() for kind in Kind}
         self._armed: dict[Kind, Armed] = {}
@@ -178,13 +181,25 @@ class Watches:
             self._connection = Connection(self._thread, self._dial(), self)
             self._armed = {kind: Armed(kind) for kind in Kind}
             self._reachability.connected()
+            if self._roll:
+                # To watch a job by its number may count as its keepalive.
+                self._vet()
+
+    def _vet(self) -> None:
+        vetting = Vetting(self._roll)
+        while (call := vetting.next_call()) is not None:
+            self._converse(call)
 
     def _next_step(self) -> tuple[Armed, str, Key] | None:
         for kind, armed in self._armed.items():
-            command = armed.next_command(self._wanted[kind])
+            command = armed.next_command(self._ours(kind))
             if command is not None:
                 return armed, *command
         return None
+
+    def _ours(self, kind: Kind) -> list[Key]:
+        """What is wanted, without the jobs whose numbers are others' now."""
+        return [key for key in self._wanted[kind] if not self._roll.is_gone(key)]
 
     def _take_step(self, armed: Armed, command: str, key: Key) -> None:
         self._ask(command, key)
@@ -192,10 +207,12 @@ class Watches:
         self._missed = self._missed or not command.startswith("no_")
 
     def _ask(self, command: str, key: Key) -> None:
+        self._converse(Call(command, (key,)))
+
+    def _converse(self, call: Call) -> None:
         connection = self._connection
         if connection is None:
             raise ConnectionLostError("the connection for notifications was lost")
-        call = Call(command, (key,))
         connection.send(call, self._clock())
         try:
             call.outcome.wait(ARM_TIMEOUT_S)
@@ -271,9 +288,13 @@ class Watches:
                 listener.lost(error)
             self._news.set()
 
+    def job_changed(self, job_id: int) -> None:
+        """Something is known of the job that no notification told."""
+        _tell(self._jobs.get(job_id, ()))
+
     def notified(self, notification: Notification) -> None:
         for job_id in _changed_jobs(notification):
-            _tell(self._jobs.get(job_id, ()))
+            self.job_changed(job_id)
         for listener in list(self._listeners):
             listener.notified(notification)
 

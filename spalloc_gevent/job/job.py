@@ -30,11 +30,13 @@ from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
     LONGEST_BELIEVABLE_KEEPALIVE_S,
+    NO_MACHINE,
     JobStateInfo,
     MachineInfo,
     job_state,
 )
 from spalloc_gevent.wire.checks import as_int
+from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.version import check_version
 
 _log = logging.getLogger(__name__)
@@ -118,7 +120,7 @@ class Job:
         creation = Creation(link, request)
         try:
             self.id = creation.run(self._server.timeout_s)
-            self._hold(link, self.id, request.keepalive_s)
+            self._hold(link, self.id, request.keepalive_s, Identity(request.owner))
         except BaseException:
             creation.give_up()
             raise
@@ -128,7 +130,8 @@ class Job:
         if info["state"] in _GONE:
             raise JobDestroyedError(_why_gone(job_id, info))
         self.id = job_id
-        self._hold(link, job_id, self._interval_of(job_id, info))
+        identity = Identity(start_time=info["start_time"])
+        self._hold(link, job_id, self._interval_of(job_id, info), identity)
 
     def _interval_of(self, job_id: int, info: JobStateInfo) -> float | None:
         """The keepalive of a job that somebody else made; the Java server tells a time stamp."""
@@ -138,9 +141,12 @@ class Job:
         jobs = {job["job_id"]: job["keepalive"] for job in self._client.list_jobs()}
         return jobs.get(job_id)
 
-    def _hold(self, link: ServerLink, job_id: int, interval_s: float | None) -> None:
+    def _hold(
+        self, link: ServerLink, job_id: int, interval_s: float | None, identity: Identity
+    ) -> None:
         schedule = None if interval_s is None else Schedule(interval_s)
-        self._holding = Holding(link, job_id, schedule)
+        guarded = self._server.guardian
+        self._holding = Holding(link, job_id, schedule, identity, guarded=guarded)
         if schedule is not None:
             self._beat = link.beat(self._holding.due_in, self._holding.keep_alive)
 
@@ -179,6 +185,8 @@ class Job:
             return
         try:
             self._client.destroy_job(self._holding.job_id, reason)
+        except JobDestroyedError:
+            return  # The number is another job's now, and that one stays.
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
             _log.warning("job %s: the server could not be told to destroy it: %s", self.id, error)
 
@@ -205,6 +213,7 @@ class Job:
         return True
 
     def _disconnect(self) -> None:
+        self._holding.end()
         link = self._client.holder.held
         if link is not None and not link.closed:
             if self._watching:
@@ -218,6 +227,7 @@ class Job:
         if self._ends_as("closed", None):
             message = f"job {self.id} was neither destroyed nor closed: nobody keeps it alive now"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+            self._holding.end()
             self._client.close_later()
 
     # -- asking -------------------------------------------------------------
@@ -297,14 +307,22 @@ class Job:
 
     def _ask_state(self, timeout_s: float | None) -> JobStateInfo:
         call = Call("get_job_state", (self._holding.job_id,), patient=True)
-        info = self._client.read_job_state(call, timeout_s)
+        try:
+            info = self._client.read_job_state(call, timeout_s)
+        except JobDestroyedError:
+            if self._holding.final is None:
+                raise
+            return self._holding.final
         self._holding.heard(info, call.sent_at)
         return info
 
     def _machine(self) -> MachineInfo:
         if self._machine_info is None:
             self._check_usable()
-            info = self._client.get_job_machine_info(self._holding.job_id)
+            try:
+                info = self._client.get_job_machine_info(self._holding.job_id)
+            except JobDestroyedError:
+                return NO_MACHINE.copy()  # The number is another job's now.
             if info["width"] is None:
                 return info
             self._machine_info = info
@@ -411,7 +429,8 @@ class Job:
 
 def _why_gone(job_id: int | None, info: JobStateInfo) -> str:
     if info["state"] == JobState.unknown:
-        return f"job {job_id} is not known to the server (any more)"
+        why = f": {info['reason']}" if info["reason"] else ""
+        return f"job {job_id} is not known to the server (any more){why}"
     return f"job {job_id} has been destroyed: {info['reason'] or 'no reason was given'}"
 
 

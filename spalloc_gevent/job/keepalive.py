@@ -10,9 +10,11 @@ from collections.abc import Callable
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.errors import ProtocolError, SpallocServerException
+from spalloc_gevent.engine.roll import Held
+from spalloc_gevent.errors import JobDestroyedError, ProtocolError, SpallocServerException
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
+from spalloc_gevent.wire.identity import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +77,37 @@ class Holding:
     be collected.
     """
 
-    def __init__(self, link: ServerLink, job_id: int, schedule: Schedule | None) -> None:
+    def __init__(
+        self,
+        link: ServerLink,
+        job_id: int,
+        schedule: Schedule | None,
+        identity: Identity,
+        *,
+        guarded: bool,
+    ) -> None:
         self.job_id = job_id
         self.final: JobStateInfo | None = None
         """What the server last said of the job once it was gone; None while it lives."""
         self._link = link
         self._schedule = schedule
+        self._guarded_s = schedule.interval_s if guarded and schedule is not None else None
+        self._held = Held(job_id, identity, self._gone)
+        try:
+            link.hold(self._held, self._guarded_s)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """The job is not ours any more."""
+        self._unguard()
+        self._link.let_go(self._held)
+
+    def _unguard(self) -> None:
+        if self._guarded_s is not None:
+            self._guarded_s = None
+            self._link.unguard(self._held)
 
     def due_in(self) -> float | None:
         """Seconds to the next keepalive; None when there will be none."""
@@ -106,6 +133,8 @@ class Holding:
             self.heard(self._answer(call), call.sent_at)
         except ProtocolError as error:
             _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
+        except JobDestroyedError:
+            return  # The job is another's now, which has been noted.
 
     def _answer(self, call: Call) -> JobStateInfo:
         try:
@@ -120,6 +149,17 @@ class Holding:
         """The server told the job's state, in answer to a command sent at `sent_at`."""
         if self._schedule is not None and sent_at is not None:
             self._schedule.heard(sent_at)
-        if info["state"] in (JobState.destroyed, JobState.unknown) and self.final is None:
+        if info["state"] in (JobState.destroyed, JobState.unknown):
+            self._gone(info)
+        elif self._held.identity.start_time is None and info["start_time"] is not None:
+            self._held.identity = self._held.identity.completed(info["start_time"])
+            if self._guarded_s is not None:
+                self._link.guard(self._held, self._guarded_s)
+
+    def _gone(self, info: JobStateInfo) -> None:
+        if self.final is None:
             self.final = info
             _log.error("job %d is gone: %s", self.job_id, info["reason"] or "no reason given")
+            # Still in the roll: its number may become another's while this program uses it.
+            self._unguard()
+            self._link.tell_waiters(self.job_id)

@@ -19,7 +19,7 @@ REQUIREMENTS = (
     "max_dead_links",
     "require_torus",
 )
-SERVER_OPTIONS = ("hostname", "port", "reconnect_delay", "timeout", "ignore_version")
+SERVER_OPTIONS = ("hostname", "port", "reconnect_delay", "timeout", "ignore_version", "guardian")
 ALL_KEYWORDS = (*SERVER_OPTIONS, *REQUIREMENTS, "config_filenames", "resume_job_id")
 
 
@@ -32,6 +32,8 @@ class ServerOptions:
     reconnect_delay_s: float
     timeout_s: float | None
     ignore_version: bool
+    guardian: bool
+    """Whether the guardian stands in for a program that cannot send its keepalives."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Request:
         """The keepalive interval in seconds, or None for none."""
         keepalive: float | None = self.options["keepalive"]
         return keepalive
+
+    @property
+    def owner(self) -> str:
+        owner: str = self.options["owner"]
+        return owner
 
 
 def check_keywords(given: Mapping[str, object]) -> None:
@@ -75,6 +82,7 @@ def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:
         reconnect_delay_s=delay,
         timeout_s=None if timeout is None else _positive(timeout, "timeout"),
         ignore_version=bool(given.get("ignore_version", config.ignore_version)),
+        guardian=bool(given.get("guardian", config.guardian)),
     )
 
 

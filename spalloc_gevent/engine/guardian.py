@@ -1,0 +1,219 @@
+"""Starts the guardian, a process beside this program, and tells it what to guard.
+
+It steps in when the hub falls silent: held up by a call into C that keeps the
+interpreter to itself, or stopped with the whole program. See
+:mod:`spalloc_gevent.guardian`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from spalloc_gevent.engine import native
+from spalloc_gevent.engine.hub import HubThread
+from spalloc_gevent.guardian.charges import (
+    ALIVE_LINE,
+    SILENT_SHARE,
+    Charge,
+    Key,
+    drop_line,
+    hold_line,
+)
+
+_log = logging.getLogger(__name__)
+
+WORDS_PER_SILENCE = 5
+"""How often the hub is heard of in the time after which it counts as silent."""
+REST_AFTER_FAILURE_S = 10.0
+"""A guardian that ends by itself is followed by another one, but not at once."""
+
+_WRITABLE = 2
+_START_LOOK_S = 0.005
+"""How often to look whether the process has gone that only starts the guardian."""
+_LEGACY = "guardian"
+
+_PROGRAM = Path(__file__).resolve().parent.parent / "guardian" / "__main__.py"
+
+
+class Guardian:
+    """One guardian's end in this program; every method runs on the hub.
+
+    The process is started with the first job, and left to the next background thread when
+    this one ends.
+    """
+
+    def __init__(self, thread: HubThread) -> None:
+        self._thread = thread
+        self._charges: dict[Key, Charge] = {}
+        self._socket: Any = None
+        self._unsaid = bytearray()
+        self._writer: Any = None
+        self._greenlet: gevent.Greenlet[..., Any] | None = None
+        self._may_start_at = 0.0
+        self._warned = False
+        thread.at_end(self.close)
+
+    def hold(self, charge: Charge) -> None:
+        """Have this job guarded; again when more is known of it."""
+        self._charges[charge.key] = charge
+        if self._socket is not None:
+            self._say(hold_line(charge))
+        if self._greenlet is None:
+            # At once: the program may be held up as soon as it has its job.
+            self._start()
+            self._greenlet = self._thread.spawn(self._stay_in_touch)
+
+    def drop(self, key: Key) -> None:
+        """The job is not ours any more."""
+        if self._charges.pop(key, None) is not None and self._socket is not None:
+            self._say(drop_line(key))
+
+    def close(self) -> None:
+        """Leave the guardian, with nothing to guard, to whoever comes next."""
+        for key in list(self._charges):
+            self.drop(key)
+        sock = self._socket
+        if sock is not None and not self._unsaid:
+            self._thread.legacy[_LEGACY] = sock
+            self._thread.closed(sock)
+            self._socket = None
+        self._hang_up()
+
+    # -- staying in touch -------------------------------------------------------
+
+    def _stay_in_touch(self) -> None:
+        while True:
+            if self._socket is None and self._charges and time.monotonic() >= self._may_start_at:
+                self._start()
+            spoke_at = time.monotonic()
+            gevent.sleep(self._pause_s())
+            self._notice_silence(time.monotonic() - spoke_at)
+            # One that does not listen any more is not told the same again and again.
+            if self._socket is not None and not self._unsaid:
+                self._say(ALIVE_LINE)
+
+    def _pause_s(self) -> float:
+        shortest_s = min((charge.interval_s for charge in self._charges.values()), default=60.0)
+        return shortest_s * SILENT_SHARE / WORDS_PER_SILENCE
+
+    def _notice_silence(self, took_s: float) -> None:
+        longest_s = WORDS_PER_SILENCE * self._pause_s()
+        if took_s > longest_s and self._charges:
+            _log.warning(
+                "the program kept the background thread from running for %.1f s%s",
+                took_s,
+                "; the guardian stood in for it" if self._socket is not None else "",
+            )
+
+    def _say(self, line: bytes) -> None:
+        self._unsaid += line
+        if self._writer is None:
+            self._speak()
+
+    def _speak(self) -> None:
+        try:
+            said = self._socket.send(self._unsaid)
+        except BlockingIOError:
+            said = 0
+        except OSError as error:
+            _log.info("the guardian has ended: %s", error)
+            self._hang_up()
+            return
+        del self._unsaid[:said]
+        self._speak_on(bool(self._unsaid))
+
+    def _speak_on(self, there_is_more: bool) -> None:
+        """Go on when it has listened; it starts more slowly than hundreds of jobs are made."""
+        if there_is_more and self._writer is None:
+            self._writer = self._thread.loop.io(self._socket.fileno(), _WRITABLE)
+            self._writer.start(self._speak)
+        elif not there_is_more and self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+            self._writer = None
+
+    def _hang_up(self) -> None:
+        self._unsaid.clear()
+        self._speak_on(False)
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+            self._thread.closed(sock)
+
+    # -- starting ---------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._may_start_at = time.monotonic() + REST_AFTER_FAILURE_S
+        self._socket = self._thread.legacy.pop(_LEGACY, None)
+        try:
+            if self._socket is None:
+                self._socket, pid = _started()
+                self._thread.spawn(_reap, pid)
+        except (OSError, NotImplementedError) as error:
+            self._warn(error)
+            return
+        self._thread.opened(self._socket)
+        for charge in list(self._charges.values()):
+            if self._socket is not None:
+                self._say(hold_line(charge))
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "no guardian could be started (%s): jobs are lost if the program holds the "
+                "interpreter, or is stopped, for longer than their keepalive",
+                error,
+            )
+
+
+def _started() -> tuple[Any, int]:
+    """A connection to a new guardian, and the process that will have gone when it runs."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise NotImplementedError("this program has no Python interpreter of its own")
+    ours, theirs = _pair()
+    try:
+        pid = native.spawn_process(
+            sys.executable,
+            # Isolated, without site: nothing but the standard library and this package is found.
+            [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
+            {},
+            file_actions=list(_standard_streams(theirs)),
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return ours, pid
+
+
+def _pair() -> tuple[Any, Any]:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours, theirs = (native.Socket(fileno=end.detach()) for end in (one, other))
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def _standard_streams(theirs: Any) -> Iterator[tuple[Any, ...]]:
+    yield os.POSIX_SPAWN_DUP2, theirs.fileno(), 0
+    for stream in (1, 2):
+        yield os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0
+
+
+def _reap(pid: int) -> None:
+    """Take the exit code of the process that has only started the guardian."""
+    # Somebody else in the program may have taken it already.
+    with suppress(ChildProcessError):
+        while native.wait_for_process(pid, os.WNOHANG) == (0, 0):
+            gevent.sleep(_START_LOOK_S)

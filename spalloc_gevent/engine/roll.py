@@ -1,0 +1,158 @@
+"""The jobs that this program holds on one server, told from others that come by their numbers.
+
+A server that is started without its memory numbers its jobs from 1 again: what
+was our job may be a stranger's. So a connection that is made while jobs are
+held must show the server's list of jobs, which keeps none of them alive, before
+it carries a command that names one of them. A connection that is older than a
+job cannot lead to a server that is newer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from spalloc_gevent.engine.call import Call
+from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
+from spalloc_gevent.wire.identity import Identity
+from spalloc_gevent.wire.messages import Refused, Returned
+
+_log = logging.getLogger(__name__)
+
+LOST = "the server has lost its memory: it knows another job by this number now"
+FORGOTTEN = (
+    "the server has lost its memory, or ended the job long ago: it does not know the job any more"
+)
+ANSWER_WITHIN_S = 2.0
+
+
+class Held:
+    """A held job's entry in the roll.
+
+    gone: called on the hub, once, with what there is to tell of the end of the job.
+    """
+
+    __slots__ = ("gone", "identity", "is_gone", "job_id")
+
+    def __init__(
+        self, job_id: int, identity: Identity, gone: Callable[[JobStateInfo], object]
+    ) -> None:
+        self.job_id = job_id
+        self.identity = identity
+        self.gone = gone
+        self.is_gone = False
+
+    def is_told_by(self, listed: Mapping[str, Any]) -> bool:
+        """Whether the list tells of this very job under its number; takes in when it began."""
+        is_ours = self.identity.is_told_by(listed)
+        if is_ours:
+            self.identity = self.identity.completed(listed.get("start_time"))
+        return is_ours
+
+    def end(self, info: JobStateInfo) -> None:
+        """The number is not this job's any more, or soon may not be."""
+        if not self.is_gone:
+            self.is_gone = True
+            self.gone(info)
+
+
+class Roll:
+    """The held jobs of one server; changed on the hub only, and asked from anywhere."""
+
+    def __init__(self) -> None:
+        # Almost always one; the same job may be resumed twice.
+        self._held: dict[int, tuple[Held, ...]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def enter(self, held: Held) -> None:
+        """The job is held from now on."""
+        self._held[held.job_id] = (*self._held.get(held.job_id, ()), held)
+
+    def strike(self, held: Held) -> None:
+        """It is not held any more; harmless when that is known."""
+        others = tuple(other for other in self._held.get(held.job_id, ()) if other is not held)
+        if others:
+            self._held[held.job_id] = others
+        else:
+            self._held.pop(held.job_id, None)
+
+    def holds(self, job_id: object) -> bool:
+        """Whether a command that names this job is about one that is held."""
+        return job_id in self._held
+
+    def is_gone(self, job_id: object) -> bool:
+        """Whether a command about this job must not be sent: the number may be another's."""
+        # One of two entries is as good as the other: they saw the same lists.
+        return any(held.is_gone for held in self._held.get(job_id, ()))  # type: ignore[call-overload]
+
+    def compare(self, jobs: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Take in the server's list of jobs: others' are lost to us; the IDs that are not in it."""
+        listed = {job.get("job_id"): job for job in jobs}
+        for job_id, entries in list(self._held.items()):
+            for held in entries:
+                if job_id in listed and not held.is_told_by(listed[job_id]):
+                    held.end(job_state({"state": JobState.unknown, "reason": LOST}))
+        return [job_id for job_id in self._held if job_id not in listed]
+
+    def told(self, job_id: int, info: JobStateInfo) -> None:
+        """Take in the state of a job that was not in the list a moment ago."""
+        if info["state"] not in (JobState.destroyed, JobState.unknown):
+            info = job_state({"state": JobState.unknown, "reason": LOST})
+        elif info["state"] == JobState.unknown:
+            info = job_state({"state": JobState.unknown, "reason": FORGOTTEN})
+        for held in self._held.get(job_id, ()):
+            held.end(info)
+
+
+class Vetting:
+    """What a new connection has to answer before it may carry what names a held job.
+
+    First the list of jobs; then, at once, what became of those held that are not in it.
+    """
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+        self._missing: list[int] | None = None
+
+    def next_call(self) -> Call | None:
+        """The next question, once the one before is answered; None when there is none left."""
+        if self._missing is None:
+            self._missing = []
+            return _Question("list_jobs", (), self._listed)
+        if self._missing:
+            job_id = self._missing.pop()
+            return _Question("get_job_state", (job_id,), lambda reply: self._told(job_id, reply))
+        return None
+
+    def _listed(self, reply: Returned | Refused) -> None:
+        if isinstance(reply, Refused):
+            _log.info("the server does not list its jobs: %s", reply.reason)
+        elif isinstance(reply.value, list):
+            self._missing = self._roll.compare(reply.value)
+
+    def _told(self, job_id: int, reply: Returned | Refused) -> None:
+        if isinstance(reply, Returned):
+            self._roll.told(job_id, job_state(reply.value))
+        elif means_nothing(reply.reason):
+            self._roll.told(job_id, UNKNOWN_JOB)
+
+
+class _Question(Call):
+    """It belongs to its connection: when that breaks, or is left, nobody wants the answer."""
+
+    __slots__ = ("_take",)
+
+    def __init__(
+        self, name: str, args: Sequence[object], take: Callable[[Returned | Refused], object]
+    ) -> None:
+        super().__init__(name, args, answer_within_s=ANSWER_WITHIN_S)
+        self.repeatable = False
+        self._take = take
+
+    def answered(self, reply: Returned | Refused) -> None:
+        self._take(reply)
+        super().answered(reply)
