@@ -148,10 +148,13 @@ class Pool:
 
     def _pump(self) -> None:
         while self._queue and self._idle:
+            connection, since = self._idle.popitem()
+            if not connection.stays_idle():
+                continue
             call = self._queue.take(self._clock())
             if call is None:
+                self._idle[connection] = since
                 return
-            connection, _ = self._idle.popitem()
             connection.send(call, self._clock())
             self._look_after(call)
         if self._queue and not self._idle:

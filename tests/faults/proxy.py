@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import math
 import os
 import select
@@ -39,6 +40,7 @@ MOST_REMEMBERED = 20_000
 READ_BYTES = 65_536
 
 _BACKLOG = 128
+_PORT_TRIES = 20
 _ANSWERS = (b'{"return"', b'{"exception"')
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger: the close is a reset."""
@@ -181,7 +183,7 @@ class ChaosProxy:
 
     def __enter__(self) -> ChaosProxy:
         self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._listen()
+        self._listen_somewhere()
         self._thread.start()
         return self
 
@@ -302,7 +304,10 @@ class ChaosProxy:
 
         self._asked.append(run)
         self._wake()
-        return done.result(LONG_S)
+        result = done.result(LONG_S)
+        # Held for the whole round: what was asked for has been carried out when it ends.
+        with self._changed:
+            return result
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -347,6 +352,17 @@ class ChaosProxy:
         self._listener = socket.create_server((self.host, self.port), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _listen_somewhere(self) -> None:
+        for tries_left in reversed(range(_PORT_TRIES)):
+            try:
+                self._listen()
+                return
+            except OSError as error:
+                # Another process has taken it meanwhile.
+                if error.errno != errno.EADDRINUSE or not tries_left:
+                    raise
+                self.port = free_port()
 
     def _close_listener(self) -> None:
         listener, self._listener = self._listener, None

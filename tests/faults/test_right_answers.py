@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import gevent
 import pytest
 
 from spalloc_gevent import ProtocolClient
+from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT
 from spalloc_gevent.errors import ProtocolTimeoutError
 from tests.contract.support import await_true, in_thread
@@ -169,16 +171,11 @@ def doubled(peer: Peer, command: Command) -> None:
     peer.send({"return": command.echo}, {"return": command.echo})
 
 
-def doubled_later(peer: Peer, command: Command) -> None:
-    echo(peer, command)
-    peer.send({"return": "unasked"})
-
-
 def after_a_notification(peer: Peer, command: Command) -> None:
     peer.send({"jobs_changed": [1]}, {"return": command.echo}, {"exception": "unasked"})
 
 
-@pytest.mark.parametrize("script", [doubled, doubled_later, after_a_notification])
+@pytest.mark.parametrize("script", [doubled, after_a_notification])
 def test_an_answer_too_many_is_nobodys(
     server: ScriptedServer, script: Callable[[Peer, Command], None]
 ) -> None:
@@ -203,6 +200,46 @@ def test_a_stray_answer_on_an_idle_connection_is_nobodys() -> None:
             proxy.wait_until(lambda: proxy.open_connections == 0)
             assert ask(client, 1000 + number) == own(1000 + number)
             assert proxy.counts["made"] == made + 1
+
+
+@contextlib.contextmanager
+def busy_hub(client: ProtocolClient) -> Iterator[None]:
+    """Meanwhile the background thread does nothing else."""
+    begun, over = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        begun.set()
+        assert over.wait(LONG_S)
+
+    client.link.spawn(occupy)
+    assert begun.wait(LONG_S)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def test_what_came_before_the_question_is_no_answer_to_it() -> None:
+    with echoing_behind_proxy() as (_, proxy), connected(proxy) as client:
+        for number in range(ROUNDS):
+            assert ask(client, number) == own(number)
+            with busy_hub(client):
+                proxy.inject(b'{"return": "unasked"}\n')
+                asked = Call("get_job_state", (1000 + number,))
+                client.link.begin(asked)
+            assert asked.outcome.wait(LONG_S) == own(1000 + number)
+
+
+def test_what_may_not_be_repeated_is_not_sent_where_the_server_has_hung_up() -> None:
+    with echoing_behind_proxy() as (server, proxy), connected(proxy) as client:
+        for number in range(ROUNDS):
+            assert ask(client, number) == own(number)
+            with busy_hub(client):
+                proxy.cut(End.FIN)
+                created = Call("create_job", (1,), {"owner": "me"})
+                client.link.begin(created)
+            assert created.outcome.wait(LONG_S) == ["create_job", [1, "me"]]
+        assert server.counts["create_job"] == ROUNDS
 
 
 # -- after a fork --------------------------------------------------------------------------------
