@@ -234,9 +234,23 @@ def call_rows(server: RealServer, scale: Scale) -> Iterator[Row]:
 
 
 def _lone_rows(where: tuple[str, int], scale: Scale) -> Iterator[Row]:
+    # In a thread without a gevent hub, the floors too: that is what a plain script is.
+    with ThreadPoolExecutor(1) as plain:
+        lone, selecting, blocking = plain.submit(_lone_rates, where, scale).result()
+    what = "version() from one plain thread, floor with"
+    yield _call_row(f"{what} selectors", lone, selecting, 0.8, scale)
+    yield _call_row(f"{what} a blocking socket", lone, blocking, 0.8, scale)
+    what = "version() from one greenlet, floor with selectors"
+    greenlet, selecting, _ = _lone_rates(where, scale)
+    row = _call_row(what, greenlet, selecting, 0.0, scale)
+    yield dataclasses.replace(row, wanted="", good=None)
+
+
+def _lone_rates(where: tuple[str, int], scale: Scale) -> list[float]:
+    """Calls a second of this thread alone: ours, and the floors with selectors and without."""
     asked = [_VERSION] * scale.lone_calls
     with ProtocolClient(*where) as client, RawSockets(*where, 1) as one:
-        lone, selecting, blocking = rates(
+        return rates(
             [
                 lambda: sum(bool(client.version()) for _ in asked),
                 lambda: len(one.run(asked)),
@@ -244,9 +258,6 @@ def _lone_rows(where: tuple[str, int], scale: Scale) -> Iterator[Row]:
             ],
             scale.call_repeats,
         )
-    what = "version() from one caller, floor with"
-    yield _call_row(f"{what} selectors", lone, selecting, 0.8, scale)
-    yield _call_row(f"{what} a blocking socket", lone, blocking, 0.8, scale)
 
 
 def _from_greenlets(client: ProtocolClient, calls: int) -> int:

@@ -88,6 +88,19 @@ class Call:
         """After its connection broke: is it harmless, wanted and not itself the suspect?"""
         return self.repeatable and self.wanted and self.sends < MOST_SENDS
 
+    @property
+    def lendable(self) -> bool:
+        """May its caller's own thread send it and wait for the answer, outside the hub?"""
+        return (
+            self.outcome.blocks_thread
+            and self.repeatable
+            and self.route is Route.POOL
+            and not self.outlives_caller
+            and self.urgent_at is None
+            and self.answer_within_s is None
+            and self.late is None
+        )
+
     def sent(self, now: float) -> None:
         """It is on its way."""
         self.sends += 1

@@ -1,7 +1,8 @@
 """One TCP connection's life: an explicit state table over a non-blocking socket.
 
 Driven by the hub's loop, with no greenlet of its own. What the server sends is
-read at once, whether anybody waits for it or not.
+read at once, whether anybody waits for it or not; except while it is lent to a
+thread that waits for its answer itself.
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ class Connection:
         self.state = ConnectionState.OPEN
         self.proven = False
         """True once the server has answered here: it is more than a place in a backlog."""
+        self.socket = sock
+        self.lent = False
+        """True while the loop leaves the socket to the holder of a loan."""
         self._thread = thread
-        self._socket = sock
         self._owner = owner
         self._conversation: Conversation[Call] = Conversation()
         self._unsent = b""
@@ -101,25 +104,31 @@ class Connection:
         """Send `call`, whose answer its outcome gets; there must be none in flight."""
         if self.state is not ConnectionState.OPEN:
             raise LifecycleBugError(f"{call.name!r} sent on a connection {self.state.value}")
+        self._note(call, now)
+        self._write()
+
+    def _note(self, call: Call, now: float) -> None:
         self._conversation.sent(call)
         call.sent(now)
         _log.debug("-> %s", call.line)
         self._unsent = call.line
-        self._write()
 
     def _write(self) -> None:
         try:
-            sent = self._socket.send(self._unsent)
+            self._send_some()
         except BlockingIOError:
-            sent = 0
+            pass
         except OSError as error:
             # Told by the loop, not by the caller's stack, which may still be choosing.
             self._thread.timer(0.0, self._broke, error)
             return
-        self._unsent = self._unsent[sent:]
         if self._unsent and self._writer is None:
-            self._writer = self._thread.loop.io(self._socket.fileno(), _WRITABLE)
+            self._writer = self._thread.loop.io(self.socket.fileno(), _WRITABLE)
             self._writer.start(self._writable)
+
+    def _send_some(self) -> None:
+        sent = self.socket.send(self._unsent)
+        self._unsent = self._unsent[sent:]
 
     def _writable(self) -> None:
         self._drop_writer()
@@ -128,36 +137,33 @@ class Connection:
             self._end_writing()
 
     def _readable(self) -> None:
+        asked = self.in_flight
         try:
-            self._acknowledge_quickly()
-            data = self._socket.recv(READ_BYTES)
+            self._take_in()
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (OSError, ProtocolError) as error:
             self._broke(error)
             return
-        if data:
-            self._take_in(data)
-        else:
-            self._broke(ProtocolError("the server closed the connection"))
+        if asked and self.in_flight is None and self.state is ConnectionState.OPEN:
+            self._owner.idle(self)
+        if self.in_flight is None or self.in_flight is asked:
+            self._acknowledge_quickly()
+
+    def _take_in(self) -> None:
+        data = self.socket.recv(READ_BYTES)
+        _log.debug("<- %s", data)
+        if not data:
+            raise ProtocolError("the server closed the connection")
+        for event in self._conversation.events(data):
+            self._handle(event)
 
     def _acknowledge_quickly(self) -> None:
         # The server never sets TCP_NODELAY: its second message in a row would wait
         # for our delayed acknowledgement, 44 ms on Linux. The option does not stick.
-        if _QUICKACK is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-    def _take_in(self, data: bytes) -> None:
-        _log.debug("<- %s", data)
-        was_busy = self.in_flight is not None
-        try:
-            for event in self._conversation.events(data):
-                self._handle(event)
-        except ProtocolError as error:
-            self._broke(error)
-            return
-        if was_busy and self.in_flight is None and self.state is ConnectionState.OPEN:
-            self._owner.idle(self)
+        # Where a command follows at once it is not needed: that acknowledges as well.
+        if _QUICKACK is not None and self.state is not ConnectionState.GONE:
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _handle(self, event: Answer[Call] | Swallowed[Call] | Notification) -> None:
         if isinstance(event, Notification):
@@ -165,6 +171,48 @@ class Connection:
             return
         self.proven = True
         event.waiter.answered(event.reply)
+
+    # -- lent to another thread ---------------------------------------------
+
+    def lend(self) -> None:
+        """Leave the socket to the holder of a loan, with nothing in flight."""
+        self.lent = True
+        self._reader.stop()
+
+    def begin_lent(self, call: Call, now: float) -> bool:
+        """Send `call`; False if the socket does not take it all. For the holder of the loan."""
+        self._note(call, now)
+        self._send_some()
+        return not self._unsent
+
+    def receive_lent(self) -> None:
+        """Take in what is there to read. For the holder of the loan, who hears what goes wrong."""
+        self._take_in()
+
+    def take_back(self, error: Exception | None, *, in_doubt: bool) -> None:
+        """Go on from where the holders of the loan have got to.
+
+        With an `error` it is of no more use. If what was sent and received is
+        `in_doubt`, nothing more may be: it has to be retired.
+        """
+        self.lent = False
+        self._reader.start(self._readable)
+        if error is not None:
+            self._broke(error)
+        elif in_doubt:
+            self._unsent = b""
+            self.abandon()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._unsent:
+            self._write()
+        # At once: what has come unasked is no answer to what is sent next.
+        self._readable()
+        self._acknowledge_quickly()
+
+    # -- the end ------------------------------------------------------------
 
     def abandon(self) -> None:
         """Its caller has given up: the answer in flight is still owed, and swallowed."""
@@ -185,7 +233,7 @@ class Connection:
 
     def _end_writing(self) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._broke(error)
 
@@ -203,8 +251,8 @@ class Connection:
         self._reader.close()
         if self._linger is not None:
             self._linger.cancel()
-        self._socket.close()
-        self._thread.closed(self._socket)
+        self.socket.close()
+        self._thread.closed(self.socket)
 
     def _drop_writer(self) -> None:
         if self._writer is not None:

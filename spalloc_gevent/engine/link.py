@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.alone import Alone
 from spalloc_gevent.engine.arming import Key, Kind
@@ -14,6 +15,7 @@ from spalloc_gevent.engine.connection import LINGER_S
 from spalloc_gevent.engine.dialling import dial
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import Inbox
+from spalloc_gevent.engine.lending import LONGEST_WAIT_S
 from spalloc_gevent.engine.monitor import Monitor
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
@@ -49,7 +51,7 @@ class ServerLink:
         return (
             f"{self.host}:{self.port} {'closed' if self.closed else 'open'}, "
             f"{self.connections} connections, {self._pool.in_flight} in-flight, "
-            f"{self._pool.waiting} waiting"
+            f"{self._pool.waiting} waiting" + (", one lent" if self.lends else "")
         )
 
     @property
@@ -60,6 +62,11 @@ class ServerLink:
     def connections(self) -> int:
         """How many connections to the server are open."""
         return self._pool.connections + self._watches.connections + self._alone.connections
+
+    @property
+    def lends(self) -> bool:
+        """True while plain threads may use a connection themselves."""
+        return self._pool.lender.loan is not None
 
     def spawn(self, fn: Callable[..., object], *args: Any) -> None:
         """Run ``fn(*args)`` in a greenlet of the hub."""
@@ -80,15 +87,28 @@ class ServerLink:
         Raises ProtocolTimeoutError, ConnectionLostError, SpallocServerException
         or ClosedError.
         """
-        self.begin(call)
         try:
-            return call.outcome.wait(timeout_s)
+            return self._carry(call, timeout_s)
         except NotSettledError:
             self.give_up(call)
             raise ProtocolTimeoutError(self._why_late(call, timeout_s)) from None
         except BaseException:
             self.give_up(call)
             raise
+
+    def _carry(self, call: Call, timeout_s: float | None) -> Any:
+        loan = self._pool.lender.loan
+        if loan is None or not self._may_borrow(call, timeout_s):
+            self.begin(call)
+            return call.outcome.wait(timeout_s)
+        deadline = Deadline(timeout_s)
+        if not loan.carry(call):
+            self.begin(call)
+        return call.outcome.wait(deadline.left())
+
+    def _may_borrow(self, call: Call, timeout_s: float | None) -> bool:
+        hasty = timeout_s is not None and timeout_s <= LONGEST_WAIT_S
+        return call.lendable and not hasty and not self.closed
 
     def begin(self, call: Call) -> None:
         """Send `call` without waiting for it."""

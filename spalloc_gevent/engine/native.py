@@ -7,6 +7,7 @@ on must be the native ones in every case.
 
 from __future__ import annotations
 
+import select as _select_module
 import socket as _socket_module
 import threading as _threading
 from collections.abc import Callable
@@ -21,6 +22,20 @@ new_mutex: Callable[[], Any] = get_original("_thread", "RLock")
 ThreadLocal: Callable[[], Any] = get_original("_thread", "_local")
 Socket: type[_socket_module.socket] = get_original("socket", "socket")
 
+has_poll = hasattr(_select_module, "poll")
+"""False on Windows."""
+
 getaddrinfo: Callable[..., Any] = get_original("socket", "getaddrinfo")
 
 LONGEST_WAIT_S: float = _threading.TIMEOUT_MAX
+
+
+def poll_for_arrivals(sock: _socket_module.socket) -> Callable[[float], object]:
+    """A function that waits, at most the given milliseconds, until `sock` has something to read.
+
+    True if it has, its end included; where :data:`has_poll` says so.
+    """
+    poll = get_original("select", "poll")()
+    poll.register(sock, _select_module.POLLIN)
+    wait: Callable[[float], object] = poll.poll
+    return wait

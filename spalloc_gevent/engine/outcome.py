@@ -57,6 +57,11 @@ class Outcome(Generic[T]):
         return self._value is not _UNSETTLED
 
     @property
+    def blocks_thread(self) -> bool:
+        """True if its waiter is a plain thread, with nothing to run meanwhile."""
+        return self._bell is None
+
+    @property
     def value(self) -> T | None:
         """The value if there is one; None before, and after a failure."""
         return self._value if self.settled else None

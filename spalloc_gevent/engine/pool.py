@@ -11,6 +11,7 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
 from spalloc_gevent.engine.hub import HubThread, Timer
+from spalloc_gevent.engine.lending import Lender, Loan
 from spalloc_gevent.engine.queue import CallQueue
 from spalloc_gevent.engine.reachability import Reachability
 from spalloc_gevent.errors import ClosedError, ConnectionLostError
@@ -33,7 +34,8 @@ class Pool:
     """The connections to one server; every method runs on the hub.
 
     A call takes an idle connection, else a new one up to `limit`, else waits in
-    order. What a lost connection carried is sent again if that is harmless.
+    order. What a lost connection carried is sent again if that is harmless. To
+    a lone caller a connection is lent: it counts as busy until it is home again.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Pool:
         self._limit = limit
         self._clock = clock
         self._reachability = reachability or Reachability()
+        self.lender = Lender(thread, self._came_home)
         self._queue = CallQueue()
         self._open: set[Connection] = set()
         self._idle: dict[Connection, float] = {}
@@ -67,7 +70,7 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        return len(self._open) - len(self._idle)
+        return sum(connection.in_flight is not None for connection in list(self._open))
 
     @property
     def waiting(self) -> int:
@@ -89,7 +92,15 @@ class Pool:
     # -- calls in and out ---------------------------------------------------
 
     def submit(self, call: Call) -> None:
-        """Send `call` as soon as a connection is free for it."""
+        """Send `call` as soon as a connection is free for it.
+
+        If it is on its way already, over a connection that was lent, that one
+        comes home with it.
+        """
+        self.lender.recall(call)
+        if call.sends:
+            return
+        self.lender.count(call, alone=self._quiet)
         if self._closed and not (call.outlives_caller and self._open):
             call.outcome.fail(ClosedError(f"{call.name!r} was called on a closed client"))
         elif self._reachability.down and not self._open and not call.patient:
@@ -97,6 +108,10 @@ class Pool:
         else:
             self._queue.append(call)
             self._pump()
+
+    @property
+    def _quiet(self) -> bool:
+        return len(self._idle) == len(self._open) and not (self._queue or self._dialling)
 
     def _submit_while_down(self, call: Call) -> None:
         if not self._dialling and not self._reachability.open_to_impatient(self._clock()):
@@ -109,6 +124,7 @@ class Pool:
     def abandon(self, call: Call) -> None:
         """The caller of `call` has given up; its connection is busy until the late answer."""
         call.abandon()
+        self.lender.recall(call)
         connection = next((c for c in self._open if c.in_flight is call), None)
         if connection is None:
             return
@@ -151,11 +167,12 @@ class Pool:
             connection, since = self._idle.popitem()
             if not connection.stays_idle():
                 continue
-            call = self._queue.take(self._clock())
+            now = self._clock()
+            call = self._queue.take(now)
             if call is None:
                 self._idle[connection] = since
                 return
-            connection.send(call, self._clock())
+            connection.send(call, now)
             self._look_after(call)
         if self._queue and not self._idle:
             self._grow()
@@ -250,6 +267,20 @@ class Pool:
     def idle(self, connection: Connection) -> None:
         self._reachability.answered()
         self._free(connection)
+        if self.lender.willing and self._quiet and connection in self._idle:
+            del self._idle[connection]
+            self.lender.lend(connection)
+
+    def _came_home(self, loan: Loan) -> None:
+        connection = loan.connection
+        was_idle = connection.in_flight is None
+        connection.take_back(loan.error, in_doubt=loan.in_doubt)
+        if loan.in_doubt:
+            self._retire(connection)
+        elif was_idle and connection in self._open:
+            self.idle(connection)
+        if self._closed:
+            self._retire_all()
 
     def gone(self, connection: Connection, error: Exception, call: Call | None) -> None:
         was_draining = connection in self._draining
@@ -303,11 +334,16 @@ class Pool:
             return
         self._closed = True
         self._cancel_timers()
+        self.lender.recall(self)
         for call in list(self._queue.drain()):
             self._close_call(call)
         self._pump()
+        self._retire_all()
+
+    def _retire_all(self) -> None:
         for connection in list(self._idle if self._queue else self._open):
-            if connection.in_flight is None or connection.in_flight.late is None:
+            call = connection.in_flight
+            if not connection.lent and (call is None or call.late is None):
                 self._retire(connection)
 
     def _close_call(self, call: Call) -> None:
@@ -318,6 +354,7 @@ class Pool:
             call.outcome.fail(ClosedError(reason))
 
     def _cancel_timers(self) -> None:
+        self.lender.stop_looking()
         for timer in (self._redial, self._shrink, self._watchdog):
             if timer is not None:
                 timer.cancel()

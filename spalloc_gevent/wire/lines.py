@@ -43,9 +43,13 @@ class LineSplitter:
             line = self._finish(end)
             if line:
                 yield line
-        self._hold(rest)
+        if rest:
+            self._hold(rest)
 
     def _finish(self, end: bytes) -> bytes:
+        # Most lines come whole: they need not be put together.
+        if not self._held and len(end) <= self._max_line_bytes:
+            return end.strip(b" \t\r")
         self._hold(end)
         line = bytes(self._held).strip(b" \t\r")
         self._held.clear()

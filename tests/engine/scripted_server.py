@@ -55,7 +55,9 @@ class Peer:
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def has_more_to_read(self) -> bool:
-        return bool(select.select([self.sock], [], [], 0)[0])
+        """True if the client has sent on; its end alone does not count."""
+        readable = bool(select.select([self.sock], [], [], 0)[0])
+        return readable and bool(self.sock.recv(1, socket.MSG_PEEK))
 
 
 Script = Callable[[Peer, Command], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import gevent
 import gevent.event
@@ -13,13 +12,6 @@ from spalloc_gevent.engine.hub import Hub, HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.errors import ClosedError, WouldDeadlockError
 from tests.engine.scripted_server import LONG_S
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    made = Hub()
-    yield made
-    made.end()
 
 
 def test_nothing_runs_before_the_first_user_and_after_the_last(hub: Hub) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -12,13 +12,13 @@ import pytest
 from spalloc_gevent.engine import pool
 from spalloc_gevent.engine.arming import HANDFUL, Kind
 from spalloc_gevent.engine.call import MOST_SENDS, Call
-from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import MOST_UNREAD
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, MOST_UNPROVEN
 from spalloc_gevent.engine.watches import Changes
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolTimeoutError
 from spalloc_gevent.protocol_client import ProtocolClient
+from tests.engine.asking import LinkTo, ask, echo_of, held_until, state_of
 from tests.engine.scripted_server import (
     LONG_S,
     Command,
@@ -28,51 +28,6 @@ from tests.engine.scripted_server import (
     first_only,
 )
 from tools.real_server import free_port
-
-LinkTo = Callable[..., ServerLink]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as started:
-        yield started
-
-
-@pytest.fixture
-def link_to() -> Iterator[LinkTo]:
-    """Makes links on a hub of the test's own; all are closed before their servers stop."""
-    hub = Hub()
-    links: list[ServerLink] = []
-
-    def make(server: ScriptedServer, **options: Any) -> ServerLink:
-        links.append(ServerLink(hub, server.host, server.port, **options))
-        return links[-1]
-
-    yield make
-    for link in links:
-        link.close()
-    hub.end()
-
-
-def state_of(number: int, **rules: Any) -> Call:
-    return Call("get_job_state", (number,), **rules)
-
-
-def echo_of(number: int) -> list[Any]:
-    return ["get_job_state", [number]]
-
-
-def ask(link: ServerLink, number: int) -> Any:
-    return link.run(state_of(number), LONG_S)
-
-
-def held_until(gate: threading.Event) -> Callable[[Peer, Command], None]:
-    def script(peer: Peer, command: Command) -> None:
-        assert gate.wait(LONG_S)
-        echo(peer, command)
-
-    return script
-
 
 # -- one command in flight ---------------------------------------------------------
 

@@ -142,6 +142,72 @@ def test_every_connection_is_closed_politely_as_the_interpreter_ends() -> None:
         assert [peer.end for peer in server.peers] == ["finished", "finished"]
 
 
+def test_a_connection_lent_to_the_main_thread_is_closed_politely_at_the_end() -> None:
+    with ScriptedServer() as server:
+        said = run(
+            server,
+            """
+            client = new_client()
+            for _ in range(10):
+                client.version()
+            print(client.link.lends)
+            """,
+        )
+        assert said == "True\n"
+        server.wait_until(lambda: server.open_connections == 0)
+        assert [peer.end for peer in server.peers] == ["finished"]
+
+
+def test_a_program_ends_politely_while_a_daemon_thread_uses_what_it_was_lent() -> None:
+    with ScriptedServer() as server:
+        run(
+            server,
+            """
+            import threading
+            client, busy = new_client(), threading.Event()
+            def work():
+                while True:
+                    client.version()
+                    if client.link.lends:
+                        busy.set()
+            threading.Thread(target=work, daemon=True).start()
+            assert busy.wait(30)
+            """,
+        )
+        server.wait_until(lambda: server.open_connections == 0)
+        assert {peer.end for peer in server.peers} == {"finished"}
+
+
+def test_ctrl_c_during_a_lone_call_harms_no_other(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        """
+        import os, signal
+        from tests.engine.scripted_server import ScriptedServer
+        interrupted = []
+        def interrupt_once(peer, command):
+            if command.name == "list_jobs" and not interrupted:
+                interrupted.append(True)
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                peer.answer(command.name)
+        with ScriptedServer(interrupt_once) as scripted:
+            client = ProtocolClient(scripted.host, scripted.port)
+            for _ in range(10):
+                client.version()
+            print(client.link.lends)
+            try:
+                client.list_jobs()
+            except KeyboardInterrupt:
+                print("interrupted")
+            scripted.peers[0].answer("late")
+            print({client.version() for _ in range(10)})
+            client.close()
+        """,
+    )
+    assert said == "True\ninterrupted\n{'version'}\n"
+
+
 def test_a_program_ends_though_its_server_never_answers() -> None:
     with ScriptedServer(lambda *_: None) as server:
         said = run(
@@ -382,6 +448,24 @@ client.close()
     )
     assert said == "True True ready\nTrue\nready\n"
     assert server.command_counts["destroy_job"] == 2
+
+
+def test_a_forked_child_leaves_what_its_parent_is_lent_alone(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        FORKED.format(leave=LEAVE_BY_THE_END)
+        + """
+client = new_client()
+def versions():
+    return len([client.version() for _ in range(10)]), client.link.lends
+print(*versions())
+in_child(lambda: print(*versions()))
+print(client.link.lends)
+print(*versions())
+client.close()
+""",
+    )
+    assert said == "10 True\n10 True\nTrue\n10 True\n"
 
 
 @pytest.mark.parametrize("first", ["", "from gevent import monkey; monkey.patch_all()"])
