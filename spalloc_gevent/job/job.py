@@ -142,6 +142,8 @@ class Job:
         schedule = None if interval_s is None else Schedule(interval_s)
         self._holding = Holding(link, job_id, schedule)
         if schedule is not None:
+            link.limit_retry_delay(schedule.retry_within_s)
+            link.expect_answers_within(schedule.answer_within_s)
             self._beat = link.beat(self._holding.due_in, self._holding.keep_alive)
 
     def __repr__(self) -> str:

@@ -25,6 +25,11 @@ FROZEN_SHARE = 0.125
 
 LONGEST_ANSWER_S = 5.0
 
+RETRY_SHARE = 0.08
+LONGEST_RETRY_S = 0.8
+"""A server that is away is tried this often, in shares of the interval and at least: when it
+is back, the keepalives that wait go out within a second."""
+
 
 class Schedule:
     """When the next keepalive of one job is due; pure but for its clock."""
@@ -39,6 +44,7 @@ class Schedule:
         self._clock = clock
         self._spread = spread
         self._heard_at = clock()
+        self._not_before = self._heard_at
         self._share = self._next_share()
 
     def _next_share(self) -> float:
@@ -49,9 +55,14 @@ class Schedule:
         self._heard_at = max(self._heard_at, sent_at)
         self._share = self._next_share()
 
+    def failed(self) -> None:
+        """A keepalive was not taken: the next is due soon, but not at once."""
+        self._not_before = self._clock() + self.retry_within_s
+
     def due_in(self) -> float:
         """Seconds to the next keepalive."""
-        return max(0.0, self._heard_at + self.interval_s * self._share - self._clock())
+        due = max(self._heard_at + self.interval_s * self._share, self._not_before)
+        return max(0.0, due - self._clock())
 
     @property
     def late_by(self) -> float:
@@ -66,6 +77,11 @@ class Schedule:
     @property
     def answer_within_s(self) -> float:
         return min(LONGEST_ANSWER_S, self.interval_s * FROZEN_SHARE)
+
+    @property
+    def retry_within_s(self) -> float:
+        """The longest time between attempts to reach a server that is away."""
+        return min(LONGEST_RETRY_S, self.interval_s * RETRY_SHARE)
 
 
 class Holding:
@@ -104,16 +120,16 @@ class Holding:
         )
         try:
             self.heard(self._answer(call), call.sent_at)
-        except ProtocolError as error:
+        except (ProtocolError, SpallocServerException) as error:
             _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
+            schedule.failed()
 
     def _answer(self, call: Call) -> JobStateInfo:
         try:
             return job_state(self._link.run(call))
         except SpallocServerException as error:
             if not means_nothing(error.reason):
-                _log.warning("job %d: the keepalive was refused: %s", self.job_id, error)
-                return job_state({"state": JobState.queued})
+                raise
             return UNKNOWN_JOB.copy()
 
     def heard(self, info: JobStateInfo, sent_at: float | None) -> None:

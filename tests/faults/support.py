@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from spalloc_gevent import ProtocolClient
+from spalloc_gevent import JobState, ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError, ProtocolTimeoutError
 from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy, Where
@@ -57,3 +58,37 @@ def join_all(threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.join(2 * LONG_S)
         assert not thread.is_alive(), "a caller hangs"
+
+
+class JobScript:
+    """A server of jobs that are ready at once and never expire; the test says what goes wrong."""
+
+    def __init__(self) -> None:
+        self.on_state: Callable[[Peer, Command], bool] = lambda *_: False
+        """Called for each ``get_job_state``; True when it has been dealt with."""
+        self.version = "1!7.0.0"
+        self._ids = itertools.count(1)
+
+    def __call__(self, peer: Peer, command: Command) -> None:
+        if command.name == "get_job_state":
+            if not self.on_state(peer, command):
+                peer.answer(ready_state())
+        else:
+            peer.answer(self._answer_to(command))
+
+    def _answer_to(self, command: Command) -> Any:
+        if command.name == "version":
+            return self.version
+        return next(self._ids) if command.name == "create_job" else None
+
+
+def ready_state(**changes: Any) -> dict[str, Any]:
+    return {
+        "state": JobState.ready,
+        "power": True,
+        "keepalive": 60.0,
+        "reason": None,
+        "start_time": 1.0,
+        "keepalivehost": "127.0.0.1",
+        **changes,
+    }

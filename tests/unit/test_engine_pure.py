@@ -131,6 +131,14 @@ def test_the_longest_delay_is_given_to_the_sequence_of_delays() -> None:
     assert reach.wait_s(0.0) == 0.5
 
 
+def test_the_time_that_an_attempt_took_counts_as_delay() -> None:
+    reach = reachability()
+    reach.failed(OSError("no answer"), now=10.0, began_at=9.25)
+    assert reach.wait_s(10.0) == 0.25
+    reach.failed(OSError("no answer"), now=20.0, began_at=10.0)
+    assert reach.wait_s(20.0) == 0.0
+
+
 # -- queue ------------------------------------------------------------------------
 
 
@@ -159,6 +167,18 @@ def test_keepalives_that_are_late_go_first_the_latest_of_them_first() -> None:
     for call in (numbered(0), numbered(1, urgent_at=7.0), numbered(2, urgent_at=5.0), numbered(3)):
         queue.append(call)
     assert taken(queue, now=9.0) == [2, 1, 0, 3]
+
+
+def test_a_queue_knows_whether_a_keepalive_waits() -> None:
+    queue = CallQueue()
+    waits = [queue.has_urgent]
+    for number, urgent_at in enumerate((None, 5.0)):
+        queue.append(numbered(number, urgent_at=urgent_at))
+        waits.append(queue.has_urgent)
+    assert taken(queue, now=0.0) == [0, 1]
+    queue.append(numbered(2))
+    waits.append(queue.has_urgent)
+    assert waits == [False, False, True, False]
 
 
 def test_keepalives_that_are_not_late_wait_their_turn() -> None:
@@ -303,8 +323,10 @@ def test_a_call_that_loses_every_connection_is_not_sent_for_ever() -> None:
 
 def test_a_lost_call_says_that_it_may_have_happened() -> None:
     call = Call("create_job", (), {"owner": "me"})
-    call.lost(OSError("reset"))
-    with pytest.raises(ConnectionLostError, match=r"'create_job'.*may or may not") as caught:
+    call.lost("here:1", OSError("reset"))
+    with pytest.raises(
+        ConnectionLostError, match=r"here:1.*'create_job'.*may or may not"
+    ) as caught:
         call.outcome.wait()
     assert caught.value.may_have_happened
 
@@ -549,6 +571,20 @@ def test_a_keepalive_that_is_overdue_is_due_at_once() -> None:
     clock.now += 60.0
     assert schedule.due_in() == 0.0
     assert schedule.late_by == pytest.approx(50.0)
+
+
+def test_a_keepalive_that_failed_is_due_again_soon_and_not_at_once() -> None:
+    clock = SteppedClock()
+    schedule = Schedule(10.0, clock, lambda: 1.0)
+    clock.now += 5.0
+    assert schedule.due_in() == 0.0
+    schedule.failed()
+    assert 0.0 < schedule.due_in() == pytest.approx(schedule.retry_within_s)
+
+
+@given(st.floats(0.01, 1e6))
+def test_a_server_that_is_away_is_tried_every_second_at_least(interval_s: float) -> None:
+    assert Schedule(interval_s, SteppedClock()).retry_within_s < min(1.0, 0.1 * interval_s)
 
 
 def test_a_keepalive_is_urgent_from_half_of_its_interval() -> None:
