@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import gevent
@@ -44,6 +46,21 @@ def test_users_that_come_at_once_share_one_thread(hub: Hub) -> None:
         thread.join(LONG_S)
     assert len(found) == 50
     assert len(set(found)) == 1
+
+
+class InterruptsItsStarter(HubThread):
+    """A thread whose first deed is Ctrl+C."""
+
+    def _main(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        super()._main()
+
+
+def test_a_start_that_is_interrupted_leaves_no_thread_behind() -> None:
+    thread = InterruptsItsStarter()
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+    assert thread.join(LONG_S)
 
 
 def test_what_runs_on_the_hub_is_waited_for_again_and_again(hub: Hub) -> None:
