@@ -111,7 +111,7 @@ class Job:
         if not link.version_checked:
             version = self._client.version()
             if not self._server.ignore_version:
-                check_version(version)
+                check_version(version, f"the server at {link.host}:{link.port}")
                 link.version_checked = True
 
     def _create(self, link: ServerLink, request: Request) -> None:
