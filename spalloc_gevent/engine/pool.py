@@ -69,6 +69,7 @@ class Pool:
         self._redial: Timer | None = None
         self._relief: Timer | None = None
         self._shrink: Timer | None = None
+        self._told_away = False
         self._watchdog: Timer | None = None
         self._watching_until = math.inf
         self._closed = False
@@ -261,8 +262,9 @@ class Pool:
             self._dialled(sock)
 
     def _server_away(self, error: Exception, began_at: float | None = None) -> None:
-        if not self._reachability.down:
-            _log.warning("%s", error)
+        # Once for each outage, however often a connect succeeds and leads nowhere meanwhile.
+        _log.log(logging.DEBUG if self._told_away else logging.WARNING, "%s", error)
+        self._told_away = True
         self._reachability.failed(error, self._clock(), began_at)
         # Open connections still serve those who wait, or bring them here when they break.
         if not self._open:
@@ -302,11 +304,17 @@ class Pool:
     def idle(self, connection: Connection) -> None:
         if self._reachability.doubtful:
             self._reachability.answered()
+            self._tell_back()
             self.when_back()
         self._free(connection)
         if self.lender.willing and self._quiet and connection in self._idle:
             del self._idle[connection]
             self.lender.lend(connection)
+
+    def _tell_back(self) -> None:
+        if self._told_away:
+            self._told_away = False
+            _log.info("the server at %s answers again", self._dial.where)
 
     def _came_home(self, loan: Loan) -> None:
         connection = loan.connection

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.errors import ProtocolError, SpallocServerException
+from spalloc_gevent.errors import ProtocolError, ProtocolTimeoutError, SpallocServerException
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
 
@@ -97,6 +97,7 @@ class Holding:
         """What the server last said of the job once it was gone; None while it lives."""
         self._link = link
         self._schedule = schedule
+        self._told_late = False
 
     def due_in(self) -> float | None:
         """Seconds to the next keepalive; None when there will be none."""
@@ -109,8 +110,7 @@ class Holding:
         schedule = self._schedule
         if schedule is None:
             return
-        if schedule.late_by > 0:
-            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+        self._tell_if_late(schedule)
         call = Call(
             "get_job_state",
             (self.job_id,),
@@ -119,14 +119,24 @@ class Holding:
             answer_within_s=schedule.answer_within_s,
         )
         try:
-            self.heard(self._answer(call), call.sent_at)
+            # Until it is too late: that is then told, while another one waits.
+            in_time_s = None if self._told_late else max(0.0, -schedule.late_by)
+            self.heard(self._answer(call, in_time_s), call.sent_at)
+        except ProtocolTimeoutError:
+            return
         except (ProtocolError, SpallocServerException) as error:
             _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
             schedule.failed()
 
-    def _answer(self, call: Call) -> JobStateInfo:
+    def _tell_if_late(self, schedule: Schedule) -> None:
+        """Warn once that the server may have destroyed the job for silence."""
+        if schedule.late_by > 0 and not self._told_late:
+            self._told_late = True
+            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+
+    def _answer(self, call: Call, timeout_s: float | None) -> JobStateInfo:
         try:
-            return job_state(self._link.run(call))
+            return job_state(self._link.run(call, timeout_s))
         except SpallocServerException as error:
             if not means_nothing(error.reason):
                 raise
@@ -136,6 +146,7 @@ class Holding:
         """The server told the job's state, in answer to a command sent at `sent_at`."""
         if self._schedule is not None and sent_at is not None:
             self._schedule.heard(sent_at)
+            self._told_late = False
         if info["state"] in (JobState.destroyed, JobState.unknown) and self.final is None:
             self.final = info
             _log.error("job %d is gone: %s", self.job_id, info["reason"] or "no reason given")
