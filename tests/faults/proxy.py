@@ -35,6 +35,7 @@ T = TypeVar("T")
 LONG_S = 30.0
 """What never takes this long has gone wrong."""
 
+LONGEST_CONNECT_S = 2.0
 MOST_HELD_BYTES = 256 * 1024
 MOST_REMEMBERED = 20_000
 READ_BYTES = 65_536
@@ -165,6 +166,7 @@ class ChaosProxy:
         """``made``: connections; ``passed``: commands; ``pipelined``: what must never be."""
         self._pairs: dict[int, _Pair] = {}
         self._mute: list[socket.socket] = []
+        self._ending: set[socket.socket] = set()
         self._fillers: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._new_frozen: Collection[bool] = ()
@@ -225,7 +227,11 @@ class ChaosProxy:
     # -- what is done wrong ---------------------------------------------------------------
 
     def cut(self, end: End, connections: Collection[int] | None = None) -> int:
-        """End connections (None: all) towards both sides; returns how many there were."""
+        """End connections (None: all) towards both sides; returns how many there were.
+
+        A server that still owes an answer is spared the reset: the real one dies of a reset
+        between its reading of a command and its answer, whatever the client is.
+        """
         return self._ask(lambda: sum(self._cut(pair, end) for pair in self._chosen(connections)))
 
     def freeze(
@@ -332,10 +338,12 @@ class ChaosProxy:
                 way.frozen = False
 
     def _cut(self, pair: _Pair, end: End) -> bool:
-        if end is End.RST:
-            self._drop(pair, reset=True)
-        else:
+        if end is End.FIN:
             self._end(pair)
+        elif pair.passage.in_flight:
+            self._drop(pair, reset=True, but_wait_for=pair.down.source)
+        else:
+            self._drop(pair, reset=True)
         return True
 
     def _end(self, pair: _Pair) -> None:
@@ -408,6 +416,7 @@ class ChaosProxy:
 
     def _join(self, client: socket.socket) -> None:
         upstream = socket.socket()
+        upstream.settimeout(LONGEST_CONNECT_S)
         try:
             upstream.connect((self.server.host, self.server.port))
             if upstream.getsockname() == upstream.getpeername():
@@ -450,6 +459,8 @@ class ChaosProxy:
                     os.read(self._wake_read, READ_BYTES)
                 elif key.fileobj is self._listener:
                     self._accept()
+                elif key.fileobj in self._ending:
+                    self._read_to_the_end(key.fileobj)
                 elif key.data is not None and key.data.passage.number in self._pairs:
                     self._read(key.data, key.fileobj)
             while self._asked:
@@ -566,18 +577,39 @@ class ChaosProxy:
             self._selector.modify(sock, wanted, pair)
         self._interest[sock] = wanted
 
-    def _drop(self, pair: _Pair, *, reset: bool) -> None:
+    def _drop(self, pair: _Pair, *, reset: bool, but_wait_for: socket.socket | None = None) -> None:
         self._pairs.pop(pair.passage.number, None)
         pair.passage.ended_at = time.monotonic()
         for way in pair.ways:
             if self._interest.pop(way.source, 0):
                 self._selector.unregister(way.source)
-            _close(way.source, reset=reset)
+            if way.source is but_wait_for:
+                self._wait_for_end(way.source)
+            else:
+                _close(way.source, reset=reset)
+
+    def _wait_for_end(self, upstream: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            upstream.shutdown(socket.SHUT_WR)
+        self._ending.add(upstream)
+        self._selector.register(upstream, selectors.EVENT_READ)
+
+    def _read_to_the_end(self, upstream: socket.socket) -> None:
+        try:
+            ended = not upstream.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True
+        if ended:
+            self._ending.discard(upstream)
+            self._selector.unregister(upstream)
+            upstream.close()
 
     def _finish(self) -> None:
         for pair in list(self._pairs.values()):
             self._drop(pair, reset=False)
-        for sock in [*self._fillers, *self._mute]:
+        for sock in [*self._fillers, *self._mute, *self._ending]:
             sock.close()
         self._close_listener()
         self._selector.close()

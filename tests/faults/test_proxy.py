@@ -86,6 +86,23 @@ def test_a_cut_is_felt_on_both_sides(both: tuple[ScriptedServer, ChaosProxy], en
     server.wait_until(lambda: server.peers[0].end == expected)
 
 
+def test_a_server_that_owes_an_answer_is_not_reset() -> None:
+    gate = threading.Event()
+
+    def hold(peer: Peer, command: Command) -> None:
+        assert gate.wait(LONG_S)
+        peer.answer("at last")
+
+    with ScriptedServer(hold) as server, ChaosProxy(server) as proxy, dial(proxy) as sock:
+        sock.sendall(LINE)
+        server.wait_until(lambda: server.commands)
+        proxy.cut(End.RST)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+        gate.set()
+        server.wait_until(lambda: server.peers[0].end == "finished")
+
+
 @pytest.mark.parametrize(("up", "down"), [(True, False), (False, True), (True, True)])
 def test_what_is_frozen_comes_after_the_thaw(proxy: ChaosProxy, up: bool, down: bool) -> None:
     with dial(proxy) as sock:
