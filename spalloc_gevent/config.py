@@ -154,8 +154,7 @@ def _seconds_or_none(text: str) -> float | None:
     return None if _is_none(text) else _checked(float(text), lambda span_s: 0.0 < span_s < math.inf)
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One thing that can be configured.
 
     ``parse`` turns stripped text into a value, or raises ValueError or
@@ -302,8 +301,7 @@ class Config:
     guardian: bool
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A value and where it was said.
 
     ``source`` is "default", the name of a file, or "environment variable

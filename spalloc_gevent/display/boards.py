@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spalloc_gevent.display.sheet import Sheet, Styles
-from spalloc_gevent.display.terminal import Paint, Style
+from spalloc_gevent.display.terminal import Style
 from spalloc_gevent.geometry import Board, Link, hexagon_position, neighbour, next_board
 
 FREE_LABEL = " . "
@@ -64,22 +64,6 @@ class BoardGroup:
     label_styles: Styles = ()
     inner_styles: Styles = ()
     outer_styles: Styles = ()
-
-
-def draw_boards(
-    groups: Iterable[BoardGroup],
-    dead_links: Iterable[BoardLink] = (),
-    paint: Paint | None = None,
-    *,
-    torus: Torus | None = None,
-) -> str:
-    """The picture as lines without a last line end; nothing is drawn where no group has a board.
-
-    As :func:`board_picture`. paint: None for no colour.
-    """
-    sheet = board_picture(groups, dead_links, torus=torus)
-    bounds = sheet.bounds
-    return "" if bounds is None else "\n".join(sheet.lines(bounds, paint or Paint(False)))
 
 
 def board_picture(

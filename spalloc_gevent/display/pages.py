@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -39,8 +39,4 @@ class Text:
 
 def text_of(page: Page) -> str:
     """All lines of a page, without a last line end."""
-    return joined(page.lines(0, len(page)))
-
-
-def joined(lines: Iterable[str]) -> str:
-    return "\n".join(lines)
+    return "\n".join(page.lines(0, len(page)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
 
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
+from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.hub import HubThread
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.wire.messages import Notification
@@ -19,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Alone:
     """The connections that carry one command and end; every method runs on the hub."""
 
-    def __init__(self, thread: HubThread, dial: Callable[[], Any]) -> None:
+    def __init__(self, thread: HubThread, dial: Dialler) -> None:
         self._thread = thread
         self._dial = dial
         self._open: set[Connection] = set()
@@ -56,7 +55,7 @@ class Alone:
     def gone(self, connection: Connection, error: Exception, call: Call | None) -> None:
         self._open.discard(connection)
         if call is not None:
-            call.lost(error)
+            call.lost(self._dial.where, error)
 
     def notified(self, notification: Notification) -> None:
         _log.debug("a notification that nobody asked for: %s", notification.body)

@@ -105,6 +105,14 @@ class Call:
             and self.late is None
         )
 
+    @property
+    def may_move(self) -> bool:
+        """May its connection be left, because nobody waits for it or it can be sent on another?"""
+        return self.may_be_sent_again if self.wanted else self.abandoned
+
+    def sent_before(self, moment: float) -> bool:
+        return self.sent_at is not None and self.sent_at <= moment
+
     def sent(self, now: float) -> None:
         """It is on its way."""
         self.sends += 1
@@ -130,11 +138,11 @@ class Call:
         if value is not None and self.late is not None:
             self.late(value)
 
-    def lost(self, error: Exception) -> None:
+    def lost(self, where: str, error: Exception) -> None:
         """Fail it because its connection broke while it was in flight."""
         self.outcome.fail(
             ConnectionLostError(
-                f"the connection broke before {self.name!r} was answered: {error}; "
+                f"the connection to {where} broke before {self.name!r} was answered: {error}; "
                 + (
                     "sending it again did not help"
                     if self.repeatable

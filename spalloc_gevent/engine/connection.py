@@ -94,6 +94,14 @@ class Connection:
         except KeyError:
             raise LifecycleBugError(f"{event!r} on a connection {self.state.value}") from None
 
+    def stays_idle(self) -> bool:
+        """Take in what has come unasked, which is no answer to what is sent next.
+
+        False if the connection is of no more use: out of step, or closed by the server.
+        """
+        self._readable()
+        return self.state is ConnectionState.OPEN
+
     def send(self, call: Call, now: float) -> None:
         """Send `call`, whose answer its outcome gets; there must be none in flight."""
         if self.state is not ConnectionState.OPEN:

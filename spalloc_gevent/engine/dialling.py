@@ -20,7 +20,27 @@ DIAL_TIMEOUT_S = 5.0
 _Address = tuple[int, int, int, Any]
 
 
-def dial(thread: HubThread, host: str, port: int, timeout_s: float = DIAL_TIMEOUT_S) -> Any:
+class Dialler:
+    """Makes connections to one server."""
+
+    def __init__(self, thread: HubThread, host: str, port: int) -> None:
+        self.timeout_s = DIAL_TIMEOUT_S
+        """After this time an attempt is taken for vain."""
+        self._thread = thread
+        self._host = host
+        self._port = port
+
+    @property
+    def where(self) -> str:
+        """The server's name, for messages."""
+        return f"{self._host}:{self._port}"
+
+    def __call__(self) -> Any:
+        """As :func:`dial`."""
+        return dial(self._thread, self._host, self._port, self.timeout_s)
+
+
+def dial(thread: HubThread, host: str, port: int, timeout_s: float) -> Any:
     """A connected, non-blocking native socket; in a greenlet of the hub.
 
     The host's addresses, IPv6 and IPv4, are tried in the resolver's order

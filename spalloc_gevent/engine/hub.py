@@ -35,6 +35,9 @@ POLITE_END_S = 2.0
 """The longest that the end of the thread, or of the program, waits for polite closes."""
 
 
+_SHORT_S = 0.01
+
+
 class HubThread:
     """One life of the background thread: from the first client to the last one closed."""
 
@@ -49,6 +52,7 @@ class HubThread:
         self._awaiting_end: list[Outcome[None]] = []
         self._mutex = native.new_mutex()
         self._ident: int | None = None
+        self._is_open = False
         self._ready = native.new_lock()
         self._finished = native.new_lock()
 
@@ -56,13 +60,26 @@ class HubThread:
         """Start the thread; returns when its door is open."""
         self._ready.acquire()
         self._finished.acquire()
+        # Imported by now: patched, the locks of two threads' imports stand in each other's way.
+        _ = gevent.config.loop
         try:
             native.start_thread(self._main, ())
         except RuntimeError as error:
             raise SpallocError(f"cannot start the background thread: {error}") from error
+        self._await_ready()
+
+    def _await_ready(self) -> None:
         # Natively, a fraction of a millisecond: a greenlet that let its hub run here
         # would let another one of the same thread start a second hub.
-        self._ready.acquire()
+        try:
+            self._ready.acquire()
+        except BaseException:
+            # Interrupted, perhaps with the lock in hand already. A thread that nobody
+            # knows of would never be told to end.
+            while not self._is_open:
+                self._ready.acquire(True, _SHORT_S)
+            self.stop()
+            raise
 
     def post(self, fn: Callable[..., object], *args: Any) -> None:
         """Have ``fn(*args)`` run on the hub soon; it must neither block nor raise.
@@ -135,6 +152,7 @@ class HubThread:
         self._door = self.loop.async_()
         self._door.start(self._let_in)
         self._chimes = Chimes(self.loop)
+        self._is_open = True
         self._ready.release()
         try:
             self._stopped.wait()

@@ -9,7 +9,7 @@ that this client does not know are dropped.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any
 
 from spalloc_gevent.engine.arming import Key, Kind
@@ -28,7 +28,7 @@ class Inbox:
     def __init__(self) -> None:
         self.wanted: set[tuple[Kind, Key]] = set()
         self._unread: deque[dict[str, Any]] = deque()
-        self._folded: dict[str, dict[Any, None]] = {}
+        self._folded: dict[str, OrderedDict[Key, None]] = {}
         self._waiting: deque[Outcome[dict[str, Any]]] = deque()
 
     def notified(self, notification: Notification) -> None:
@@ -96,12 +96,13 @@ class Inbox:
                 self._fold(kind.label, _keys(names))
 
     def _fold(self, label: str, names: list[Key]) -> None:
-        folded = self._folded.setdefault(label, {})
+        # An ordered one: what a plain dictionary has lost in front it passes by every time.
+        folded = self._folded.setdefault(label, OrderedDict())
         for name in names:
-            folded.pop(name, None)
             folded[name] = None
-        for name in list(folded)[: max(0, len(folded) - MOST_NAMES)]:
-            del folded[name]
+            folded.move_to_end(name)
+        while len(folded) > MOST_NAMES:
+            folded.popitem(last=False)
 
 
 def _keys(names: list[Any]) -> list[Key]:

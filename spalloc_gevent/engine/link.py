@@ -12,7 +12,7 @@ from spalloc_gevent.engine.arming import Key, Kind
 from spalloc_gevent.engine.beat import Beat
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import LINGER_S
-from spalloc_gevent.engine.dialling import dial
+from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.guardian import Guardian
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import Inbox
@@ -30,6 +30,9 @@ from spalloc_gevent.wire.commands import Route
 
 T = TypeVar("T")
 
+SHORTEST_PATIENCE_S = 0.25
+"""However short a job's keepalive is: distant servers, and busy machines, need some time."""
+
 
 class ServerLink:
     """A pool of connections and the watches on one server, on the background hub.
@@ -43,11 +46,14 @@ class ServerLink:
         self.port = port
         self._hub = hub
         self._thread = hub.acquire()
+        self._dial = Dialler(self._thread, host, port)
         self._roll = Roll()
         self._pool = Pool(self._thread, self._dial, limit=limit, roll=self._roll)
         self._watches = Watches(self._thread, self._dial, Reachability(), self._roll)
+        self._pool.when_back = self._watches.try_now
         self._alone = Alone(self._thread, self._dial)
         self._closed = False
+        self._retry_delay_s: float | None = None
         self.version_checked = False
         """Set by the user of this link once the server's version has been found good."""
         self._thread.post(self._thread.at_end, self._close)
@@ -78,11 +84,24 @@ class ServerLink:
         self._thread.post(self._thread.spawn, fn, *args)
 
     def limit_retry_delay(self, longest_s: float) -> None:
-        """Try a server that is away at least about this often (seconds)."""
-        self._pool.longest_delay_s = max(longest_s, 0.05)
+        """Try a server that is away at least about this often (seconds).
 
-    def _dial(self) -> Any:
-        return dial(self._thread, self.host, self.port)
+        Of those who share this link the least patient one decides.
+        """
+        longest_s = max(longest_s, 0.05)
+        if self._retry_delay_s is None or longest_s < self._retry_delay_s:
+            self._retry_delay_s = longest_s
+            self._pool.longest_delay_s = self._watches.longest_delay_s = longest_s
+
+    def expect_answers_within(self, seconds: float) -> None:
+        """Take a connection for frozen, and an attempt to make one for vain, after this time.
+
+        So what a keepalive needs is not used up by waiting. The shortest time
+        that anybody asks for counts; nobody can ask for more than there was.
+        """
+        seconds = max(seconds, SHORTEST_PATIENCE_S)
+        self._dial.timeout_s = min(self._dial.timeout_s, seconds)
+        self._pool.stalled_after_s = min(self._pool.stalled_after_s, seconds)
 
     # -- calls --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ interrupted: by a signal handler that raises, by ``gevent.Timeout``, by
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,8 @@ from greenlet import greenlet
 
 from spalloc_gevent.engine import native
 from spalloc_gevent.errors import WouldDeadlockError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -86,7 +89,7 @@ class Outcome(Generic[T]):
         strike = self._lock.release if bell is None else bell.strike
         chimes: Chimes | None = getattr(_of_thread, "chimes", None)
         if chimes is None:
-            strike()
+            _strike(strike)
         else:
             chimes.add(strike)
 
@@ -145,7 +148,16 @@ class Chimes:
         if self._strikes and not self.hushed:
             strikes, self._strikes = self._strikes, {}
             for strike in strikes:
-                strike()
+                _strike(strike)
+
+
+def _strike(strike: Callable[[], object]) -> None:
+    try:
+        strike()
+    except ValueError:
+        # The bell of a hub that its thread has destroyed. Nobody waits there any more,
+        # and those who wait elsewhere have still to be woken.
+        _log.debug("an answer came for a thread whose hub is gone")
 
 
 class Doorbell:

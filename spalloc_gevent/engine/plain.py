@@ -54,7 +54,8 @@ class PlainConnection:
         except (OSError, ProtocolError) as error:
             self.close()
             raise ConnectionLostError(
-                f"the connection broke before {name!r} was answered: {error}",
+                f"the connection to {self._host}:{self._port} broke before {name!r} "
+                f"was answered: {error}",
                 may_have_happened=True,
             ) from None
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
+from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.hub import HubThread, Timer
 from spalloc_gevent.engine.lending import Lender, Loan
 from spalloc_gevent.engine.queue import CallQueue
@@ -27,6 +29,9 @@ MOST_UNPROVEN = 4
 RETIRE_AFTER_S = 5.0
 """A connection whose abandoned command is this old is given up for another."""
 
+STALLED_AFTER_S = 5.0
+"""A command unanswered for this long gives its connection up to a keepalive that waits for one."""
+
 IDLE_FOR_S = 30.0
 """Connections idle for this long are closed, all but one."""
 
@@ -42,7 +47,7 @@ class Pool:
     def __init__(
         self,
         thread: HubThread,
-        dial: Callable[[], Any],
+        dial: Dialler,
         *,
         limit: int = DEFAULT_LIMIT,
         reachability: Reachability | None = None,
@@ -62,9 +67,15 @@ class Pool:
         self._draining: set[Connection] = set()
         self._vetted: dict[Connection, Vetting] = {}
         self._dialling = 0
+        self.stalled_after_s = STALLED_AFTER_S
+        self.when_back: Callable[[], object] = lambda: None
+        """Called when a server that was away answers again."""
         self._redial: Timer | None = None
+        self._relief: Timer | None = None
         self._shrink: Timer | None = None
+        self._told_away = False
         self._watchdog: Timer | None = None
+        self._watching_until = math.inf
         self._closed = False
 
     @property
@@ -140,12 +151,18 @@ class Pool:
     # -- frozen connections ---------------------------------------------------
 
     def _look_after(self, call: Call) -> None:
-        if call.answer_by is not None and self._watchdog is None:
-            delay_s = call.answer_by - self._clock()
-            self._watchdog = self._thread.timer(delay_s, self._leave_frozen)
+        """Wake up by when `call` has to be answered; or earlier, if another has to be."""
+        if call.answer_by is None or call.answer_by >= self._watching_until:
+            return
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watching_until = call.answer_by
+        delay_s = call.answer_by - self._clock()
+        self._watchdog = self._thread.timer(delay_s, self._leave_frozen)
 
     def _leave_frozen(self) -> None:
         self._watchdog = None
+        self._watching_until = math.inf
         now = self._clock()
         for connection in list(self._open):
             call = connection.in_flight
@@ -164,25 +181,45 @@ class Pool:
             self._queue.append_left(call)
         self._retire(connection)
 
+    def _relieve_later(self) -> None:
+        if self._relief is None and self._queue.has_urgent and not self._closed:
+            self._relief = self._thread.timer(self.stalled_after_s, self._relieve)
+
+    def _relieve(self) -> None:
+        """A keepalive waits, perhaps behind calls that will never be answered: leave those."""
+        self._relief = None
+        if not self._queue.has_urgent:
+            return
+        stalled_since = self._clock() - self.stalled_after_s
+        for connection in list(self._open):
+            call = connection.in_flight
+            if call is not None and call.sent_before(stalled_since) and call.may_move:
+                self._leave(connection, call)
+        self._relieve_later()
+
     # -- sending ------------------------------------------------------------
 
     def _pump(self) -> None:
         while self._queue and self._idle:
+            connection, since = self._idle.popitem()
+            if not connection.stays_idle():
+                continue
             now = self._clock()
             call = self._queue.take(now)
             if call is None:
+                self._idle[connection] = since
                 return
             if self._roll.is_gone(call.job_id):
+                self._idle[connection] = since
                 call.outcome.fail(JobDestroyedError(f"job {call.job_id} is gone"))
-                continue
-            connection, _ = self._idle.popitem()
-            if self.may_carry(connection, call):
+            elif self.may_carry(connection, call):
                 self._send(connection, call)
             else:
                 self._queue.append_left(call)
                 self._vet(connection)
         if self._queue and not self._idle:
             self._grow()
+            self._relieve_later()
 
     def _send(self, connection: Connection, call: Call) -> None:
         connection.send(call, self._clock())
@@ -245,19 +282,21 @@ class Pool:
         self._thread.spawn(self._dial_one)
 
     def _dial_one(self) -> None:
+        began_at = self._clock()
         try:
             sock = self._dial()
         except ConnectionLostError as error:
             self._dialling -= 1
-            self._server_away(error)
+            self._server_away(error, began_at)
         else:
             self._dialling -= 1
             self._dialled(sock)
 
-    def _server_away(self, error: Exception) -> None:
-        if not self._reachability.down:
-            _log.warning("%s", error)
-        self._reachability.failed(error, self._clock())
+    def _server_away(self, error: Exception, began_at: float | None = None) -> None:
+        # Once for each outage, however often a connect succeeds and leads nowhere meanwhile.
+        _log.log(logging.DEBUG if self._told_away else logging.WARNING, "%s", error)
+        self._told_away = True
+        self._reachability.failed(error, self._clock(), began_at)
         # Open connections still serve those who wait, or bring them here when they break.
         if not self._open:
             self._fail_impatient()
@@ -266,7 +305,8 @@ class Pool:
     def _new_one_lost(self, error: Exception) -> None:
         """A connection that never answered: the first may be bad luck, the next one is not."""
         if self._reachability.doubtful:
-            self._server_away(ConnectionLostError(f"the server closed a new connection: {error}"))
+            told = f"the server at {self._dial.where} closed a new connection: {error}"
+            self._server_away(ConnectionLostError(told))
         else:
             self._reachability.doubt()
             self._pump()
@@ -294,7 +334,10 @@ class Pool:
     # -- what connections tell ----------------------------------------------
 
     def idle(self, connection: Connection) -> None:
-        self._reachability.answered()
+        if self._reachability.doubtful:
+            self._reachability.answered()
+            self._tell_back()
+            self.when_back()
         if connection in self._vetted:
             self._vet(connection)
             return
@@ -302,6 +345,11 @@ class Pool:
         if self.lender.willing and self._quiet and connection in self._idle:
             del self._idle[connection]
             self.lender.lend(connection)
+
+    def _tell_back(self) -> None:
+        if self._told_away:
+            self._told_away = False
+            _log.info("the server at %s answers again", self._dial.where)
 
     def _came_home(self, loan: Loan) -> None:
         connection = loan.connection
@@ -334,7 +382,7 @@ class Pool:
         if call.may_be_sent_again and not self._closed:
             self._queue.append_left(call)
         elif not call.outcome.settled:
-            call.lost(error)
+            call.lost(self._dial.where, error)
 
     def notified(self, notification: Notification) -> None:
         _log.debug("a notification that nobody asked for on this connection: %s", notification.body)
@@ -388,7 +436,7 @@ class Pool:
 
     def _cancel_timers(self) -> None:
         self.lender.stop_looking()
-        for timer in (self._redial, self._shrink, self._watchdog):
+        for timer in (self._redial, self._shrink, self._watchdog, self._relief):
             if timer is not None:
                 timer.cancel()
-        self._redial = self._shrink = self._watchdog = None
+        self._redial = self._shrink = self._watchdog = self._relief = None

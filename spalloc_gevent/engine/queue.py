@@ -31,6 +31,14 @@ class CallQueue:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def has_urgent(self) -> bool:
+        """True while a call waits that has a time from which it goes before others."""
+        waiting = self._most_urgent_first
+        while waiting and waiting[0][2].call is None:
+            heapq.heappop(waiting)
+        return bool(waiting)
+
     def append(self, call: Call) -> None:
         """Add a call at the end."""
         self._oldest_first.append(self._place(call))

@@ -48,11 +48,15 @@ class Reachability:
             self._delays = self._make_delays(self.longest_delay_s)
         return self._delays
 
-    def failed(self, error: Exception, now: float) -> None:
-        """An attempt failed, or another connection broke that had not answered yet."""
+    def failed(self, error: Exception, now: float, began_at: float | None = None) -> None:
+        """An attempt failed, or another connection broke that had not answered yet.
+
+        The delay to the next counts from when the attempt began: one that was
+        waited for in vain has been the delay.
+        """
         self.error = error
         self._failed_at = now
-        self._try_at = now + next(self.doubt())
+        self._try_at = max(now, (now if began_at is None else began_at) + next(self.doubt()))
 
     def connected(self) -> None:
         """A connection was made."""

@@ -10,7 +10,7 @@ job cannot lead to a server that is newer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spalloc_gevent.engine.call import Call
@@ -89,56 +89,65 @@ class Roll:
         # One of two entries is as good as the other: they saw the same lists.
         return any(held.is_gone for held in self._held.get(job_id, ()))  # type: ignore[call-overload]
 
-    def compare(self, jobs: Iterable[Mapping[str, Any]]) -> list[int]:
-        """Take in the server's list of jobs: others' are lost to us; the IDs that are not in it."""
-        listed = {job.get("job_id"): job for job in jobs}
-        for job_id, entries in list(self._held.items()):
-            for held in entries:
-                if job_id in listed and not held.is_told_by(listed[job_id]):
-                    held.end(job_state({"state": JobState.unknown, "reason": LOST}))
-        return [job_id for job_id in self._held if job_id not in listed]
-
-    def told(self, job_id: int, info: JobStateInfo) -> None:
-        """Take in the state of a job that was not in the list a moment ago."""
-        if info["state"] not in (JobState.destroyed, JobState.unknown):
-            info = job_state({"state": JobState.unknown, "reason": LOST})
-        elif info["state"] == JobState.unknown:
-            info = job_state({"state": JobState.unknown, "reason": FORGOTTEN})
-        for held in self._held.get(job_id, ()):
-            held.end(info)
+    def entries(self) -> list[Held]:
+        """Those that are held at this moment."""
+        return [held for entries in self._held.values() for held in entries]
 
 
 class Vetting:
     """What a new connection has to answer before it may carry what names a held job.
 
     First the list of jobs; then, at once, what became of those held that are not in it.
+    What comes to be held after the list was asked for is newer than the connection.
     """
 
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
-        self._missing: list[int] | None = None
+        self._asked_for: list[Held] = []
+        self._missing: list[Held] | None = None
 
     def next_call(self) -> Call | None:
         """The next question, once the one before is answered; None when there is none left."""
         if self._missing is None:
             self._missing = []
+            self._asked_for = self._roll.entries()
             return _Question("list_jobs", (), self._listed)
         if self._missing:
-            job_id = self._missing.pop()
-            return _Question("get_job_state", (job_id,), lambda reply: self._told(job_id, reply))
+            held = self._missing.pop()
+            return _Question("get_job_state", (held.job_id,), lambda reply: _told(held, reply))
         return None
 
     def _listed(self, reply: Returned | Refused) -> None:
         if isinstance(reply, Refused):
             _log.info("the server does not list its jobs: %s", reply.reason)
         elif isinstance(reply.value, list):
-            self._missing = self._roll.compare(reply.value)
+            self._missing = list(_compare(self._asked_for, reply.value))
 
-    def _told(self, job_id: int, reply: Returned | Refused) -> None:
-        if isinstance(reply, Returned):
-            self._roll.told(job_id, job_state(reply.value))
-        elif means_nothing(reply.reason):
-            self._roll.told(job_id, UNKNOWN_JOB)
+
+def _compare(entries: Iterable[Held], jobs: Iterable[Mapping[str, Any]]) -> Iterator[Held]:
+    """Take in the server's list of jobs: others' are lost to us. Those that are not in it."""
+    listed = {job.get("job_id"): job for job in jobs}
+    for held in entries:
+        if held.job_id not in listed:
+            yield held
+        elif not held.is_told_by(listed[held.job_id]):
+            held.end(job_state({"state": JobState.unknown, "reason": LOST}))
+
+
+def _told(held: Held, reply: Returned | Refused) -> None:
+    """Take in the state of a job that was not in the list a moment ago."""
+    if isinstance(reply, Returned):
+        held.end(_end_of(job_state(reply.value)))
+    elif means_nothing(reply.reason):
+        held.end(_end_of(UNKNOWN_JOB))
+
+
+def _end_of(info: JobStateInfo) -> JobStateInfo:
+    """What to say of the end of a job, given what its number means to the server now."""
+    if info["state"] == JobState.destroyed:
+        return info
+    reason = FORGOTTEN if info["state"] == JobState.unknown else LOST
+    return job_state({"state": JobState.unknown, "reason": reason})
 
 
 class _Question(Call):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import gevent
@@ -19,6 +19,7 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.arming import Armed, Key, Kind
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
+from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.hub import HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.reachability import Reachability
@@ -77,7 +78,7 @@ class Watches:
     def __init__(
         self,
         thread: HubThread,
-        dial: Callable[[], Any],
+        dial: Dialler,
         reachability: Reachability,
         roll: Roll | None = None,
         clock: Clock = time.monotonic,
@@ -96,11 +97,24 @@ class Watches:
         self._missed = False
         self._closed = False
         self._news = gevent.event.Event()
+        self._back = gevent.event.Event()
         self._keeper: gevent.Greenlet[..., Any] | None = None
 
     @property
     def connections(self) -> int:
         return int(self._connection is not None)
+
+    @property
+    def longest_delay_s(self) -> float:
+        return self._reachability.longest_delay_s
+
+    @longest_delay_s.setter
+    def longest_delay_s(self, value: float) -> None:
+        self._reachability.longest_delay_s = value
+
+    def try_now(self) -> None:
+        """The server has been heard of elsewhere: wait no longer for the next attempt."""
+        self._back.set()
 
     # -- what is wanted -----------------------------------------------------
 
@@ -163,7 +177,8 @@ class Watches:
         except ConnectionLostError as error:
             self._unreachable(error)
             self._news.clear()
-            gevent.sleep(self._reachability.wait_s(self._clock()))
+            self._back.clear()
+            self._back.wait(self._reachability.wait_s(self._clock()))
         else:
             self._rest()
 
@@ -227,7 +242,7 @@ class Watches:
         self._connection = None
         connection.retire()
         raise ConnectionLostError(
-            f"the server did not answer {call.name!r} in {ARM_TIMEOUT_S:g} s",
+            f"{self._dial.where} did not answer {call.name!r} in {ARM_TIMEOUT_S:g} s",
             may_have_happened=True,
         )
 
@@ -280,7 +295,7 @@ class Watches:
 
     def gone(self, connection: Connection, error: Exception, call: Call | None) -> None:
         if call is not None:
-            call.lost(error)
+            call.lost(self._dial.where, error)
         if connection is self._connection:
             self._connection = None
             _log.info("the connection for notifications was lost: %s", error)

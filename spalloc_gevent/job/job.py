@@ -113,7 +113,7 @@ class Job:
         if not link.version_checked:
             version = self._client.version()
             if not self._server.ignore_version:
-                check_version(version)
+                check_version(version, f"the server at {link.host}:{link.port}")
                 link.version_checked = True
 
     def _create(self, link: ServerLink, request: Request) -> None:
@@ -148,6 +148,8 @@ class Job:
         guarded = self._server.guardian
         self._holding = Holding(link, job_id, schedule, identity, guarded=guarded)
         if schedule is not None:
+            link.limit_retry_delay(schedule.retry_within_s)
+            link.expect_answers_within(schedule.answer_within_s)
             self._beat = link.beat(self._holding.due_in, self._holding.keep_alive)
 
     def __repr__(self) -> str:

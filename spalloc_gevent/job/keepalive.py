@@ -11,7 +11,12 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.roll import Held
-from spalloc_gevent.errors import JobDestroyedError, ProtocolError, SpallocServerException
+from spalloc_gevent.errors import (
+    JobDestroyedError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocServerException,
+)
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
 from spalloc_gevent.wire.identity import Identity
@@ -27,6 +32,11 @@ FROZEN_SHARE = 0.125
 
 LONGEST_ANSWER_S = 5.0
 
+RETRY_SHARE = 0.08
+LONGEST_RETRY_S = 0.8
+"""A server that is away is tried this often, in shares of the interval and at least: when it
+is back, the keepalives that wait go out within a second."""
+
 
 class Schedule:
     """When the next keepalive of one job is due; pure but for its clock."""
@@ -41,6 +51,7 @@ class Schedule:
         self._clock = clock
         self._spread = spread
         self._heard_at = clock()
+        self._not_before = self._heard_at
         self._share = self._next_share()
 
     def _next_share(self) -> float:
@@ -51,9 +62,14 @@ class Schedule:
         self._heard_at = max(self._heard_at, sent_at)
         self._share = self._next_share()
 
+    def failed(self) -> None:
+        """A keepalive was not taken: the next is due soon, but not at once."""
+        self._not_before = self._clock() + self.retry_within_s
+
     def due_in(self) -> float:
         """Seconds to the next keepalive."""
-        return max(0.0, self._heard_at + self.interval_s * self._share - self._clock())
+        due = max(self._heard_at + self.interval_s * self._share, self._not_before)
+        return max(0.0, due - self._clock())
 
     @property
     def late_by(self) -> float:
@@ -68,6 +84,11 @@ class Schedule:
     @property
     def answer_within_s(self) -> float:
         return min(LONGEST_ANSWER_S, self.interval_s * FROZEN_SHARE)
+
+    @property
+    def retry_within_s(self) -> float:
+        """The longest time between attempts to reach a server that is away."""
+        return min(LONGEST_RETRY_S, self.interval_s * RETRY_SHARE)
 
 
 class Holding:
@@ -91,6 +112,7 @@ class Holding:
         """What the server last said of the job once it was gone; None while it lives."""
         self._link = link
         self._schedule = schedule
+        self._told_late = False
         self._guarded_s = schedule.interval_s if guarded and schedule is not None else None
         self._held = Held(job_id, identity, self._gone)
         try:
@@ -120,8 +142,7 @@ class Holding:
         schedule = self._schedule
         if schedule is None:
             return
-        if schedule.late_by > 0:
-            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+        self._tell_if_late(schedule)
         call = Call(
             "get_job_state",
             (self.job_id,),
@@ -130,25 +151,36 @@ class Holding:
             answer_within_s=schedule.answer_within_s,
         )
         try:
-            self.heard(self._answer(call), call.sent_at)
-        except ProtocolError as error:
-            _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
+            # Until it is too late: that is then told, while another one waits.
+            in_time_s = None if self._told_late else max(0.0, -schedule.late_by)
+            self.heard(self._answer(call, in_time_s), call.sent_at)
+        except ProtocolTimeoutError:
+            return
         except JobDestroyedError:
-            return  # The job is another's now, which has been noted.
+            return  # The number is another job's now, which has been noted.
+        except (ProtocolError, SpallocServerException) as error:
+            _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
+            schedule.failed()
 
-    def _answer(self, call: Call) -> JobStateInfo:
+    def _tell_if_late(self, schedule: Schedule) -> None:
+        """Warn once that the server may have destroyed the job for silence."""
+        if schedule.late_by > 0 and not self._told_late:
+            self._told_late = True
+            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+
+    def _answer(self, call: Call, timeout_s: float | None) -> JobStateInfo:
         try:
-            return job_state(self._link.run(call))
+            return job_state(self._link.run(call, timeout_s))
         except SpallocServerException as error:
             if not means_nothing(error.reason):
-                _log.warning("job %d: the keepalive was refused: %s", self.job_id, error)
-                return job_state({"state": JobState.queued})
+                raise
             return UNKNOWN_JOB.copy()
 
     def heard(self, info: JobStateInfo, sent_at: float | None) -> None:
         """The server told the job's state, in answer to a command sent at `sent_at`."""
         if self._schedule is not None and sent_at is not None:
             self._schedule.heard(sent_at)
+            self._told_late = False
         if info["state"] in (JobState.destroyed, JobState.unknown):
             self._gone(info)
         elif self._held.identity.start_time is None and info["start_time"] is not None:

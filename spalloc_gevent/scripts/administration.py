@@ -86,7 +86,8 @@ def connected_to_stay(prog: str, arguments: argparse.Namespace) -> Iterator[Prot
 
 def _check_version(client: ServerCommands, arguments: argparse.Namespace) -> None:
     if not arguments.ignore_version:
-        check_version(client.version())
+        where = f"the server at {arguments.hostname}:{arguments.port}"
+        check_version(client.version(), where)
 
 
 def _check_hostname(prog: str, hostname: str) -> None:

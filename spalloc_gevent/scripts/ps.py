@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
@@ -128,21 +127,28 @@ COLUMNS: tuple[Column[JobDescription], ...] = (
 # --------------------------------------------------------------------- the view
 
 
-@dataclass(frozen=True)
 class JobsView(View[list["JobDescription"]]):
     """The jobs of an owner and on a machine (None: any), as a table."""
 
-    columns: Sequence[Column[JobDescription]] = COLUMNS
-    order: Order = ()
-    owner: str | None = None
-    machine: str | None = None
+    def __init__(
+        self,
+        columns: Sequence[Column[JobDescription]] = COLUMNS,
+        order: Order = (),
+        *,
+        owner: str | None = None,
+        machine: str | None = None,
+    ) -> None:
+        self._columns = columns
+        self._order = order
+        self._owner = owner
+        self._machine = machine
 
     def collect(self, client: ServerCommands) -> list[JobDescription]:
         chosen = [job for job in client.list_jobs() if self._is_chosen(job)]
-        return arranged(chosen, COLUMNS, self.order)
+        return arranged(chosen, COLUMNS, self._order)
 
     def _is_chosen(self, job: JobDescription) -> bool:
-        return self.owner in (None, job["owner"]) and self.machine in (
+        return self._owner in (None, job["owner"]) and self._machine in (
             None,
             job["allocated_machine_name"],
         )
@@ -150,7 +156,7 @@ class JobsView(View[list["JobDescription"]]):
     def page(
         self, data: list[JobDescription], paint: Paint, _columns: int | None, /
     ) -> Table[JobDescription]:
-        return Table(self.columns, data, paint)
+        return Table(self._columns, data, paint)
 
     def document(self, data: list[JobDescription]) -> dict[str, object]:
         return {"jobs": [document_of_job(job) for job in data]}

@@ -5,8 +5,12 @@ Dictionaries, as the existing client gives them; typed, so that nobody casts.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, TypedDict, cast
+
+from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.states import JobState
 
 LONGEST_BELIEVABLE_KEEPALIVE_S = 10_000_000.0
 """Anything longer is the Java server's time stamp of the last keepalive."""
@@ -86,6 +90,8 @@ UNKNOWN_JOB: JobStateInfo = {
     "start_time": None,
     "keepalivehost": None,
 }
+_STATES = tuple(JobState)
+
 NO_MACHINE: MachineInfo = {
     "width": None,
     "height": None,
@@ -97,8 +103,11 @@ NO_MACHINE: MachineInfo = {
 
 def job_state(answer: Any) -> JobStateInfo:
     """A state with every key, absent things None as on the Python server."""
-    told = answer if isinstance(answer, Mapping) else {}
+    told = _object(answer, "the state of a job")
     state = cast("JobStateInfo", {**UNKNOWN_JOB, **told})
+    if state["state"] not in _STATES:
+        # Not to be taken for an unknown job: that one would be given up.
+        raise ProtocolError(f"the server told a job's state that is none: {state['state']!r}")
     state["reason"] = state["reason"] or None
     if state["state"] not in (2, 3):
         state["power"] = None
@@ -107,8 +116,15 @@ def job_state(answer: Any) -> JobStateInfo:
 
 def machine_info(answer: Any) -> MachineInfo:
     """Machine information with every key, None for what the server does not tell."""
-    told = answer if isinstance(answer, Mapping) else {}
-    return cast("MachineInfo", {**NO_MACHINE, **told})
+    return cast("MachineInfo", {**NO_MACHINE, **_object(answer, "a job's machine")})
+
+
+def _object(answer: Any, what: str) -> Mapping[str, Any]:
+    if answer is None:
+        return {}
+    if not isinstance(answer, Mapping):
+        raise ProtocolError(f"the server was asked for {what} and said {reprlib.repr(answer)}")
+    return answer
 
 
 NO_SUCH = ("no such", "not allocated", "not found", "unknown")

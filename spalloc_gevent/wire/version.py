@@ -12,7 +12,7 @@ VERSION_RANGE_STOP = (8, 0, 0)
 _VERSION = re.compile(r"(?:\d+!)?(\d+(?:\.\d+)*)")
 
 
-def check_version(version: str) -> None:
+def check_version(version: str, server: str = "the server") -> None:
     """Raise IncompatibleServerError (a ValueError) unless `version` is one this client speaks.
 
     The epoch of ``1!7.0.0`` is left out: it says how releases are ordered, not
@@ -22,7 +22,7 @@ def check_version(version: str) -> None:
     numbers = tuple(int(part) for part in found[1].split(".")) if found else ()
     if not found or not VERSION_RANGE_START <= (*numbers, 0, 0)[:3] < VERSION_RANGE_STOP:
         raise IncompatibleServerError(
-            f"the server's version is {version!r}; this client speaks "
+            f"the version of {server} is {version!r}; this client speaks "
             f"{_dotted(VERSION_RANGE_START)} up to, not including, {_dotted(VERSION_RANGE_STOP)} "
             "(ignore_version=True tries all the same)"
         )

@@ -96,6 +96,9 @@ class ScriptedServer:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.shutdown(socket.SHUT_RDWR)
+        if self._threads:
+            # First the one that accepts: the last it has accepted is to be hung up on as well.
+            self._threads[0].join(LONG_S)
         for peer in self.peers:
             peer.hang_up()
         for thread in self._threads:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from spalloc_gevent import Job, ProtocolClient
+from spalloc_gevent import ProtocolClient
 from spalloc_gevent.engine import guardian as engine_guardian
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.terminal import eventually, is_alive
@@ -335,17 +335,18 @@ def test_it_can_be_switched_off(server: SimulatedServer, start: StartProgram) ->
 
 
 def test_without_an_interpreter_to_start_it_all_else_works_and_a_warning_says_so(
-    server: SimulatedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start: StartProgram,
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
-    options = {"hostname": server.host, "port": server.port, "owner": "me", "keepalive": 60.0}
-    with Job(**options) as first, Job(**options) as second:
-        assert first.hostname != second.hostname
-    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert [text for text in warnings if text.startswith("no guardian could be started (")] == (
-        warnings
+    program = start(
+        "sys.executable = '/no/such/python'\n"
+        + HOLD_A_JOB
+        + "second = new_job()\nprint((job.id, second.id), flush=True)\n"
+        + "second.destroy()\njob.destroy()"
     )
-    assert len(warnings) == 1
+    assert program.says() == "1"
+    assert program.says() == "(1, 2)"
+    (warning,) = program.ends_well().splitlines()
+    assert warning.startswith("no guardian could be started (")
 
 
 def test_one_that_was_killed_is_followed_by_another(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import gevent
@@ -11,6 +13,7 @@ import pytest
 from spalloc_gevent.engine.hub import Hub, HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.errors import ClosedError, WouldDeadlockError
+from tests.contract.support import in_thread
 from tests.engine.scripted_server import LONG_S
 
 
@@ -44,6 +47,21 @@ def test_users_that_come_at_once_share_one_thread(hub: Hub) -> None:
         thread.join(LONG_S)
     assert len(found) == 50
     assert len(set(found)) == 1
+
+
+class InterruptsItsStarter(HubThread):
+    """A thread whose first deed is Ctrl+C."""
+
+    def _main(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        super()._main()
+
+
+def test_a_start_that_is_interrupted_leaves_no_thread_behind() -> None:
+    thread = InterruptsItsStarter({})
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+    assert thread.join(LONG_S)
 
 
 def test_what_runs_on_the_hub_is_waited_for_again_and_again(hub: Hub) -> None:
@@ -99,6 +117,32 @@ def test_the_door_is_closed_after_the_end(hub: Hub) -> None:
     assert thread.join(LONG_S)
     with pytest.raises(ClosedError):
         thread.post(print)
+
+
+def test_an_answer_for_a_thread_whose_hub_is_gone_keeps_nobody_else_from_theirs(hub: Hub) -> None:
+    thread = hub.acquire()
+    gone: list[Outcome[int]] = []
+
+    def make_and_leave() -> None:
+        gevent.sleep(0)
+        gone.append(Outcome())
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    short_lived = threading.Thread(target=make_and_leave)
+    short_lived.start()
+    short_lived.join(LONG_S)
+
+    def wait_for_two() -> int:
+        waiting: Outcome[int] = Outcome()
+
+        def settle_both() -> None:
+            gone[0].settle(1)
+            waiting.settle(2)
+
+        thread.post(settle_both)
+        return waiting.wait()
+
+    assert in_thread(wait_for_two).result(LONG_S) == 2
 
 
 def test_a_wait_that_is_killed_leaves_the_door_usable(hub: Hub) -> None:

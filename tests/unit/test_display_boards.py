@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.boards import BoardGroup, draw_boards
+from spalloc_gevent.display.boards import BoardGroup, BoardLink, Torus, board_picture
 from spalloc_gevent.display.terminal import Paint, Style
 from spalloc_gevent.geometry import Link, boards_of_triads
+
+
+def draw_boards(
+    groups: Iterable[BoardGroup],
+    dead_links: Iterable[BoardLink] = (),
+    paint: Paint | None = None,
+    *,
+    torus: Torus | None = None,
+) -> str:
+    """The whole picture; empty where nothing is drawn."""
+    sheet = board_picture(groups, dead_links, torus=torus)
+    bounds = sheet.bounds
+    return "" if bounds is None else "\n".join(sheet.lines(bounds, paint or Paint(False)))
 
 
 def picture(text: str) -> str:

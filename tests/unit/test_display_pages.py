@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.pages import Text, joined, text_of
+from spalloc_gevent.display.pages import Text, text_of
 
 
 def test_a_text_is_its_lines() -> None:
@@ -36,8 +36,3 @@ def test_a_part_of_a_text_is_the_same_lines_of_the_whole(text: str, start: int, 
     page = Text(text)
     assert text_of(page) == text
     assert list(page.lines(start, stop)) == text.split("\n")[start:stop]
-
-
-def test_lines_are_joined_without_a_last_line_end() -> None:
-    assert joined(["a", "", "b"]) == "a\n\nb"
-    assert joined([]) == ""

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
     NO_MACHINE,
@@ -62,16 +63,28 @@ def test_a_job_with_boards_has_the_power_it_is_told(state: JobState, power: bool
     assert job_state({**READY, "state": int(state), "power": power})["power"] is power
 
 
-@pytest.mark.parametrize("answer", [None, {}, [], "no such job"])
+@pytest.mark.parametrize("answer", [None, {}])
 def test_a_state_that_is_not_told_is_that_of_an_unknown_job(answer: object) -> None:
     assert job_state(answer) == UNKNOWN_JOB
     assert UNKNOWN_JOB["state"] == JobState.unknown
 
 
-@pytest.mark.parametrize("answer", [None, {}, []])
+@pytest.mark.parametrize("answer", [None, {}])
 def test_hardware_that_is_not_told_is_none_at_all(answer: object) -> None:
     assert machine_info(answer) == NO_MACHINE
     assert set(NO_MACHINE.values()) == {None}
+
+
+@pytest.mark.parametrize("answer", [[], "no such job", 7, {"state": 9}, {"state": "ready"}])
+def test_nonsense_is_not_taken_for_an_unknown_job(answer: object) -> None:
+    with pytest.raises(ProtocolError, match="the server"):
+        job_state(answer)
+
+
+@pytest.mark.parametrize("answer", [[], "none", False])
+def test_nonsense_is_not_taken_for_a_job_without_boards(answer: object) -> None:
+    with pytest.raises(ProtocolError, match="a job's machine"):
+        machine_info(answer)
 
 
 def test_keys_that_nobody_documents_are_passed_on() -> None:

@@ -1,0 +1,94 @@
+"""What fault tests have in common: a client to a proxy, callers who check their answers."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spalloc_gevent import JobState, ProtocolClient
+from spalloc_gevent.errors import ConnectionLostError, ProtocolTimeoutError
+from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.faults.proxy import ChaosProxy, Where
+
+EXCUSED = (ConnectionLostError, ProtocolTimeoutError)
+"""How a call may fail when the network or the server does."""
+
+
+def client_of(server: Where, timeout: float | None = LONG_S, **rules: Any) -> ProtocolClient:
+    return ProtocolClient(server.host, server.port, timeout, **rules)
+
+
+@contextlib.contextmanager
+def connected(
+    server: Where, timeout: float | None = LONG_S, **rules: Any
+) -> Iterator[ProtocolClient]:
+    with contextlib.closing(client_of(server, timeout, **rules)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def echoing_behind_proxy() -> Iterator[tuple[ScriptedServer, ChaosProxy]]:
+    with ScriptedServer() as server, ChaosProxy(server) as proxy:
+        yield server, proxy
+
+
+def ask(client: ProtocolClient, number: int, **rules: Any) -> Any:
+    """A question whose answer, from a server that echoes, is nobody else's."""
+    return client.call("get_job_state", number, **rules)
+
+
+def own(number: int) -> list[Any]:
+    """The answer to :func:`ask`."""
+    return ["get_job_state", [number]]
+
+
+def on_command(name: str, strike: Callable[[Peer, Command], None]) -> Callable[..., None]:
+    """A script that does `strike` at every command `name`, and else echoes."""
+
+    def script(peer: Peer, command: Command) -> None:
+        (strike if command.name == name else echo)(peer, command)
+
+    return script
+
+
+def join_all(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(2 * LONG_S)
+        assert not thread.is_alive(), "a caller hangs"
+
+
+class JobScript:
+    """A server of jobs that are ready at once and never expire; the test says what goes wrong."""
+
+    def __init__(self) -> None:
+        self.on_state: Callable[[Peer, Command], bool] = lambda *_: False
+        """Called for each ``get_job_state``; True when it has been dealt with."""
+        self.version = "1!7.0.0"
+        self._ids = itertools.count(1)
+
+    def __call__(self, peer: Peer, command: Command) -> None:
+        if command.name == "get_job_state":
+            if not self.on_state(peer, command):
+                peer.answer(ready_state())
+        else:
+            peer.answer(self._answer_to(command))
+
+    def _answer_to(self, command: Command) -> Any:
+        if command.name == "version":
+            return self.version
+        return next(self._ids) if command.name == "create_job" else None
+
+
+def ready_state(**changes: Any) -> dict[str, Any]:
+    return {
+        "state": JobState.ready,
+        "power": True,
+        "keepalive": 60.0,
+        "reason": None,
+        "start_time": 1.0,
+        "keepalivehost": "127.0.0.1",
+        **changes,
+    }

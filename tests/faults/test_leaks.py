@@ -1,0 +1,123 @@
+"""Whatever is done again and again leaves nothing behind: a short version; the long one soaks."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
+
+import gevent
+import pytest
+from greenlet import greenlet
+
+from spalloc_gevent.simulator import SimulatedServer
+from tests.contract.support import await_true, job_of, nothing_left_behind
+from tests.engine.scripted_server import LONG_S
+from tests.faults.support import connected
+from tools.costs import own_pss_kib
+
+MOST_GROWTH_KIB = 2 * 1024
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedServer]:
+    with SimulatedServer() as started:
+        yield started
+
+
+def cycle_jobs(server: SimulatedServer) -> None:
+    for _ in range(200):
+        job_of(server, keepalive=60.0, config_filenames=[]).destroy()
+
+
+def cycle_closed_jobs(server: SimulatedServer) -> None:
+    for _ in range(50):
+        job = job_of(server, keepalive=60.0, config_filenames=[])
+        job_of(server, resume_job_id=job.id, config_filenames=[]).destroy()
+        job.close()
+
+
+def cycle_clients(server: SimulatedServer) -> None:
+    for _ in range(100):
+        with connected(server) as client:
+            client.connect()
+
+
+def cycle_watches(server: SimulatedServer) -> None:
+    with connected(server) as client:
+        for number in range(50):
+            client.notify_job(number)
+            client.no_notify_job(number)
+
+
+def cycle_threads(server: SimulatedServer) -> None:
+    with connected(server) as client:
+        for _ in range(20):
+            threads = [threading.Thread(target=client.version) for _ in range(10)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(LONG_S)
+
+
+def cycle_greenlets_in_threads(server: SimulatedServer) -> None:
+    def work() -> None:
+        gevent.joinall([gevent.spawn(client.version) for _ in range(5)], raise_error=True)
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    with connected(server) as client:
+        for _ in range(50):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join(LONG_S)
+
+
+def cycle_timeouts(server: SimulatedServer) -> None:
+    with connected(server) as client:
+        for _ in range(200):
+            with contextlib.suppress(gevent.Timeout), gevent.Timeout(0.0):
+                client.version()
+
+
+CYCLES = (
+    cycle_jobs,
+    cycle_closed_jobs,
+    cycle_clients,
+    cycle_watches,
+    cycle_threads,
+    cycle_timeouts,
+)
+
+
+def greenlets() -> int:
+    gc.collect()
+    return sum(isinstance(thing, greenlet) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_nothing_is_left_of_a_cycle(
+    server: SimulatedServer, cycle: Callable[[SimulatedServer], None]
+) -> None:
+    # Somebody stays: gevent keeps some KiB of every thread that had a hub, for ever.
+    with connected(server) as staying:
+        staying.version()
+        # Once before anything is counted: what is made once for ever is there then.
+        cycle(server)
+        gevent.sleep(0)
+        await_true(lambda: server.connections == 1)
+        with nothing_left_behind(server):
+            before, kib = greenlets(), own_pss_kib()
+            cycle(server)
+            await_true(lambda: server.connections == 1)
+            await_true(lambda: greenlets() <= before)
+            assert own_pss_kib() - kib < MOST_GROWTH_KIB
+
+
+@pytest.mark.parametrize("cycle", [cycle_clients, cycle_greenlets_in_threads])
+def test_nothing_but_memory_of_gevents_is_left_of_threads_that_had_a_hub(
+    server: SimulatedServer, cycle: Callable[[SimulatedServer], None]
+) -> None:
+    with nothing_left_behind(server):
+        cycle(server)
+        await_true(lambda: server.connections == 0)
