@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
 from spalloc_gevent.wire.commands import COMMANDS, Command, Route, route_of
@@ -27,12 +28,15 @@ class Call:
         Is still sent when its caller has given up, like ``destroy_job``.
     late
         Called on the hub with the value of an answer that nobody waits for any more.
+    outcome
+        Where the result goes; None for one that the maker of the call can wait on.
     """
 
     __slots__ = (
         "abandoned",
         "answer_by",
         "answer_within_s",
+        "held",
         "job_id",
         "late",
         "line",
@@ -58,10 +62,11 @@ class Call:
         answer_within_s: float | None = None,
         outlives_caller: bool = False,
         late: Callable[[Any], object] | None = None,
+        outcome: Outcome[Any] | None = None,
     ) -> None:
         self.name = name
         self.line = encode_command(name, args, kwargs or {})
-        self.outcome: Outcome[Any] = Outcome()
+        self.outcome = Outcome() if outcome is None else outcome
         self.patient = patient
         self.urgent_at = urgent_at
         self.answer_within_s = answer_within_s
@@ -72,6 +77,8 @@ class Call:
         self.repeatable = command is not None and command.repeatable
         self.job_id = _job_named(command, args, kwargs or {})
         """The job that it names, if it does."""
+        self.held: tuple[Held, ...] = ()
+        """The held jobs that it means by that number; noted when it is submitted."""
         self.sends = 0
         self.sent_at: float | None = None
         self.answer_by: float | None = None

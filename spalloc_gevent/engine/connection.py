@@ -66,6 +66,8 @@ class Connection:
         """True once the server has answered here: it is more than a place in a backlog."""
         self.vouched = True
         """False while the jobs behind it may be others than those that are held."""
+        self.asked_at: float | None = None
+        """When the last command was sent, on the caller's clock."""
         self.socket = sock
         self.lent = False
         """True while the loop leaves the socket to the holder of a loan."""
@@ -112,6 +114,7 @@ class Connection:
     def _note(self, call: Call, now: float) -> None:
         self._conversation.sent(call)
         call.sent(now)
+        self.asked_at = now
         _log.debug("-> %s", call.line)
         self._unsent = call.line
 

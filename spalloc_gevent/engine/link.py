@@ -14,14 +14,15 @@ from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import LINGER_S
 from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.guardian import Guardian
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import Inbox
 from spalloc_gevent.engine.lending import LONGEST_WAIT_S, Loan
 from spalloc_gevent.engine.monitor import Monitor
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
-from spalloc_gevent.engine.reachability import Reachability
-from spalloc_gevent.engine.roll import Held, Roll
+from spalloc_gevent.engine.roll import Roll
+from spalloc_gevent.engine.vouching import Vouching
 from spalloc_gevent.engine.watches import Changes, Watches
 from spalloc_gevent.errors import ClosedError, ProtocolTimeoutError
 from spalloc_gevent.guardian.charges import Charge
@@ -48,8 +49,9 @@ class ServerLink:
         self._thread = hub.acquire()
         self._dial = Dialler(self._thread, host, port)
         self._roll = Roll()
-        self._pool = Pool(self._thread, self._dial, limit=limit, roll=self._roll)
-        self._watches = Watches(self._thread, self._dial, Reachability(), self._roll)
+        vouching = Vouching(self._roll)
+        self._pool = Pool(self._thread, self._dial, limit=limit, vouching=vouching)
+        self._watches = Watches(self._thread, self._dial, self._pool, vouching)
         self._pool.when_back = self._watches.try_now
         self._alone = Alone(self._thread, self._dial)
         self._closed = False
@@ -132,16 +134,12 @@ class ServerLink:
 
     def _may_borrow(self, loan: Loan, call: Call, timeout_s: float | None) -> bool:
         hasty = timeout_s is not None and timeout_s <= LONGEST_WAIT_S
-        vouched = self._pool.may_carry(loan.connection, call)
+        vouched = loan.connection.vouched or not self._roll.known_as(call.job_id)
         return call.lendable and vouched and not hasty and not self.closed
 
     def begin(self, call: Call) -> None:
         """Send `call` without waiting for it."""
         self._thread.post(self._carrier(call).submit, call)
-
-    def begin_on_hub(self, call: Call) -> None:
-        """As :meth:`begin`, from a callback on the hub, before anything else happens there."""
-        self._carrier(call).submit(call)
 
     def give_up(self, call: Call) -> None:
         """Stop waiting for `call`; its late answer is swallowed."""
@@ -270,7 +268,7 @@ class ServerLink:
             self._thread.post(self._guard, held, guarded_s)
 
     def _guard(self, held: Held, guarded_s: float | None) -> None:
-        if guarded_s is not None and self._roll.holds(held.job_id):
+        if guarded_s is not None and held in self._roll.known_as(held.job_id):
             key = GuardedKey(self.host, self.port, held.job_id)
             self._thread.only(Guardian).hold(Charge(key, guarded_s, held.identity))
 
@@ -288,10 +286,16 @@ class ServerLink:
         if not self._thread.ended:
             self._thread.post(self._watches.job_changed, job_id)
 
-    def let_go(self, held: Held) -> None:
-        """The job is not ours any more; harmless when that is known."""
+    def let_go(self, held: Held, last_word: Call | None = None) -> None:
+        """The job is not ours any more, once `last_word` is answered; harmless when done before."""
         if not self._thread.ended:
-            self._thread.post(self._roll.strike, held)
+            self._thread.post(self._roll.strike, held, last_word)
+
+    def disown_on_hub(self, held: Held, last_word: Call) -> None:
+        """Send `last_word`, about a job that nobody ever held; from a callback on the hub."""
+        self._roll.enter(held)
+        self._pool.submit(last_word)
+        self._roll.strike(held, last_word)
 
     # -- keepalives ---------------------------------------------------------
 

@@ -123,6 +123,23 @@ class Outcome(Generic[T]):
         self._greenlet = greenlet
 
 
+class Unawaited(Outcome[T]):
+    """A result that nobody waits for, as of a command of the hub's own."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._value = _UNSETTLED
+        self._error = None
+
+    @property
+    def blocks_thread(self) -> bool:
+        return False
+
+    def _ring(self) -> None:
+        pass
+
+
 class Chimes:
     """What the hub has to strike before it rests: once each, however often it was asked.
 

@@ -12,11 +12,13 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
 from spalloc_gevent.engine.dialling import Dialler
+from spalloc_gevent.engine.held import are_gone
 from spalloc_gevent.engine.hub import HubThread, Timer
 from spalloc_gevent.engine.lending import Lender, Loan
 from spalloc_gevent.engine.queue import CallQueue
 from spalloc_gevent.engine.reachability import Reachability
-from spalloc_gevent.engine.roll import Roll, Vetting
+from spalloc_gevent.engine.roll import Roll
+from spalloc_gevent.engine.vouching import Doubted, Vouching
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, JobDestroyedError
 from spalloc_gevent.wire.messages import Notification
 
@@ -51,7 +53,7 @@ class Pool:
         *,
         limit: int = DEFAULT_LIMIT,
         reachability: Reachability | None = None,
-        roll: Roll | None = None,
+        vouching: Vouching | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._thread = thread
@@ -59,13 +61,13 @@ class Pool:
         self._limit = limit
         self._clock = clock
         self._reachability = reachability or Reachability()
-        self._roll = Roll() if roll is None else roll
+        self._vouching = vouching or Vouching(Roll(), clock)
+        self._doubted = Doubted(thread, self._vouching, self._send, self._free)
         self.lender = Lender(thread, self._came_home)
         self._queue = CallQueue()
         self._open: set[Connection] = set()
         self._idle: dict[Connection, float] = {}
         self._draining: set[Connection] = set()
-        self._vetted: dict[Connection, Vetting] = {}
         self._dialling = 0
         self.stalled_after_s = STALLED_AFTER_S
         self.when_back: Callable[[], object] = lambda: None
@@ -116,6 +118,7 @@ class Pool:
         if call.sends:
             return
         self.lender.count(call, alone=self._quiet)
+        call.held = self._vouching.roll.known_as(call.job_id)
         if self._closed and not (call.outlives_caller and self._open):
             call.outcome.fail(ClosedError(f"{call.name!r} was called on a closed client"))
         elif self._reachability.down and not self._open and not call.patient:
@@ -209,38 +212,22 @@ class Pool:
             if call is None:
                 self._idle[connection] = since
                 return
-            if self._roll.is_gone(call.job_id):
+            if are_gone(call.held):
                 self._idle[connection] = since
-                call.outcome.fail(JobDestroyedError(f"job {call.job_id} is gone"))
-            elif self.may_carry(connection, call):
-                self._send(connection, call)
+                why = call.held[-1].why_gone
+                call.outcome.fail(JobDestroyedError(f"job {call.job_id} is gone: {why}"))
+            elif self._vouching.may_carry(connection, call):
+                self._send(connection, call, now)
             else:
                 self._queue.append_left(call)
-                self._vet(connection)
+                self._doubted.take(connection, others=any(one.vouched for one in self._open))
         if self._queue and not self._idle:
             self._grow()
             self._relieve_later()
 
-    def _send(self, connection: Connection, call: Call) -> None:
-        connection.send(call, self._clock())
+    def _send(self, connection: Connection, call: Call, now: float | None = None) -> None:
+        connection.send(call, self._clock() if now is None else now)
         self._look_after(call)
-
-    # -- the right jobs -----------------------------------------------------
-
-    def may_carry(self, connection: Connection, call: Call) -> bool:
-        """False while the held job that `call` names may be another one at that end."""
-        return connection.vouched or not self._roll.holds(call.job_id)
-
-    def _vet(self, connection: Connection) -> None:
-        """Go on with the questions that `connection` has to answer first."""
-        vetting = self._vetted.setdefault(connection, Vetting(self._roll))
-        call = vetting.next_call()
-        if call is not None:
-            self._send(connection, call)
-        else:
-            del self._vetted[connection]
-            connection.vouched = True
-            self._free(connection)
 
     # -- growing ------------------------------------------------------------
 
@@ -318,7 +305,7 @@ class Pool:
 
     def _dialled(self, sock: Any) -> None:
         connection = Connection(self._thread, sock, self)
-        connection.vouched = not self._roll
+        self._vouching.admit(connection)
         self._open.add(connection)
         self._reachability.connected()
         self._free(connection)
@@ -338,8 +325,7 @@ class Pool:
             self._reachability.answered()
             self._tell_back()
             self.when_back()
-        if connection in self._vetted:
-            self._vet(connection)
+        if not self._doubted.answered(connection):
             return
         self._free(connection)
         if self.lender.willing and self._quiet and connection in self._idle:
@@ -367,7 +353,7 @@ class Pool:
         self._draining.discard(connection)
         self._open.discard(connection)
         self._idle.pop(connection, None)
-        self._vetted.pop(connection, None)
+        self._doubted.dismiss(connection)
         if call is not None:
             self._after_loss(call, error)
         if was_draining or self._closed:
@@ -404,6 +390,7 @@ class Pool:
             return
         self._open.discard(connection)
         self._idle.pop(connection, None)
+        self._doubted.dismiss(connection)
         self._draining.add(connection)
         connection.retire()
         if not self._closed:

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.held import Held, are_gone
+from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
-from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.messages import Refused, Returned
 
 _log = logging.getLogger(__name__)
+
+_NONE: tuple[Held, ...] = ()
 
 LOST = "the server has lost its memory: it knows another job by this number now"
 FORGOTTEN = (
@@ -28,69 +32,48 @@ FORGOTTEN = (
 ANSWER_WITHIN_S = 2.0
 
 
-class Held:
-    """A held job's entry in the roll.
-
-    gone: called on the hub, once, with what there is to tell of the end of the job.
-    """
-
-    __slots__ = ("gone", "identity", "is_gone", "job_id")
-
-    def __init__(
-        self, job_id: int, identity: Identity, gone: Callable[[JobStateInfo], object]
-    ) -> None:
-        self.job_id = job_id
-        self.identity = identity
-        self.gone = gone
-        self.is_gone = False
-
-    def is_told_by(self, listed: Mapping[str, Any]) -> bool:
-        """Whether the list tells of this very job under its number; takes in when it began."""
-        is_ours = self.identity.is_told_by(listed)
-        if is_ours:
-            self.identity = self.identity.completed(listed.get("start_time"))
-        return is_ours
-
-    def end(self, info: JobStateInfo) -> None:
-        """The number is not this job's any more, or soon may not be."""
-        if not self.is_gone:
-            self.is_gone = True
-            self.gone(info)
-
-
 class Roll:
     """The held jobs of one server; changed on the hub only, and asked from anywhere."""
 
     def __init__(self) -> None:
-        # Almost always one; the same job may be resumed twice.
+        # Almost always one; but a job may be resumed twice, or have the number of a lost one.
         self._held: dict[int, tuple[Held, ...]] = {}
+        self._leaving: list[tuple[Held, Call]] = []
 
     def __bool__(self) -> bool:
         return bool(self._held)
 
     def enter(self, held: Held) -> None:
         """The job is held from now on."""
-        self._held[held.job_id] = (*self._held.get(held.job_id, ()), held)
+        self._held[held.job_id] = (*self.known_as(held.job_id), held)
 
-    def strike(self, held: Held) -> None:
-        """It is not held any more; harmless when that is known."""
-        others = tuple(other for other in self._held.get(held.job_id, ()) if other is not held)
+    def strike(self, held: Held, last_word: Call | None = None) -> None:
+        """It is not held any more once `last_word` has been answered; harmless when that is known.
+
+        The last word may go out much later, when its number may be another job's.
+        """
+        if last_word is not None and not last_word.outcome.settled:
+            self._leaving.append((held, last_word))
+            return
+        others = tuple(other for other in self.known_as(held.job_id) if other is not held)
         if others:
             self._held[held.job_id] = others
         else:
             self._held.pop(held.job_id, None)
 
-    def holds(self, job_id: object) -> bool:
-        """Whether a command that names this job is about one that is held."""
-        return job_id in self._held
+    def known_as(self, job_id: object) -> tuple[Held, ...]:
+        """The held jobs that a command means which names this number now."""
+        return self._held.get(job_id, _NONE) if isinstance(job_id, int) else _NONE
 
     def is_gone(self, job_id: object) -> bool:
-        """Whether a command about this job must not be sent: the number may be another's."""
-        # One of two entries is as good as the other: they saw the same lists.
-        return any(held.is_gone for held in self._held.get(job_id, ()))  # type: ignore[call-overload]
+        """Whether all that was held by this number is gone: it may be another's."""
+        return are_gone(self.known_as(job_id))
 
     def entries(self) -> list[Held]:
         """Those that are held at this moment."""
+        leaving, self._leaving = self._leaving, []
+        for held, last_word in leaving:
+            self.strike(held, last_word)
         return [held for entries in self._held.values() for held in entries]
 
 
@@ -106,15 +89,19 @@ class Vetting:
         self._asked_for: list[Held] = []
         self._missing: list[Held] | None = None
 
-    def next_call(self) -> Call | None:
-        """The next question, once the one before is answered; None when there is none left."""
+    def next_call(self, outcome: Outcome[Any]) -> Call | None:
+        """The next question, once the one before is answered; None when there is none left.
+
+        `outcome`: what is settled with the answer, once that has been taken in.
+        """
         if self._missing is None:
             self._missing = []
             self._asked_for = self._roll.entries()
-            return _Question("list_jobs", (), self._listed)
+            return _Question("list_jobs", (), self._listed, outcome)
         if self._missing:
             held = self._missing.pop()
-            return _Question("get_job_state", (held.job_id,), lambda reply: _told(held, reply))
+            take = partial(_told, held)
+            return _Question("get_job_state", (held.job_id,), take, outcome)
         return None
 
     def _listed(self, reply: Returned | Refused) -> None:
@@ -156,9 +143,13 @@ class _Question(Call):
     __slots__ = ("_take",)
 
     def __init__(
-        self, name: str, args: Sequence[object], take: Callable[[Returned | Refused], object]
+        self,
+        name: str,
+        args: Sequence[object],
+        take: Callable[[Returned | Refused], object],
+        outcome: Outcome[Any],
     ) -> None:
-        super().__init__(name, args, answer_within_s=ANSWER_WITHIN_S)
+        super().__init__(name, args, answer_within_s=ANSWER_WITHIN_S, outcome=outcome)
         self.repeatable = False
         self._take = take
 

@@ -22,9 +22,16 @@ from spalloc_gevent.engine.connection import Connection
 from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.hub import HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
+from spalloc_gevent.engine.pool import Pool
 from spalloc_gevent.engine.reachability import Reachability
-from spalloc_gevent.engine.roll import Roll, Vetting
-from spalloc_gevent.errors import ClosedError, ConnectionLostError, SpallocServerException
+from spalloc_gevent.engine.roll import Vetting
+from spalloc_gevent.engine.vouching import WORD_WITHIN_S, Vouching
+from spalloc_gevent.errors import (
+    ClosedError,
+    ConnectionLostError,
+    SpallocError,
+    SpallocServerException,
+)
 from spalloc_gevent.wire.messages import Notification
 
 _log = logging.getLogger(__name__)
@@ -79,14 +86,15 @@ class Watches:
         self,
         thread: HubThread,
         dial: Dialler,
-        reachability: Reachability,
-        roll: Roll | None = None,
+        pool: Pool,
+        vouching: Vouching,
         clock: Clock = time.monotonic,
     ) -> None:
         self._thread = thread
         self._dial = dial
-        self._reachability = reachability
-        self._roll = Roll() if roll is None else roll
+        self._pool = pool
+        self._vouching = vouching
+        self._reachability = Reachability()
         self._clock = clock
         self._wanted: dict[Kind, Counter[Key]] = {kind: Counter() for kind in Kind}
         self._armed: dict[Kind, Armed] = {}
@@ -196,13 +204,30 @@ class Watches:
             self._connection = Connection(self._thread, self._dial(), self)
             self._armed = {kind: Armed(kind) for kind in Kind}
             self._reachability.connected()
-            if self._roll:
-                # To watch a job by its number may count as its keepalive.
+            # To watch a job by its number may count as its keepalive.
+            self._vouching.admit(self._connection)
+            if not self._is_vouched_for(self._connection):
                 self._vet()
 
+    def _is_vouched_for(self, connection: Connection) -> bool:
+        if not connection.vouched:
+            self._have_the_pool_ask()
+        return self._vouching.vouches_for(connection)
+
+    def _have_the_pool_ask(self) -> None:
+        """Have a command answered that is newer than our connection."""
+        call = Call("version", answer_within_s=WORD_WITHIN_S)
+        self._pool.submit(call)
+        try:
+            call.outcome.wait(WORD_WITHIN_S)
+        except NotSettledError:
+            self._pool.abandon(call)
+        except SpallocError as error:
+            _log.debug("no word from another connection: %s", error)
+
     def _vet(self) -> None:
-        vetting = Vetting(self._roll)
-        while (call := vetting.next_call()) is not None:
+        vetting = Vetting(self._vouching.roll)
+        while (call := vetting.next_call(Outcome())) is not None:
             self._converse(call)
 
     def _next_step(self) -> tuple[Armed, str, Key] | None:
@@ -214,7 +239,7 @@ class Watches:
 
     def _ours(self, kind: Kind) -> list[Key]:
         """What is wanted, without the jobs whose numbers are others' now."""
-        return [key for key in self._wanted[kind] if not self._roll.is_gone(key)]
+        return [key for key in self._wanted[kind] if not self._vouching.roll.is_gone(key)]
 
     def _take_step(self, armed: Armed, command: str, key: Key) -> None:
         self._ask(command, key)
@@ -296,6 +321,7 @@ class Watches:
     def gone(self, connection: Connection, error: Exception, call: Call | None) -> None:
         if call is not None:
             call.lost(self._dial.where, error)
+        self._vouching.dismiss(connection)
         if connection is self._connection:
             self._connection = None
             _log.info("the connection for notifications was lost: %s", error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.engine.outcome import Unawaited
 from spalloc_gevent.job.request import Request
-from spalloc_gevent.wire.messages import encode_command
+from spalloc_gevent.wire.identity import Identity
 
 GIVEN_UP = "The client gave up waiting for the job to be created."
 
@@ -21,10 +23,8 @@ class Creation:
 
     def __init__(self, link: ServerLink, request: Request) -> None:
         self._link = link
+        self._owner = request.owner
         self._call = Call("create_job", request.size, request.options, late=self._destroy)
-        # Made here, without its job's number: a call belongs to the thread that makes it,
-        # and on the hub there is no time to make one before the connection is closed.
-        self._destruction = Call("destroy_job", (None,), outlives_caller=True)
 
     def run(self, timeout_s: float | None) -> int:
         """The new job's ID."""
@@ -35,5 +35,8 @@ class Creation:
         self._link.give_up(self._call)
 
     def _destroy(self, job_id: Any) -> None:
-        self._destruction.line = encode_command("destroy_job", (job_id,), {"reason": GIVEN_UP})
-        self._link.begin_on_hub(self._destruction)
+        reason = {"reason": GIVEN_UP}
+        call = Call("destroy_job", (job_id,), reason, outlives_caller=True, outcome=Unawaited())
+        # When it goes out, the number may be another's.
+        unwanted = Held(job_id, Identity(self._owner), lambda _: None)
+        self._link.disown_on_hub(unwanted, call)

@@ -186,7 +186,7 @@ class Job:
         if self._holding.final is not None:
             return
         try:
-            self._client.destroy_job(self._holding.job_id, reason)
+            self._holding.destroy(reason, self._server.timeout_s)
         except JobDestroyedError:
             return  # The number is another job's now, and that one stays.
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
@@ -288,7 +288,7 @@ class Job:
 
         Raises ValueError if the job has no such chip.
         """
-        self._check_usable()
+        self._check_ours()
         found = self._client.where_is(job_id=self._holding.job_id, chip_x=chip_x, chip_y=chip_y)
         if found is None:
             raise ValueError(f"job {self.id} has no chip ({chip_x}, {chip_y})")
@@ -320,11 +320,11 @@ class Job:
 
     def _machine(self) -> MachineInfo:
         if self._machine_info is None:
-            self._check_usable()
             try:
+                self._check_ours()
                 info = self._client.get_job_machine_info(self._holding.job_id)
             except JobDestroyedError:
-                return NO_MACHINE.copy()  # The number is another job's now.
+                return NO_MACHINE.copy()
             if info["width"] is None:
                 return info
             self._machine_info = info
@@ -336,6 +336,11 @@ class Job:
         if self._end is not None:
             raise ClosedError(f"job {self.id} has been {self._end} by this program")
 
+    def _check_ours(self) -> None:
+        self._check_usable()
+        if self._holding.is_lost:
+            raise JobDestroyedError(_why_gone(self.id, self._info()))
+
     # -- steering -----------------------------------------------------------
 
     def set_power(self, power: bool) -> None:
@@ -343,7 +348,7 @@ class Job:
 
         Does nothing without boards. :meth:`wait_until_ready` waits for the end of it.
         """
-        self._check_usable()
+        self._check_ours()
         if power:
             self._client.power_on_job_boards(self._holding.job_id)
         else:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.engine.roll import Held
 from spalloc_gevent.errors import (
     JobDestroyedError,
     ProtocolError,
@@ -113,6 +113,7 @@ class Holding:
         self._link = link
         self._schedule = schedule
         self._told_late = False
+        self._last_word: Call | None = None
         self._guarded_s = schedule.interval_s if guarded and schedule is not None else None
         self._held = Held(job_id, identity, self._gone)
         try:
@@ -121,10 +122,21 @@ class Holding:
             self.end()
             raise
 
+    @property
+    def is_lost(self) -> bool:
+        """True once the job's number may be another's."""
+        return self._held.is_gone
+
+    def destroy(self, reason: str | None, timeout_s: float | None) -> None:
+        """Have the server destroy the job; that still goes out when we do not wait any more."""
+        args, kwargs = (self.job_id,), {"reason": reason}
+        self._last_word = Call("destroy_job", args, kwargs, outlives_caller=True)
+        self._link.run(self._last_word, timeout_s)
+
     def end(self) -> None:
         """The job is not ours any more."""
         self._unguard()
-        self._link.let_go(self._held)
+        self._link.let_go(self._held, self._last_word)
 
     def _unguard(self) -> None:
         if self._guarded_s is not None:

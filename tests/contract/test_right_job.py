@@ -70,9 +70,9 @@ def test_the_other_s_job_is_neither_powered_nor_destroyed(
 ) -> None:
     usurped(server, stranger, ours)
     for power in (False, True):
-        with pytest.raises(JobDestroyedError, match="gone"):
+        with pytest.raises(JobDestroyedError, match="the server has lost its memory"):
             ours.set_power(power)
-    with pytest.raises(JobDestroyedError, match="gone"):
+    with pytest.raises(JobDestroyedError, match="the server has lost its memory"):
         ours.where_is_machine(0, 0)
     ours.destroy("Ours no more.")
     (job,) = listed(server)
@@ -129,7 +129,7 @@ def test_a_job_that_was_resumed_is_told_from_another_too(
 ) -> None:
     resumed = job_of(server, resume_job_id=ours.id, reconnect_delay=0.05)
     usurped(server, stranger, ours)
-    with pytest.raises(JobDestroyedError, match="gone"):
+    with pytest.raises(JobDestroyedError, match="the server has lost its memory"):
         resumed.reset()
     resumed.destroy()
     assert [job["owner"] for job in listed(server)] == ["you"]
@@ -142,3 +142,18 @@ def test_new_jobs_are_made_as_before_on_a_server_that_has_lost_its_memory(
     with job_of(server, keepalive=KEEPALIVE_S) as another:
         assert another.state is JobState.ready
         assert another.id != ours.id
+
+
+def test_a_new_job_may_have_the_number_of_one_that_is_lost_and_still_open(
+    server: StoppableServer, ours: Job
+) -> None:
+    server.restart(cold=True)
+    with job_of(server, keepalive=KEEPALIVE_S) as again:
+        assert again.id == ours.id
+        # The old one has to hear of it from another program that asks first, or from this.
+        with pytest.raises(JobDestroyedError):
+            ours.set_power(False)
+        ours.destroy()
+        again.reset()
+        again.wait_until_ready(PATIENCE_S)
+        assert [job["job_id"] for job in listed(server)] == [again.id]
