@@ -161,6 +161,8 @@ class HubThread:
             self._chimes.strike_all()
         finally:
             hub.destroy(destroy_loop=True)
+            # Else it stays suspended, and in memory, for ever: only its own thread can end it.
+            hub.throw(gevent.GreenletExit)
             self._finished.release()
 
     def _let_in(self) -> None:
