@@ -17,6 +17,8 @@ from spalloc_gevent import ProtocolClient
 from spalloc_gevent.engine import guardian as engine_guardian
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.terminal import eventually, is_alive
+from tests.conftest import MakeRealServer
+from tests.contract.support import Server
 from tests.engine.test_processes import PREAMBLE, ROOT
 from tools.costs import descendants
 
@@ -36,8 +38,7 @@ def hold_up(seconds):
 class Program:
     """A Python program that says lines and hears lines; ended when the test is."""
 
-    def __init__(self, server: SimulatedServer, script: str, **environ: str) -> None:
-        self._server = server
+    def __init__(self, server: Server, script: str, **environ: str) -> None:
         source = "\n".join((PREAMBLE, HOLD_UP, textwrap.dedent(script)))
         self.process = subprocess.Popen(
             [sys.executable, "-c", source, server.host, str(server.port)],
@@ -141,6 +142,17 @@ def test_a_job_outlives_a_call_that_keeps_the_interpreter_for_four_intervals(
     assert program.says() == "1"
     assert program.says() == "ready"
     assert "the program kept the background thread from running for" in program.ends_well()
+
+
+def test_it_does_so_on_the_real_server_too(make_real_server: MakeRealServer) -> None:
+    program = Program(
+        make_real_server(),
+        HOLD_A_JOB + f"hold_up({LONG_S})\nprint(job.state.name)\njob.destroy()",
+    )
+    with contextlib.closing(program):
+        assert program.says() == "1"
+        assert program.says() in ("power", "ready")
+        program.ends_well()
 
 
 def test_100_jobs_outlive_it_too_with_one_guardian(
