@@ -63,7 +63,8 @@ class Job:
     ``timeout`` (seconds or None), ``config_filenames``, ``ignore_version``,
     ``resume_job_id``, ``owner`` (required), ``keepalive`` (seconds or None),
     ``machine``, ``tags``, ``min_ratio``, ``max_dead_boards``,
-    ``max_dead_links``, ``require_torus``. What is not given is taken from the
+    ``max_dead_links``, ``require_torus``, ``guardian`` (True: see
+    :mod:`spalloc_gevent.guardian`). What is not given is taken from the
     environment and the configuration files; an explicit None is a value.
 
     Raises ValueError or TypeError for a request that cannot be, OSError
