@@ -300,7 +300,7 @@ class ServerLink:
     # -- keepalives ---------------------------------------------------------
 
     def beat(self, due_in: Callable[[], float | None], beat: Callable[[], object]) -> Beat:
-        """Start a :class:`Beat`: one light greenlet on the hub."""
+        """Start a :class:`Beat` on the hub."""
         started = Beat(self._thread, due_in, beat)
         self._thread.post(started.start)
         return started
