@@ -203,7 +203,9 @@ class Holding:
     def _gone(self, info: JobStateInfo) -> None:
         if self.final is None:
             self.final = info
-            _log.error("job %d is gone: %s", self.job_id, info["reason"] or "no reason given")
+            # What we have asked for ourselves is no loss.
+            level = logging.ERROR if self._last_word is None else logging.DEBUG
+            _log.log(level, "job %d is gone: %s", self.job_id, info["reason"] or "no reason given")
             # Still in the roll: its number may become another's while this program uses it.
             self._unguard()
             self._link.tell_waiters(self.job_id)

@@ -11,9 +11,9 @@ from pathlib import Path
 import gevent
 import pytest
 
-from spalloc_gevent import JobState
+from spalloc_gevent import JobDestroyedError, JobState
 from spalloc_gevent.simulator import SimulatedServer
-from tests.contract.support import await_true, job_of
+from tests.contract.support import await_true, in_thread, job_of
 from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, ask, connected, ready_state
@@ -100,6 +100,24 @@ def test_a_lost_job_is_one_error_with_its_number_and_why(
     ]
     job.destroy()
     assert told(caplog, logging.ERROR) == [f"job {job.id} is gone: somebody wanted its boards"]
+
+
+def test_a_job_that_we_destroy_ourselves_is_not_told_as_lost(
+    server: ScriptedServer, script: JobScript, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told_late(peer: Peer, command: Command) -> bool:
+        server.wait_until(lambda: server.counts["destroy_job"])
+        peer.answer(ready_state(state=JobState.destroyed))
+        return True
+
+    job = job_of(server, keepalive=60.0, config_filenames=[])
+    script.on_state = told_late
+    waiting = in_thread(job.wait_until_ready)
+    server.wait_until(lambda: server.counts["get_job_state"])
+    job.destroy()
+    with pytest.raises(JobDestroyedError):
+        waiting.result(LONG_S)
+    assert told(caplog, logging.WARNING) == told(caplog, logging.ERROR) == []
 
 
 def test_nothing_is_logged_above_debug_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
