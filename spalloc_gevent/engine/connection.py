@@ -74,6 +74,8 @@ class Connection:
         self._thread = thread
         self._owner = owner
         self._conversation: Conversation[Call] = Conversation()
+        self._is_read = False
+        """True while all that has come is taken in: on the way from an answer to the next call."""
         self._unsent = b""
         self._linger: Timer | None = None
         self._writer: Any = None
@@ -101,7 +103,8 @@ class Connection:
 
         False if the connection is of no more use: out of step, or closed by the server.
         """
-        self._readable()
+        if not self._is_read:
+            self._readable()
         return self.state is ConnectionState.OPEN
 
     def send(self, call: Call, now: float) -> None:
@@ -142,26 +145,31 @@ class Connection:
             self._end_writing()
 
     def _readable(self) -> None:
-        asked = self.in_flight
+        conversation = self._conversation
+        asked = conversation.in_flight
         try:
-            self._take_in()
+            all_read = self._take_in()
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, ProtocolError) as error:
             self._broke(error)
             return
-        if asked and self.in_flight is None and self.state is ConnectionState.OPEN:
+        if asked and conversation.in_flight is None and self.state is ConnectionState.OPEN:
+            self._is_read = all_read
             self._owner.idle(self)
-        if self.in_flight is None or self.in_flight is asked:
+            self._is_read = False
+        if conversation.in_flight is None or conversation.in_flight is asked:
             self._acknowledge_quickly()
 
-    def _take_in(self) -> None:
+    def _take_in(self) -> bool:
+        """Handle what is there to read; True if that is all of it, as far as can be told."""
         data = self.socket.recv(READ_BYTES)
         _log.debug("<- %s", data)
         if not data:
             raise ProtocolError("the server closed the connection")
         for event in self._conversation.events(data):
             self._handle(event)
+        return len(data) < READ_BYTES
 
     def _acknowledge_quickly(self) -> None:
         # The server never sets TCP_NODELAY: its second message in a row would wait

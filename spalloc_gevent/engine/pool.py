@@ -125,7 +125,12 @@ class Pool:
             self._submit_while_down(call)
         else:
             self._queue.append(call)
-            self._pump()
+            if self._idle or not self._is_full or call.urgent_at is not None:
+                self._pump()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._open) + self._dialling >= self._limit
 
     @property
     def _quiet(self) -> bool:
@@ -237,7 +242,7 @@ class Pool:
         if self._reachability.down:
             self._try_again_later()
             return
-        if len(self._open) + self._dialling >= self._limit:
+        if self._is_full:
             return
         unproven = self._dialling + sum(not c.proven for c in self._open)
         room = min(self._limit - len(self._open) - self._dialling, MOST_UNPROVEN - unproven)

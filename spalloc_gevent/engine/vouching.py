@@ -118,7 +118,8 @@ class Doubted:
             self._go_on(connection)
             return False
         self._vouching.answered(connection)
-        self._release()
+        if self._waiting:
+            self._release()
         return True
 
     def _release(self) -> None:

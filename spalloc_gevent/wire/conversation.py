@@ -44,18 +44,10 @@ class Conversation(Generic[Waiter]):
 
     def __init__(self, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> None:
         self._lines = LineSplitter(max_line_bytes)
-        self._in_flight: Waiter | None = None
-        self._abandoned = False
-
-    @property
-    def in_flight(self) -> Waiter | None:
-        """Whose command has been sent and not been answered; None when idle."""
-        return self._in_flight
-
-    @property
-    def abandoned(self) -> bool:
-        """True while the answer that is owed has nobody waiting for it any more."""
-        return self._abandoned
+        self.in_flight: Waiter | None = None
+        """Whose command has been sent and not been answered; None when idle. To be read only."""
+        self.abandoned = False
+        """True while the answer that is owed has nobody waiting for it any more. As above."""
 
     def sent(self, waiter: Waiter) -> None:
         """Note that `waiter`'s command is on its way; there must be no other.
@@ -63,14 +55,14 @@ class Conversation(Generic[Waiter]):
         `waiter` is whatever names the caller, but not None. Raises
         LifecycleBugError while another command is in flight.
         """
-        if self._in_flight is not None:
+        if self.in_flight is not None:
             raise LifecycleBugError("a second command on a connection that has one in flight")
-        self._in_flight = waiter
-        self._abandoned = False
+        self.in_flight = waiter
+        self.abandoned = False
 
     def abandon(self) -> None:
         """Forget who waits, keep the debt: the answer still has to be swallowed."""
-        self._abandoned = self._in_flight is not None
+        self.abandoned = self.in_flight is not None
 
     def receive(self, data: bytes) -> list[Answer[Waiter] | Swallowed[Waiter] | Notification]:
         """Take in bytes of the server; return what they mean, in order.
@@ -96,10 +88,10 @@ class Conversation(Generic[Waiter]):
         return self._answer(message, line)
 
     def _answer(self, reply: Returned | Refused, line: bytes) -> Answer[Waiter] | Swallowed[Waiter]:
-        waiter, self._in_flight = self._in_flight, None
+        waiter, self.in_flight = self.in_flight, None
         if waiter is None:
             raise ProtocolError(f"the server answered a question nobody asked: {quoted(line)}")
-        was_abandoned, self._abandoned = self._abandoned, False
+        was_abandoned, self.abandoned = self.abandoned, False
         return Swallowed(waiter, reply) if was_abandoned else Answer(waiter, reply)
 
 
