@@ -17,6 +17,7 @@ from spalloc_gevent.wire.answers import (
     MachineInfo,
     job_state,
     machine_info,
+    means_no_job,
     means_nothing,
 )
 from spalloc_gevent.wire.checks import as_int, check_create_job, check_where_is
@@ -158,7 +159,7 @@ def state_told(ask: Callable[[], Any]) -> JobStateInfo:
     try:
         return job_state(ask())
     except SpallocServerException as error:
-        if not means_nothing(error.reason):
+        if not means_no_job(error.reason):
             raise
         return UNKNOWN_JOB.copy()
 

@@ -74,7 +74,7 @@ ROOMS = (
     Room("config", ("config",), "bottom", frozenset({"argparse", "platformdirs"})),
     Room("commands", ("server_commands",), "wire bottom"),
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
-    Room("job", ("job", "job.*"), "job client config engine wire bottom"),
+    Room("job", ("job", "job.*"), "job client commands config engine wire bottom"),
     Room("batch", ("batch",), "job bottom"),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
     Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),

@@ -15,6 +15,9 @@ MOST_SENDS = 3
 """A command that loses its connection this often is not sent again: it may be the cause."""
 
 
+Taken = Callable[["Returned | Refused"], object]
+
+
 class Call:
     """A command, the outcome its caller waits on, and the rules for losing and late answers.
 
@@ -28,6 +31,10 @@ class Call:
         Is still sent when its caller has given up, like ``destroy_job``.
     late
         Called on the hub with the value of an answer that nobody waits for any more.
+    taken
+        Called on the hub with the reply, before anybody hears of it.
+    introduces
+        It asks about a job that is not held yet, whatever else is held by its number.
     outcome
         Where the result goes; None for one that the maker of the call can wait on.
     """
@@ -37,6 +44,7 @@ class Call:
         "answer_by",
         "answer_within_s",
         "held",
+        "introduces",
         "job_id",
         "late",
         "line",
@@ -48,6 +56,7 @@ class Call:
         "route",
         "sends",
         "sent_at",
+        "taken",
         "urgent_at",
     )
 
@@ -62,6 +71,8 @@ class Call:
         answer_within_s: float | None = None,
         outlives_caller: bool = False,
         late: Callable[[Any], object] | None = None,
+        taken: Taken | None = None,
+        introduces: bool = False,
         outcome: Outcome[Any] | None = None,
     ) -> None:
         self.name = name
@@ -72,13 +83,15 @@ class Call:
         self.answer_within_s = answer_within_s
         self.outlives_caller = outlives_caller
         self.late = late
+        self.taken = taken
+        self.introduces = introduces
         self.route = route_of(name, args, kwargs or {})
         command = COMMANDS.get(name) if self.route is not Route.ALONE else None
         self.repeatable = command is not None and command.repeatable
         self.job_id = _job_named(command, args, kwargs or {})
         """The job that it names, if it does."""
         self.held: tuple[Held, ...] = ()
-        """The held jobs that it means by that number; noted when it is submitted."""
+        """The held jobs that it means by that number; noted when the hub gets it."""
         self.sends = 0
         self.sent_at: float | None = None
         self.answer_by: float | None = None
@@ -96,8 +109,13 @@ class Call:
 
     @property
     def may_be_sent_again(self) -> bool:
-        """After its connection broke: is it harmless, wanted and not itself the suspect?"""
-        return self.repeatable and self.wanted and self.sends < MOST_SENDS
+        """After its connection broke: is it harmless, wanted and not itself the suspect?
+
+        Nobody would hear what became of one that was given up, and a number of which nobody
+        keeps track may be another job's by then.
+        """
+        known = not self.abandoned or self.job_id is None or bool(self.held)
+        return self.repeatable and self.wanted and known and self.sends < MOST_SENDS
 
     @property
     def lendable(self) -> bool:
@@ -110,6 +128,7 @@ class Call:
             and self.urgent_at is None
             and self.answer_within_s is None
             and self.late is None
+            and self.taken is None
         )
 
     @property
@@ -129,6 +148,8 @@ class Call:
 
     def answered(self, reply: Returned | Refused) -> None:
         """Hand the answer to the caller, or to whoever looks after late ones."""
+        if self.taken is not None:
+            self.taken(reply)
         if isinstance(reply, Refused):
             self.outcome.fail(SpallocServerException(self.name, reply.reason))
             return

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.event
 
 from spalloc_gevent.engine import native
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.hub import HubThread
 from spalloc_gevent.guardian.charges import (
     ALIVE_LINE,
@@ -35,13 +37,17 @@ _log = logging.getLogger(__name__)
 WORDS_PER_SILENCE = 5
 """How often the hub is heard of in the time after which it counts as silent."""
 REST_AFTER_FAILURE_S = 10.0
+LONGEST_REST_S = 600.0
 """A guardian that ends by itself is followed by another one, but not at once."""
+SHORT_LIVES = 2
+"""A guardian that ends so often soon after its start is told of: it seems that none can run."""
 
 _WRITABLE = 2
 _START_LOOK_S = 0.005
 """How often to look whether the process has gone that only starts the guardian."""
 _LEGACY = "guardian"
 
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?$")
 _PROGRAM = Path(__file__).resolve().parent.parent / "guardian" / "__main__.py"
 
 
@@ -54,34 +60,49 @@ class Guardian:
 
     def __init__(self, thread: HubThread) -> None:
         self._thread = thread
-        self._charges: dict[Key, Charge] = {}
+        self._charges: dict[Key, dict[Held, Charge]] = {}
+        self._news = gevent.event.Event()
         self._socket: Any = None
         self._unsaid = bytearray()
         self._writer: Any = None
         self._greenlet: gevent.Greenlet[..., Any] | None = None
         self._may_start_at = 0.0
+        self._started_at = 0.0
+        self._short_lives = 0
+        self._starter: int | None = None
         self._warned = False
         thread.at_end(self.close)
 
-    def hold(self, charge: Charge) -> None:
+    def hold(self, held: Held, charge: Charge) -> None:
         """Have this job guarded; again when more is known of it."""
-        self._charges[charge.key] = charge
+        self._charges.setdefault(charge.key, {})[held] = charge
+        self._news.set()
         if self._socket is not None:
             self._say(hold_line(charge))
         if self._greenlet is None:
             # At once: the program may be held up as soon as it has its job.
-            self._start()
+            if self._socket is None:
+                self._start()
             self._greenlet = self._thread.spawn(self._stay_in_touch)
 
-    def drop(self, key: Key) -> None:
-        """The job is not ours any more."""
-        if self._charges.pop(key, None) is not None and self._socket is not None:
-            self._say(drop_line(key))
+    def drop(self, held: Held, key: Key) -> None:
+        """The job is not ours any more; but another one in the program may have its number."""
+        holders = self._charges.get(key, {})
+        if holders.pop(held, None) is None:
+            return
+        others = list(holders.values())
+        if not others:
+            del self._charges[key]
+        if self._socket is not None:
+            self._say(hold_line(others[-1]) if others else drop_line(key))
 
     def close(self) -> None:
         """Leave the guardian, with nothing to guard, to whoever comes next."""
-        for key in list(self._charges):
-            self.drop(key)
+        for key, holders in list(self._charges.items()):
+            for held in list(holders):
+                self.drop(held, key)
+        if self._starter is not None:
+            _reap(self._starter)
         sock = self._socket
         if sock is not None and not self._unsaid:
             self._thread.legacy[_LEGACY] = sock
@@ -95,19 +116,28 @@ class Guardian:
         while True:
             if self._socket is None and self._charges and time.monotonic() >= self._may_start_at:
                 self._start()
-            spoke_at = time.monotonic()
-            gevent.sleep(self._pause_s())
-            self._notice_silence(time.monotonic() - spoke_at)
+            self._rest(self._pause_s())
             # One that does not listen any more is not told the same again and again.
             if self._socket is not None and not self._unsaid:
                 self._say(ALIVE_LINE)
 
     def _pause_s(self) -> float:
-        shortest_s = min((charge.interval_s for charge in self._charges.values()), default=60.0)
+        shortest_s = min((charge.interval_s for charge in self._latest()), default=60.0)
         return shortest_s * SILENT_SHARE / WORDS_PER_SILENCE
 
-    def _notice_silence(self, took_s: float) -> None:
-        longest_s = WORDS_PER_SILENCE * self._pause_s()
+    def _latest(self) -> Iterator[Charge]:
+        """What the guardian was told last of each job."""
+        for holders in list(self._charges.values()):
+            yield list(holders.values())[-1]
+
+    def _rest(self, pause_s: float) -> None:
+        """Until it is time for the next word; a job that comes meanwhile may need it earlier."""
+        self._news.clear()
+        rests_since = time.monotonic()
+        if not self._news.wait(pause_s):
+            self._notice_silence(time.monotonic() - rests_since, WORDS_PER_SILENCE * pause_s)
+
+    def _notice_silence(self, took_s: float, longest_s: float) -> None:
         if took_s > longest_s and self._charges:
             _log.warning(
                 "the program kept the background thread from running for %.1f s%s",
@@ -126,8 +156,7 @@ class Guardian:
         except BlockingIOError:
             said = 0
         except OSError as error:
-            _log.info("the guardian has ended: %s", error)
-            self._hang_up()
+            self._lost(error)
             return
         del self._unsaid[:said]
         self._speak_on(bool(self._unsaid))
@@ -142,6 +171,18 @@ class Guardian:
             self._writer.close()
             self._writer = None
 
+    def _lost(self, error: OSError) -> None:
+        """It has ended: killed, perhaps; or it never could run, and will not the next time."""
+        _log.info("the guardian has ended: %s", error)
+        self._hang_up()
+        lived_s = time.monotonic() - self._started_at
+        self._short_lives = self._short_lives + 1 if lived_s < REST_AFTER_FAILURE_S else 0
+        if self._short_lives:
+            rest_s = REST_AFTER_FAILURE_S * 2**self._short_lives
+            self._may_start_at = time.monotonic() + min(rest_s, LONGEST_REST_S)
+        if self._short_lives == SHORT_LIVES:
+            self._warn(error)
+
     def _hang_up(self) -> None:
         self._unsaid.clear()
         self._speak_on(False)
@@ -155,17 +196,23 @@ class Guardian:
     def _start(self) -> None:
         self._may_start_at = time.monotonic() + REST_AFTER_FAILURE_S
         self._socket = self._thread.legacy.pop(_LEGACY, None)
+        self._started_at = time.monotonic()
         try:
             if self._socket is None:
-                self._socket, pid = _started()
-                self._thread.spawn(_reap, pid)
+                self._socket, self._starter = _started()
+                self._thread.spawn(self._reap_starter)
         except (OSError, NotImplementedError) as error:
             self._warn(error)
             return
         self._thread.opened(self._socket)
-        for charge in list(self._charges.values()):
+        for charge in self._latest():
             if self._socket is not None:
                 self._say(hold_line(charge))
+
+    def _reap_starter(self) -> None:
+        while self._starter is not None and not _reap(self._starter):
+            gevent.sleep(_START_LOOK_S)
+        self._starter = None
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -179,15 +226,18 @@ class Guardian:
 
 def _started() -> tuple[Any, int]:
     """A connection to a new guardian, and the process that will have gone when it runs."""
-    if not sys.executable or getattr(sys, "frozen", False):
+    if getattr(sys, "frozen", False) or not _PYTHON.match(Path(sys.executable or "").name):
+        # What runs the program may be the program itself, which would start again and again.
         raise NotImplementedError("this program has no Python interpreter of its own")
+    if not _PROGRAM.is_file():
+        raise NotImplementedError("this package is no folder of files")
     ours, theirs = _pair()
     try:
         pid = native.spawn_process(
             sys.executable,
             # Isolated, without site: nothing but the standard library and this package is found.
             [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
-            {},
+            _environ(),
             file_actions=list(_standard_streams(theirs)),
         )
     except BaseException:
@@ -211,9 +261,14 @@ def _standard_streams(theirs: Any) -> Iterator[tuple[Any, ...]]:
         yield os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0
 
 
-def _reap(pid: int) -> None:
-    """Take the exit code of the process that has only started the guardian."""
-    # Somebody else in the program may have taken it already.
-    with suppress(ChildProcessError):
-        while native.wait_for_process(pid, os.WNOHANG) == (0, 0):
-            gevent.sleep(_START_LOOK_S)
+def _environ() -> dict[str, str]:
+    """What the interpreter itself may need to be loaded, and nothing that modules are found by."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
+def _reap(pid: int) -> bool:
+    """Take the exit code of the process that only starts the guardian; True once it has ended."""
+    try:
+        return native.wait_for_process(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True  # Somebody else in the program has taken it.

@@ -141,6 +141,10 @@ class ServerLink:
         """Send `call` without waiting for it."""
         self._thread.post(self._carrier(call).submit, call)
 
+    def begin_on_hub(self, call: Call) -> None:
+        """As :meth:`begin`, from a callback on the hub, before anything else happens there."""
+        self._carrier(call).submit(call)
+
     def give_up(self, call: Call) -> None:
         """Stop waiting for `call`; its late answer is swallowed."""
         if not self._thread.ended:
@@ -249,28 +253,28 @@ class ServerLink:
 
     # -- held jobs ----------------------------------------------------------
 
-    def hold(self, held: Held, guarded_s: float | None) -> None:
+    def hold_on_hub(self, held: Held) -> None:
         """Have commands that name this job go only to the server that knows it as ours.
 
-        `guarded_s`: its keepalive interval, for the guardian to keep it alive when the hub
-        cannot; None for no guardian.
+        From a callback on the hub, where the server's answer has just told its number.
         """
-        # Waited for: the program may be held up as soon as it has its job.
-        self._thread.call(self._hold, held, guarded_s)
-
-    def _hold(self, held: Held, guarded_s: float | None) -> None:
         self._roll.enter(held)
-        self._guard(held, guarded_s)
 
-    def guard(self, held: Held, guarded_s: float | None) -> None:
-        """Tell the guardian what is known of the job by now."""
-        if not self._thread.ended:
-            self._thread.post(self._guard, held, guarded_s)
+    def guard(self, held: Held, interval_s: float, *, wait: bool = False) -> None:
+        """Have the guardian keep the job alive when the hub cannot; again when more is known.
 
-    def _guard(self, held: Held, guarded_s: float | None) -> None:
-        if guarded_s is not None and held in self._roll.known_as(held.job_id):
+        `wait`: until it has been told, since the program may be held up as soon as it has
+        its job.
+        """
+        if wait:
+            self._thread.ask(self._guard, held, interval_s)
+        elif not self._thread.ended:
+            self._thread.post(self._guard, held, interval_s)
+
+    def _guard(self, held: Held, interval_s: float) -> None:
+        if held in self._roll.known_as(held.job_id):
             key = GuardedKey(self.host, self.port, held.job_id)
-            self._thread.only(Guardian).hold(Charge(key, guarded_s, held.identity))
+            self._thread.only(Guardian).hold(held, Charge(key, interval_s, held.identity))
 
     def unguard(self, held: Held) -> None:
         """Nobody has to keep the job alive any more."""
@@ -279,7 +283,7 @@ class ServerLink:
 
     def _unguard(self, held: Held) -> None:
         key = GuardedKey(self.host, self.port, held.job_id)
-        self._thread.only(Guardian).drop(key)
+        self._thread.only(Guardian).drop(held, key)
 
     def tell_waiters(self, job_id: int) -> None:
         """Wake everyone who waits for a change of the job."""
@@ -292,8 +296,7 @@ class ServerLink:
             self._thread.post(self._roll.strike, held, last_word)
 
     def disown_on_hub(self, held: Held, last_word: Call) -> None:
-        """Send `last_word`, about a job that nobody ever held; from a callback on the hub."""
-        self._roll.enter(held)
+        """Send `last_word`, about a job that nobody wants; from a callback on the hub."""
         self._pool.submit(last_word)
         self._roll.strike(held, last_word)
 

@@ -7,6 +7,7 @@ on must be the native ones in every case.
 
 from __future__ import annotations
 
+import os
 import select as _select_module
 import socket as _socket_module
 import threading as _threading
@@ -24,6 +25,14 @@ Socket: type[_socket_module.socket] = get_original("socket", "socket")
 
 has_poll = hasattr(_select_module, "poll")
 """False on Windows."""
+
+_native_id: Callable[[], int] = get_original("_thread", "get_native_id")
+
+
+def is_main_thread() -> bool:
+    """True in the thread whose Python runs signal handlers, where that can be told (on Linux)."""
+    return _native_id() == os.getpid()
+
 
 getaddrinfo: Callable[..., Any] = get_original("socket", "getaddrinfo")
 

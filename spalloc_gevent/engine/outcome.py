@@ -8,6 +8,7 @@ interrupted: by a signal handler that raises, by ``gevent.Timeout``, by
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,10 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UNSETTLED: Any = object()
+
+SIGNAL_WITHIN_S = 1.0
+"""A wait of the main thread looks up this often: a signal that arrives in the last moment before
+the thread falls asleep would else not be handled, Ctrl+C not be heard, until the wait is over."""
 
 _of_thread = native.ThreadLocal()
 """``bell``: the thread's :class:`Doorbell`; ``chimes``: on the background thread only."""
@@ -108,8 +113,7 @@ class Outcome(Generic[T]):
         if self._bell is not None:
             self._bell.wait(self, timeout_s)
         else:
-            longest_s = native.LONGEST_WAIT_S
-            self._lock.acquire(True, longest_s if timeout_s is None else min(timeout_s, longest_s))
+            _acquire(self._lock, native.LONGEST_WAIT_S if timeout_s is None else timeout_s)
         if not self.settled:
             raise NotSettledError
 
@@ -121,6 +125,16 @@ class Outcome(Generic[T]):
     def waiting(self, greenlet: greenlet | None) -> None:
         """Note which greenlet :meth:`wake` has to resume."""
         self._greenlet = greenlet
+
+
+def _acquire(lock: Any, timeout_s: float) -> None:
+    if not native.is_main_thread():
+        lock.acquire(True, min(timeout_s, native.LONGEST_WAIT_S))
+        return
+    until = time.monotonic() + timeout_s
+    while not lock.acquire(True, max(0.0, min(SIGNAL_WITHIN_S, until - time.monotonic()))):
+        if time.monotonic() >= until:
+            return
 
 
 class Unawaited(Outcome[T]):
@@ -186,6 +200,9 @@ class Doorbell:
         """Settled outcomes whose greenlets the next strike resumes; appended to from any thread."""
         self._waiting = 0
         self._watcher = hub.loop.async_()
+        self._signals: Any = (
+            hub.loop.timer(SIGNAL_WITHIN_S, SIGNAL_WITHIN_S) if native.is_main_thread() else None
+        )
         self.strike: Callable[[], None] = self._watcher.send
         """Have the rung outcomes' greenlets resumed soon; from any thread."""
 
@@ -218,17 +235,26 @@ class Doorbell:
         # Started only while somebody waits: it would keep the loop from ending.
         if not self._waiting:
             self._watcher.start(self._wake_rung)
+            if self._signals is not None:
+                # The loop looks for signals whenever it runs.
+                self._signals.start(_look_up)
         self._waiting += 1
 
     def _unlisten(self) -> None:
         self._waiting -= 1
         if not self._waiting:
             self._watcher.stop()
+            if self._signals is not None:
+                self._signals.stop()
 
     def _wake_rung(self) -> None:
         # Only those there now: others that ring meanwhile get a turn of the loop.
         for _ in range(len(self.rung)):
             self.rung.popleft().wake()
+
+
+def _look_up() -> None:
+    """Nothing else is to be done."""
 
 
 def _doorbell_of_this_thread() -> Doorbell | None:

@@ -12,7 +12,7 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import Connection
 from spalloc_gevent.engine.dialling import Dialler
-from spalloc_gevent.engine.held import are_gone
+from spalloc_gevent.engine.held import are_gone, why_gone
 from spalloc_gevent.engine.hub import HubThread, Timer
 from spalloc_gevent.engine.lending import Lender, Loan
 from spalloc_gevent.engine.queue import CallQueue
@@ -114,11 +114,12 @@ class Pool:
         If it is on its way already, over a connection that was lent, that one
         comes home with it.
         """
+        if not call.introduces:
+            call.held = self._vouching.roll.known_as(call.job_id)
         self.lender.recall(call)
         if call.sends:
             return
         self.lender.count(call, alone=self._quiet)
-        call.held = self._vouching.roll.known_as(call.job_id)
         if self._closed and not (call.outlives_caller and self._open):
             call.outcome.fail(ClosedError(f"{call.name!r} was called on a closed client"))
         elif self._reachability.down and not self._open and not call.patient:
@@ -219,8 +220,8 @@ class Pool:
                 return
             if are_gone(call.held):
                 self._idle[connection] = since
-                why = call.held[-1].why_gone
-                call.outcome.fail(JobDestroyedError(f"job {call.job_id} is gone: {why}"))
+                why = f"job {call.job_id} is gone: {why_gone(call.held)}"
+                call.outcome.fail(JobDestroyedError(why))
             elif self._vouching.may_carry(connection, call):
                 self._send(connection, call, now)
             else:
@@ -231,7 +232,10 @@ class Pool:
             self._relieve_later()
 
     def _send(self, connection: Connection, call: Call, now: float | None = None) -> None:
-        connection.send(call, self._clock() if now is None else now)
+        now = self._clock() if now is None else now
+        connection.send(call, now)
+        if self._closed and call.answer_by is None:
+            call.answer_by = now + RETIRE_AFTER_S
         self._look_after(call)
 
     # -- growing ------------------------------------------------------------
@@ -361,6 +365,8 @@ class Pool:
         self._doubted.dismiss(connection)
         if call is not None:
             self._after_loss(call, error)
+        if self._closed and not self._open:
+            self._fail_all()
         if was_draining or self._closed:
             return
         if connection.proven:
@@ -412,6 +418,22 @@ class Pool:
             self._close_call(call)
         self._pump()
         self._retire_all()
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """What still goes out after the end is waited for as long as what was given up."""
+        if not self._open:
+            self._fail_all()
+        for connection in self._open:
+            call = connection.in_flight
+            if call is not None and call.answer_by is None:
+                call.answer_by = self._clock() + RETIRE_AFTER_S
+            if call is not None:
+                self._look_after(call)
+
+    def _fail_all(self) -> None:
+        for call in list(self._queue.drain()):
+            self._fail_closed(call)
 
     def _retire_all(self) -> None:
         for connection in list(self._idle if self._queue else self._open):
@@ -423,8 +445,12 @@ class Pool:
         if call.outlives_caller and not self._reachability.down:
             self._queue.append(call)
         else:
-            reason = f"the client was closed before {call.name!r} was sent"
-            call.outcome.fail(ClosedError(reason))
+            self._fail_closed(call)
+
+    @staticmethod
+    def _fail_closed(call: Call) -> None:
+        reason = f"the client was closed before {call.name!r} was sent"
+        call.outcome.fail(ClosedError(reason))
 
     def _cancel_timers(self) -> None:
         self.lender.stop_looking()
@@ -432,3 +458,4 @@ class Pool:
             if timer is not None:
                 timer.cancel()
         self._redial = self._shrink = self._watchdog = self._relief = None
+        self._watching_until = math.inf

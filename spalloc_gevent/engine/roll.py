@@ -4,21 +4,23 @@ A server that is started without its memory numbers its jobs from 1 again: what
 was our job may be a stranger's. So a connection that is made while jobs are
 held must show the server's list of jobs, which keeps none of them alive, before
 it carries a command that names one of them. A connection that is older than a
-job cannot lead to a server that is newer.
+job cannot lead to a server that is newer; so a job is entered the moment the
+server's answer tells its number, before anything else happens on the hub.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.call import Call, Taken
 from spalloc_gevent.engine.held import Held, are_gone
 from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.states import JobState
-from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
+from spalloc_gevent.wire.answers import JobStateInfo, job_state, means_no_job
+from spalloc_gevent.wire.identity import by_number
 from spalloc_gevent.wire.messages import Refused, Returned
 
 _log = logging.getLogger(__name__)
@@ -29,7 +31,6 @@ LOST = "the server has lost its memory: it knows another job by this number now"
 FORGOTTEN = (
     "the server has lost its memory, or ended the job long ago: it does not know the job any more"
 )
-ANSWER_WITHIN_S = 2.0
 
 
 class Roll:
@@ -81,11 +82,13 @@ class Vetting:
     """What a new connection has to answer before it may carry what names a held job.
 
     First the list of jobs; then, at once, what became of those held that are not in it.
-    What comes to be held after the list was asked for is newer than the connection.
+    A job that is made after the list was asked for is newer than the connection.
     """
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: Roll, within_s: float) -> None:
+        """`within_s`: seconds after which an answer is not waited for any more."""
         self._roll = roll
+        self._within_s = within_s
         self._asked_for: list[Held] = []
         self._missing: list[Held] | None = None
 
@@ -96,63 +99,55 @@ class Vetting:
         """
         if self._missing is None:
             self._missing = []
-            self._asked_for = self._roll.entries()
-            return _Question("list_jobs", (), self._listed, outcome)
+            entries = self._roll.entries()
+            self._asked_for = [held for held in entries if not (held.is_gone or held.is_over)]
+            return self._question("list_jobs", (), self._listed, outcome)
         if self._missing:
             held = self._missing.pop()
-            take = partial(_told, held)
-            return _Question("get_job_state", (held.job_id,), take, outcome)
+            return self._question("get_job_state", (held.job_id,), partial(_told, held), outcome)
         return None
+
+    def _question(
+        self, name: str, args: tuple[int, ...], taken: Taken, outcome: Outcome[Any]
+    ) -> Call:
+        call = Call(name, args, answer_within_s=self._within_s, taken=taken, outcome=outcome)
+        # It belongs to its connection: when that is lost, nobody wants the answer.
+        call.repeatable = False
+        return call
 
     def _listed(self, reply: Returned | Refused) -> None:
         if isinstance(reply, Refused):
             _log.info("the server does not list its jobs: %s", reply.reason)
-        elif isinstance(reply.value, list):
+        else:
             self._missing = list(_compare(self._asked_for, reply.value))
 
 
-def _compare(entries: Iterable[Held], jobs: Iterable[Mapping[str, Any]]) -> Iterator[Held]:
+def _compare(entries: Iterable[Held], jobs: object) -> Iterator[Held]:
     """Take in the server's list of jobs: others' are lost to us. Those that are not in it."""
-    listed = {job.get("job_id"): job for job in jobs}
+    listed = by_number(jobs)
     for held in entries:
         if held.job_id not in listed:
             yield held
-        elif not held.is_told_by(listed[held.job_id]):
-            held.end(job_state({"state": JobState.unknown, "reason": LOST}))
+        elif held.identity.is_told_by(listed[held.job_id]):
+            held.learn(listed[held.job_id].get("start_time"))
+        else:
+            held.end(_unknown(LOST))
 
 
 def _told(held: Held, reply: Returned | Refused) -> None:
     """Take in the state of a job that was not in the list a moment ago."""
-    if isinstance(reply, Returned):
-        held.end(_end_of(job_state(reply.value)))
-    elif means_nothing(reply.reason):
-        held.end(_end_of(UNKNOWN_JOB))
-
-
-def _end_of(info: JobStateInfo) -> JobStateInfo:
-    """What to say of the end of a job, given what its number means to the server now."""
+    if isinstance(reply, Refused):
+        if means_no_job(reply.reason):
+            held.end(_unknown(FORGOTTEN))
+        return
+    info = job_state(reply.value)
     if info["state"] == JobState.destroyed:
-        return info
-    reason = FORGOTTEN if info["state"] == JobState.unknown else LOST
+        held.end(info)
+    elif info["state"] == JobState.unknown:
+        held.end(_unknown(FORGOTTEN))
+    elif not held.identity.is_told_by(info):
+        held.end(_unknown(LOST))
+
+
+def _unknown(reason: str) -> JobStateInfo:
     return job_state({"state": JobState.unknown, "reason": reason})
-
-
-class _Question(Call):
-    """It belongs to its connection: when that breaks, or is left, nobody wants the answer."""
-
-    __slots__ = ("_take",)
-
-    def __init__(
-        self,
-        name: str,
-        args: Sequence[object],
-        take: Callable[[Returned | Refused], object],
-        outcome: Outcome[Any],
-    ) -> None:
-        super().__init__(name, args, answer_within_s=ANSWER_WITHIN_S, outcome=outcome)
-        self.repeatable = False
-        self._take = take
-
-    def answered(self, reply: Returned | Refused) -> None:
-        self._take(reply)
-        super().answered(reply)

@@ -23,6 +23,13 @@ from spalloc_gevent.engine.roll import Roll, Vetting
 WORD_WITHIN_S = 0.25
 """How long a new connection waits for another one's word before it is vetted."""
 
+ANOTHER_AFTER_S = 0.5
+"""After how long a second one is vetted beside the first; each further one after twice as long."""
+
+PATIENCE_S = 5.0
+LONGEST_PATIENCE_S = 60.0
+"""How long the answer to one question of a vetting is waited for, at first and at most."""
+
 
 class Vouching:
     """What the answers so far prove; changed on the hub only."""
@@ -65,7 +72,12 @@ class Vouching:
 
 
 class Doubted:
-    """A pool's connections that are not vouched for yet; on the hub."""
+    """A pool's connections that are not vouched for yet; on the hub.
+
+    One at a time is vetted, since the list is dear; another one beside it only
+    after a while, for a connection that stands still must not keep the others
+    from telling. The longer a list takes, the longer the next is waited for.
+    """
 
     def __init__(
         self,
@@ -73,15 +85,18 @@ class Doubted:
         vouching: Vouching,
         send: Callable[[Connection, Call], object],
         free: Callable[[Connection], object],
+        clock: Clock = time.monotonic,
     ) -> None:
         self._thread = thread
         self._vouching = vouching
         self._send = send
         self._free = free
+        self._clock = clock
         self._waiting: dict[Connection, Timer] = {}
-        self._vetted: Connection | None = None
-        """The one that is being vetted: never two at a time, the list is dear for the server."""
-        self._vetting = Vetting(vouching.roll)
+        self._vettings: dict[Connection, Vetting] = {}
+        self._next_at = -math.inf
+        """When another one may be vetted beside those that are."""
+        self._patience_s = PATIENCE_S
 
     def take(self, connection: Connection, *, others: bool) -> None:
         """Keep an idle connection until it is vouched for; `others`: some may do so soon."""
@@ -94,27 +109,29 @@ class Doubted:
         self._waiting[connection] = self._thread.timer(WORD_WITHIN_S, self._vet, connection)
 
     def _vet(self, connection: Connection) -> None:
-        if self._vetted is not None:
+        now = self._clock()
+        if self._vettings and now < self._next_at:
             self._wait(connection)
             return
         self._waiting.pop(connection, None)
-        self._vetted = connection
-        self._vetting = Vetting(self._vouching.roll)
+        self._vettings[connection] = Vetting(self._vouching.roll, self._patience_s)
+        self._next_at = now + ANOTHER_AFTER_S * 2 ** (len(self._vettings) - 1)
         self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
-        call = self._vetting.next_call(Unawaited())
+        call = self._vettings[connection].next_call(Unawaited())
         if call is not None:
             self._send(connection, call)
             return
-        self._vetted = None
+        del self._vettings[connection]
+        self._patience_s = PATIENCE_S
         self._vouching.approve(connection)
         self._free(connection)
         self._release()
 
     def answered(self, connection: Connection) -> bool:
         """Go on after an answer; True if the connection is not ours."""
-        if connection is self._vetted:
+        if connection in self._vettings:
             self._go_on(connection)
             return False
         self._vouching.answered(connection)
@@ -130,8 +147,8 @@ class Doubted:
     def dismiss(self, connection: Connection) -> None:
         """The connection is lost, or closed; harmless if it is not ours."""
         self._vouching.dismiss(connection)
-        if connection is self._vetted:
-            self._vetted = None
+        if self._vettings.pop(connection, None) is not None:
+            self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
         timer = self._waiting.pop(connection, None)
         if timer is not None:
             timer.cancel()

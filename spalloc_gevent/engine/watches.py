@@ -216,7 +216,7 @@ class Watches:
 
     def _have_the_pool_ask(self) -> None:
         """Have a command answered that is newer than our connection."""
-        call = Call("version", answer_within_s=WORD_WITHIN_S)
+        call = Call("version")
         self._pool.submit(call)
         try:
             call.outcome.wait(WORD_WITHIN_S)
@@ -226,7 +226,7 @@ class Watches:
             _log.debug("no word from another connection: %s", error)
 
     def _vet(self) -> None:
-        vetting = Vetting(self._vouching.roll)
+        vetting = Vetting(self._vouching.roll, ARM_TIMEOUT_S)
         while (call := vetting.next_call(Outcome())) is not None:
             self._converse(call)
 

@@ -1,124 +1,23 @@
-"""The guardian's process: hears the program on standard input, and ends when the program does.
+"""The guardian's process, run by its path in an isolated interpreter.
 
-Started by its path with an isolated interpreter, so that nothing in the working
-folder or the environment can take the place of what it imports.
+So nothing in the working folder or the environment can take the place of what
+it imports. What it needs for its work is imported when the program is rid of it.
 """
 
-from __future__ import annotations
-
 import os
-import select
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
+
+_MOST_FILES = 65_536
 
 if __name__ == "__main__":
     # Last, so that the standard library's own modules come first.
-    sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
-
-from spalloc_gevent.guardian.charges import Charge, Charges
-from spalloc_gevent.guardian.servers import Fate, GuardedServer
-from spalloc_gevent.wire.lines import LineSplitter
-
-_PROGRAM = 0
-"""Standard input: the connection to the program."""
-_MOST_FILES = 65_536
-_LOOK_EVERY_S = 0.25
-"""How often to look whether the program still is, on systems that cannot tell us."""
-
-
-class Parent:
-    """The program that started us; asked about from before we are adopted by another process."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._file: int | None = None
-        if hasattr(os, "pidfd_open"):
-            # Else an old kernel, or a sandbox, that has it not.
-            with suppress(OSError):
-                self._file = os.pidfd_open(self._pid)
-
-    @property
-    def files(self) -> list[int]:
-        """Descriptors that are readable once it has ended."""
-        return [] if self._file is None else [self._file]
-
-    @property
-    def has_ended(self) -> bool:
-        if self._file is not None:
-            return bool(select.select([self._file], [], [], 0)[0])
-        try:
-            os.kill(self._pid, 0)
-        except OSError:
-            return True
-        return False
-
-
-class Guardian:
-    """Keeps the program's jobs alive while it is silent."""
-
-    def __init__(self, parent: Parent) -> None:
-        self._parent = parent
-        self._lines = LineSplitter()
-        self._charges = Charges()
-        self._servers: dict[tuple[str, int], GuardedServer] = {}
-
-    def run(self) -> None:
-        """Returns when the program has ended, or has nothing left to guard."""
-        while self._listen() and not self._charges.is_over:
-            for charge in self._charges.due():
-                self._keep(charge)
-                if self._is_called():
-                    break
-            if not self._charges.is_silent:
-                self._hang_up()
-        self._hang_up()
-
-    def _keep(self, charge: Charge) -> None:
-        key = (charge.key.host, charge.key.port)
-        if key not in self._servers:
-            self._servers[key] = GuardedServer(*key, time.monotonic)
-        fate = self._servers[key].keep(charge)
-        if fate is Fate.KEPT:
-            self._charges.kept(charge)
-        elif fate is Fate.OUT_OF_REACH:
-            self._charges.tried(charge)
-        else:
-            self._charges.drop(charge.key)
-
-    def _hang_up(self) -> None:
-        while self._servers:
-            self._servers.popitem()[1].close()
-
-    # -- the program ------------------------------------------------------------
-
-    def _listen(self) -> bool:
-        """Sleep until there is something to do; False once the program has ended."""
-        files = [_PROGRAM, *self._parent.files]
-        ready, _, _ = select.select(files, [], [], self._rest_s())
-        if set(ready) & set(self._parent.files) or self._parent.has_ended:
-            return False
-        return _PROGRAM not in ready or self._hear()
-
-    def _rest_s(self) -> float | None:
-        due_s = self._charges.next_in()
-        if self._parent.files:
-            return due_s
-        return _LOOK_EVERY_S if due_s is None else min(due_s, _LOOK_EVERY_S)
-
-    def _hear(self) -> bool:
-        data = os.read(_PROGRAM, 65_536)
-        for line in self._lines.lines(data):
-            self._charges.hear(line)
-        return bool(data)
-
-    def _is_called(self) -> bool:
-        """Whether the program has something to say, or has ended, while we work."""
-        return bool(select.select([_PROGRAM, *self._parent.files], [], [], 0)[0])
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def main(pid: int) -> None:
+    """Leave the program's family, and guard its jobs until it ends."""
+    from spalloc_gevent.guardian.parent import Parent
+
     # What the program left open for its own children is not for us to keep open.
     os.closerange(3, _MOST_FILES)
     os.chdir("/")
@@ -130,6 +29,8 @@ def main(pid: int) -> None:
         os._exit(0)
     # Nor are we in reach of Ctrl+C or Ctrl+Z, which stop the program.
     os.setsid()
+    from spalloc_gevent.guardian.watch import Guardian
+
     Guardian(parent).run()
 
 

@@ -53,8 +53,6 @@ def drop_line(key: Key) -> bytes:
 
 ALIVE_LINE = b"{}\n"
 """The hub runs."""
-BYE_LINE = b'{"bye": true}\n'
-"""There is nothing left to guard; a forked child may hold the connection open."""
 
 
 def _line(message: dict[str, object]) -> bytes:
@@ -69,8 +67,6 @@ class Charges:
         self._heard_at = clock()
         self._charges: dict[Key, Charge] = {}
         self._due_at: dict[Key, float] = {}
-        self.is_over = False
-        """True once the program has said goodbye."""
 
     def __len__(self) -> int:
         return len(self._charges)
@@ -86,7 +82,6 @@ class Charges:
             self._charges[charge.key] = charge
         if "drop" in message:
             self.drop(Key(*message["drop"]))
-        self.is_over = self.is_over or "bye" in message
 
     def drop(self, key: Key) -> None:
         self._charges.pop(key, None)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.plain import PlainConnection
-from spalloc_gevent.errors import SpallocError
+from spalloc_gevent.errors import ProtocolError, SpallocError, SpallocServerException
 from spalloc_gevent.guardian.charges import Charge
 from spalloc_gevent.wire.conversation import value_of
+from spalloc_gevent.wire.identity import by_number
 from spalloc_gevent.wire.messages import encode_command
 
+LIST_SHARE = 0.2
+"""The share of a job's interval that the list may take at first: about what is left of it."""
+MOST_PATIENCE = 64.0
 LONGEST_ANSWER_S = 2.0
 ANSWER_SHARE = 0.125
 """The share of a job's interval that an answer may take before the connection is given up."""
@@ -37,31 +41,44 @@ class GuardedServer:
     def __init__(self, host: str, port: int, clock: Clock) -> None:
         self._connection = PlainConnection(host, port)
         self._clock = clock
-        self._listed: dict[int, dict[str, Any]] | None = None
+        self._listed: dict[int, Mapping[str, Any]] | None = None
+        self._tells = True
+        """False if the server does not list its jobs: there is nothing to tell them apart by."""
         self._rests_until = 0.0
+        self._more_patience = 1.0
 
     def keep(self, charge: Charge) -> Fate:
         """Send a keepalive; a server that cannot be reached is left alone for a moment."""
         if self._clock() < self._rests_until:
             return Fate.OUT_OF_REACH
-        within_s = min(LONGEST_ANSWER_S, charge.interval_s * ANSWER_SHARE)
         try:
-            job_id = charge.key.job_id
-            listed = self._told(within_s).get(job_id)
-            if listed is None or not charge.identity.is_told_by(listed):
+            if not self._is_ours(charge):
                 return Fate.NOT_OURS
-            self._ask("job_keepalive", [job_id], within_s)
+            within_s = min(LONGEST_ANSWER_S, charge.interval_s * ANSWER_SHARE)
+            self._ask("job_keepalive", [charge.key.job_id], within_s)
         except SpallocError:
             self.close()
             self._rests_until = self._clock() + REST_AFTER_LOSS_S
             return Fate.OUT_OF_REACH
         return Fate.KEPT
 
-    def _told(self, within_s: float) -> dict[int, dict[str, Any]]:
+    def _is_ours(self, charge: Charge) -> bool:
         if self._listed is None:
+            self._look(charge.interval_s * LIST_SHARE * self._more_patience)
+        listed = (self._listed or {}).get(charge.key.job_id)
+        return not self._tells if listed is None else charge.identity.is_told_by(listed)
+
+    def _look(self, within_s: float) -> None:
+        # A list that took too long is waited for longer the next time.
+        self._more_patience = min(2 * self._more_patience, MOST_PATIENCE)
+        try:
             jobs = self._ask("list_jobs", [], within_s)
-            self._listed = {job["job_id"]: job for job in jobs}
-        return self._listed
+        except SpallocServerException:
+            jobs, self._tells = [], False
+        self._listed = by_number(jobs)
+        if not isinstance(jobs, list) or len(self._listed) < len(jobs):
+            raise ProtocolError("what the server tells is no list of jobs")
+        self._more_patience = 1.0
 
     def _ask(self, name: str, args: Sequence[object], within_s: float) -> Any:
         reply = self._connection.ask(name, encode_command(name, args, {}), within_s)
@@ -70,4 +87,5 @@ class GuardedServer:
     def close(self) -> None:
         """Hang up, politely; the next keepalive connects, and looks, again."""
         self._listed = None
+        self._tells = True
         self._connection.close()

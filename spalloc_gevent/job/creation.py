@@ -8,8 +8,12 @@ from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.outcome import Unawaited
+from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.job.keepalive import answer_within_s
 from spalloc_gevent.job.request import Request
+from spalloc_gevent.wire.answers import job_state
 from spalloc_gevent.wire.identity import Identity
+from spalloc_gevent.wire.messages import Refused, Returned
 
 GIVEN_UP = "The client gave up waiting for the job to be created."
 
@@ -24,19 +28,50 @@ class Creation:
     def __init__(self, link: ServerLink, request: Request) -> None:
         self._link = link
         self._owner = request.owner
-        self._call = Call("create_job", request.size, request.options, late=self._destroy)
+        self._answer_within_s = answer_within_s(request.keepalive_s)
+        self._held: Held | None = None
+        self._call = Call(
+            "create_job", request.size, request.options, late=self._destroy, taken=self._taken
+        )
 
-    def run(self, timeout_s: float | None) -> int:
-        """The new job's ID."""
-        return int(self._link.run(self._call, timeout_s))
+    def run(self, timeout_s: float | None) -> Held:
+        """The new job."""
+        answer = self._link.run(self._call, timeout_s)
+        if self._held is None:
+            raise ProtocolError(f"the server was asked for a job and gave {answer!r} as its number")
+        return self._held
 
     def give_up(self) -> None:
         """Have the job destroyed if there is, or ever comes, one."""
         self._link.give_up(self._call)
 
+    # -- on the hub -----------------------------------------------------------
+
+    def _taken(self, reply: Returned | Refused) -> None:
+        if isinstance(reply, Returned) and type(reply.value) is int:
+            self._held = Held(reply.value, Identity(self._owner))
+            self._link.hold_on_hub(self._held)
+            if not self._call.abandoned:
+                self._ask_when_it_began()
+
+    def _ask_when_it_began(self) -> None:
+        """Without that, another job of the same owner could not be told from it."""
+        assert self._held is not None
+        call = Call(
+            "get_job_state",
+            (self._held.job_id,),
+            answer_within_s=self._answer_within_s,
+            taken=self._began,
+            outcome=Unawaited(),
+        )
+        self._link.begin_on_hub(call)
+
+    def _began(self, reply: Returned | Refused) -> None:
+        if self._held is not None and isinstance(reply, Returned):
+            self._held.learn(job_state(reply.value)["start_time"])
+
     def _destroy(self, job_id: Any) -> None:
-        reason = {"reason": GIVEN_UP}
-        call = Call("destroy_job", (job_id,), reason, outlives_caller=True, outcome=Unawaited())
-        # When it goes out, the number may be another's.
-        unwanted = Held(job_id, Identity(self._owner), lambda _: None)
-        self._link.disown_on_hub(unwanted, call)
+        if self._held is not None:
+            reason = {"reason": GIVEN_UP}
+            call = Call("destroy_job", (job_id,), reason, outlives_caller=True, outcome=Unawaited())
+            self._link.disown_on_hub(self._held, call)

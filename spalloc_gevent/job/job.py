@@ -12,6 +12,7 @@ from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine.beat import Beat
 from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.watches import Changes
 from spalloc_gevent.errors import (
@@ -26,6 +27,7 @@ from spalloc_gevent.errors import (
 from spalloc_gevent.job.creation import Creation
 from spalloc_gevent.job.keepalive import Holding, Schedule
 from spalloc_gevent.job.request import Request, check_keywords, job_request, server_options
+from spalloc_gevent.job.resumption import Resumption
 from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
@@ -36,7 +38,6 @@ from spalloc_gevent.wire.answers import (
     job_state,
 )
 from spalloc_gevent.wire.checks import as_int
-from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.version import check_version
 
 _log = logging.getLogger(__name__)
@@ -120,19 +121,22 @@ class Job:
     def _create(self, link: ServerLink, request: Request) -> None:
         creation = Creation(link, request)
         try:
-            self.id = creation.run(self._server.timeout_s)
-            self._hold(link, self.id, request.keepalive_s, Identity(request.owner))
+            held = creation.run(self._server.timeout_s)
+            self._hold(link, held, request.keepalive_s)
         except BaseException:
             creation.give_up()
             raise
 
     def _resume(self, link: ServerLink, job_id: int) -> None:
-        info = self._client.get_job_state(job_id)
-        if info["state"] in _GONE:
-            raise JobDestroyedError(_why_gone(job_id, info))
-        self.id = job_id
-        identity = Identity(start_time=info["start_time"])
-        self._hold(link, job_id, self._interval_of(job_id, info), identity)
+        resumption = Resumption(link, job_id)
+        try:
+            info, held = resumption.run(self._server.timeout_s)
+            if held is None:
+                raise JobDestroyedError(_why_gone(job_id, info))
+            self._hold(link, held, self._interval_of(job_id, info))
+        except BaseException:
+            resumption.give_up()
+            raise
 
     def _interval_of(self, job_id: int, info: JobStateInfo) -> float | None:
         """The keepalive of a job that somebody else made; the Java server tells a time stamp."""
@@ -142,12 +146,10 @@ class Job:
         jobs = {job["job_id"]: job["keepalive"] for job in self._client.list_jobs()}
         return jobs.get(job_id)
 
-    def _hold(
-        self, link: ServerLink, job_id: int, interval_s: float | None, identity: Identity
-    ) -> None:
-        schedule = None if interval_s is None else Schedule(interval_s)
-        guarded = self._server.guardian
-        self._holding = Holding(link, job_id, schedule, identity, guarded=guarded)
+    def _hold(self, link: ServerLink, held: Held, interval_s: float | None) -> None:
+        self.id = held.job_id
+        schedule = None if interval_s is None else Schedule(float(interval_s))
+        self._holding = Holding(link, held, schedule, guarded=self._server.guardian)
         if schedule is not None:
             link.limit_retry_delay(schedule.retry_within_s)
             link.expect_answers_within(schedule.answer_within_s)

@@ -11,6 +11,7 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.engine.roll import LOST
 from spalloc_gevent.errors import (
     JobDestroyedError,
     ProtocolError,
@@ -18,8 +19,7 @@ from spalloc_gevent.errors import (
     SpallocServerException,
 )
 from spalloc_gevent.states import JobState
-from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_nothing
-from spalloc_gevent.wire.identity import Identity
+from spalloc_gevent.wire.answers import UNKNOWN_JOB, JobStateInfo, job_state, means_no_job
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,13 @@ RETRY_SHARE = 0.08
 LONGEST_RETRY_S = 0.8
 """A server that is away is tried this often, in shares of the interval and at least: when it
 is back, the keepalives that wait go out within a second."""
+
+
+def answer_within_s(interval_s: float | None) -> float:
+    """How long to wait for the state of a job with this keepalive before asking elsewhere."""
+    if interval_s is None:
+        return LONGEST_ANSWER_S
+    return min(LONGEST_ANSWER_S, interval_s * FROZEN_SHARE)
 
 
 class Schedule:
@@ -83,7 +90,7 @@ class Schedule:
 
     @property
     def answer_within_s(self) -> float:
-        return min(LONGEST_ANSWER_S, self.interval_s * FROZEN_SHARE)
+        return answer_within_s(self.interval_s)
 
     @property
     def retry_within_s(self) -> float:
@@ -99,15 +106,9 @@ class Holding:
     """
 
     def __init__(
-        self,
-        link: ServerLink,
-        job_id: int,
-        schedule: Schedule | None,
-        identity: Identity,
-        *,
-        guarded: bool,
+        self, link: ServerLink, held: Held, schedule: Schedule | None, *, guarded: bool
     ) -> None:
-        self.job_id = job_id
+        self.job_id = held.job_id
         self.final: JobStateInfo | None = None
         """What the server last said of the job once it was gone; None while it lives."""
         self._link = link
@@ -115,12 +116,9 @@ class Holding:
         self._told_late = False
         self._last_word: Call | None = None
         self._guarded_s = schedule.interval_s if guarded and schedule is not None else None
-        self._held = Held(job_id, identity, self._gone)
-        try:
-            link.hold(self._held, self._guarded_s)
-        except BaseException:
-            self.end()
-            raise
+        self._held = held
+        held.attach(self._gone, self._guard)
+        self._guard(wait=True)
 
     @property
     def is_lost(self) -> bool:
@@ -137,6 +135,10 @@ class Holding:
         """The job is not ours any more."""
         self._unguard()
         self._link.let_go(self._held, self._last_word)
+
+    def _guard(self, *, wait: bool = False) -> None:
+        if self._guarded_s is not None:
+            self._link.guard(self._held, self._guarded_s, wait=wait)
 
     def _unguard(self) -> None:
         if self._guarded_s is not None:
@@ -184,7 +186,7 @@ class Holding:
         try:
             return job_state(self._link.run(call, timeout_s))
         except SpallocServerException as error:
-            if not means_nothing(error.reason):
+            if not means_no_job(error.reason):
                 raise
             return UNKNOWN_JOB.copy()
 
@@ -194,11 +196,12 @@ class Holding:
             self._schedule.heard(sent_at)
             self._told_late = False
         if info["state"] in (JobState.destroyed, JobState.unknown):
+            self._held.is_over = True
             self._gone(info)
-        elif self._held.identity.start_time is None and info["start_time"] is not None:
-            self._held.identity = self._held.identity.completed(info["start_time"])
-            if self._guarded_s is not None:
-                self._link.guard(self._held, self._guarded_s)
+        elif self._held.identity.is_told_by(info):
+            self._held.learn(info["start_time"])
+        else:
+            self._held.end(job_state({"state": JobState.unknown, "reason": LOST}))
 
     def _gone(self, info: JobStateInfo) -> None:
         if self.final is None:

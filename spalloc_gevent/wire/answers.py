@@ -131,6 +131,11 @@ NO_SUCH = ("no such", "not allocated", "not found", "unknown")
 """Beginnings and parts of the Java server's refusals that mean what null means elsewhere."""
 
 
+def means_no_job(refusal: str) -> bool:
+    """True if a refusal says that there is no such job; nothing else may be taken for that."""
+    return "no such job" in refusal.lower()
+
+
 def means_nothing(refusal: str) -> bool:
     """True if a refusal only says that what was asked for is not there."""
     return any(words in refusal.lower() for words in NO_SUCH)

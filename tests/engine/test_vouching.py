@@ -25,8 +25,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hold(link: ServerLink, job_id: int) -> Held:
-    held = Held(job_id, Identity("me"), lambda _: None)
-    link.hold(held, None)
+    held = Held(job_id, Identity("me"))
+    link._thread.ask(link.hold_on_hub, held)
     return held
 
 

@@ -194,6 +194,7 @@ class ChaosProxy:
         self._wake()
         self._thread.join(LONG_S)
         assert not self._thread.is_alive(), "the proxy's thread does not end"
+        os.close(self._wake_write)
         assert kind is not None or not self.counts["pipelined"], "two commands were in flight"
 
     def __repr__(self) -> str:
@@ -614,7 +615,6 @@ class ChaosProxy:
         self._close_listener()
         self._selector.close()
         os.close(self._wake_read)
-        os.close(self._wake_write)
 
 
 def _close(sock: socket.socket, *, reset: bool) -> None:

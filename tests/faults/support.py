@@ -68,6 +68,7 @@ class JobScript:
         """Called for each ``get_job_state``; True when it has been dealt with."""
         self.version = "1!7.0.0"
         self._ids = itertools.count(1)
+        self._made: list[int] = []
 
     def __call__(self, peer: Peer, command: Command) -> None:
         if command.name == "get_job_state":
@@ -79,7 +80,13 @@ class JobScript:
     def _answer_to(self, command: Command) -> Any:
         if command.name == "version":
             return self.version
-        return next(self._ids) if command.name == "create_job" else None
+        if command.name == "list_jobs":
+            return [{"job_id": i, "owner": "me", "start_time": 1.0} for i in list(self._made)]
+        if command.name == "create_job":
+            job_id = next(self._ids)
+            self._made.append(job_id)
+            return job_id
+        return None
 
 
 def ready_state(**changes: Any) -> dict[str, Any]:

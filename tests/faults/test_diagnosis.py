@@ -43,6 +43,8 @@ def test_an_outage_is_told_once_and_so_is_its_end(
     caplog.set_level(logging.INFO, "spalloc_gevent")
     with ChaosProxy(server) as proxy:
         jobs = [job_of(proxy, keepalive=KEEPALIVE_S, config_filenames=[]) for _ in range(3)]
+        # Each is asked when it began; nothing is on its way after that.
+        await_true(lambda: "0 in-flight" in repr(jobs[0]._client.link))
         proxy.refuse()
         proxy.cut(End.RST)
         # Long enough for every job to be late.
@@ -111,9 +113,11 @@ def test_a_job_that_we_destroy_ourselves_is_not_told_as_lost(
         return True
 
     job = job_of(server, keepalive=60.0, config_filenames=[])
+    # Asked when it began, as every new job is.
+    server.wait_until(lambda: server.counts["get_job_state"] == 1)
     script.on_state = told_late
     waiting = in_thread(job.wait_until_ready)
-    server.wait_until(lambda: server.counts["get_job_state"])
+    server.wait_until(lambda: server.counts["get_job_state"] == 2)
     job.destroy()
     with pytest.raises(JobDestroyedError):
         waiting.result(LONG_S)

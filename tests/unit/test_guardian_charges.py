@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from spalloc_gevent.guardian.charges import (
     AGAIN_SHARE,
     ALIVE_LINE,
-    BYE_LINE,
     RETRY_S,
     RETRY_SHARE,
     SILENT_SHARE,
@@ -108,13 +107,6 @@ def test_what_is_said_of_a_job_later_takes_the_place_of_what_was_said_before() -
     charges, clock = charges_of(OTHER, known)
     clock.now += 1.0
     assert charges.due() == [known]
-
-
-def test_goodbye_is_the_end() -> None:
-    charges, _ = charges_of(JOB)
-    assert not charges.is_over
-    charges.hear(BYE_LINE)
-    assert charges.is_over
 
 
 def test_nothing_to_guard_is_nothing_to_wait_for() -> None:
