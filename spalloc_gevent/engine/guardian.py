@@ -43,8 +43,9 @@ SHORT_LIVES = 2
 """A guardian that ends so often soon after its start is told of: it seems that none can run."""
 
 _WRITABLE = 2
-_START_LOOK_S = 0.005
-"""How often to look whether the process has gone that only starts the guardian."""
+_START_LOOK_S = 0.002
+LONGEST_START_S = 1.0
+"""How often, and how long, to look whether the process has gone that only starts the guardian."""
 _LEGACY = "guardian"
 
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?$")
@@ -101,8 +102,7 @@ class Guardian:
         for key, holders in list(self._charges.items()):
             for held in list(holders):
                 self.drop(held, key)
-        if self._starter is not None:
-            _reap(self._starter)
+        self._reap_in_time()
         sock = self._socket
         if sock is not None and not self._unsaid:
             self._thread.legacy[_LEGACY] = sock
@@ -208,6 +208,15 @@ class Guardian:
         for charge in self._latest():
             if self._socket is not None:
                 self._say(hold_line(charge))
+
+    def _reap_in_time(self) -> None:
+        """Leave no ended process behind, though the program may end as soon as it has begun."""
+        gives_up_at = time.monotonic() + LONGEST_START_S
+        while self._starter is not None and time.monotonic() < gives_up_at:
+            if _reap(self._starter):
+                self._starter = None
+            else:
+                gevent.sleep(_START_LOOK_S)
 
     def _reap_starter(self) -> None:
         while self._starter is not None and not _reap(self._starter):
