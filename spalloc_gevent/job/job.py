@@ -150,6 +150,13 @@ class Job:
         self.id = held.job_id
         schedule = None if interval_s is None else Schedule(float(interval_s))
         self._holding = Holding(link, held, schedule, guarded=self._server.guardian)
+        try:
+            self._keep_alive(link, schedule)
+        except BaseException:
+            self._holding.end()
+            raise
+
+    def _keep_alive(self, link: ServerLink, schedule: Schedule | None) -> None:
         if schedule is not None:
             link.limit_retry_delay(schedule.retry_within_s)
             link.expect_answers_within(schedule.answer_within_s)

@@ -118,7 +118,11 @@ class Holding:
         self._guarded_s = schedule.interval_s if guarded and schedule is not None else None
         self._held = held
         held.attach(self._gone, self._guard)
-        self._guard(wait=True)
+        try:
+            self._guard(wait=True)
+        except BaseException:
+            self._unguard()
+            raise
 
     @property
     def is_lost(self) -> bool:

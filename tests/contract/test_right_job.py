@@ -135,6 +135,16 @@ def test_a_job_that_was_resumed_is_told_from_another_too(
     assert [job["owner"] for job in listed(server)] == ["you"]
 
 
+def test_the_job_that_has_the_number_now_may_be_resumed(
+    server: StoppableServer, stranger: ProtocolClient, ours: Job
+) -> None:
+    usurped(server, stranger, ours)
+    assert ours.wait_for_state_change(JobState.ready, PATIENCE_S) is JobState.unknown
+    with job_of(server, resume_job_id=ours.id) as theirs:
+        assert theirs.state is JobState.ready
+        assert ours.state is JobState.unknown
+
+
 def test_new_jobs_are_made_as_before_on_a_server_that_has_lost_its_memory(
     server: StoppableServer, stranger: ProtocolClient, ours: Job
 ) -> None:
@@ -148,9 +158,9 @@ def test_a_new_job_may_have_the_number_of_one_that_is_lost_and_still_open(
     server: StoppableServer, ours: Job
 ) -> None:
     server.restart(cold=True)
+    assert ours.wait_for_state_change(JobState.ready, PATIENCE_S) is JobState.unknown
     with job_of(server, keepalive=KEEPALIVE_S) as again:
         assert again.id == ours.id
-        # The old one has to hear of it from another program that asks first, or from this.
         with pytest.raises(JobDestroyedError):
             ours.set_power(False)
         ours.destroy()

@@ -393,3 +393,74 @@ def test_a_stranger_s_job_of_the_same_number_is_not_kept_alive_for_a_stopped_pro
         since = len(server.commands_seen)
         eventually(lambda: client.list_jobs() == [], "the end of the stranger's job")
         assert not is_kept(server, since)
+
+
+def test_two_holders_of_one_job_are_guarded_one_by_one(
+    server: SimulatedServer, start: StartProgram
+) -> None:
+    program = start(
+        HOLD_A_JOB
+        + "other = new_job(resume_job_id=job.id)\nother.close()\n"
+        + f"hold_up({LONG_S})\nprint(job.state.name)\njob.destroy()"
+    )
+    assert program.says() == "1"
+    assert program.says() == "ready"
+    program.ends_well()
+
+
+def test_jobs_of_all_intervals_are_heard_of_in_time(
+    server: SimulatedServer, start: StartProgram
+) -> None:
+    """A job that comes while the program rests from its last word needs the next one earlier."""
+    program = start(
+        f"""
+        slow = new_job(keepalive=60.0)
+        import time
+        time.sleep({KEEPALIVE_S / 10})
+        quick = new_job(keepalive={KEEPALIVE_S})
+        time.sleep({2 * KEEPALIVE_S})
+        print(quick.state.name)
+        quick.destroy()
+        slow.destroy()
+        """
+    )
+    assert program.says() == "ready"
+    assert program.ends_well() == ""
+    assert server.command_counts["job_keepalive"] == server.command_counts["list_jobs"] == 0
+
+
+def test_one_that_ends_at_once_is_not_started_again_and_again(
+    server: SimulatedServer, start: StartProgram, tmp_path: Path
+) -> None:
+    """An interpreter that cannot run by itself, as an embedding program may have."""
+    broken = tmp_path / "python3"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o700)
+    program = start(
+        f"""
+        import spalloc_gevent.engine.guardian as guardian
+        guardian.REST_AFTER_FAILURE_S = 0.05
+        sys.executable = {str(broken)!r}
+        """
+        + textwrap.indent(HOLD_A_JOB + "sys.stdin.readline()\njob.destroy()", " " * 8)
+    )
+    assert program.says() == "1"
+    assert program.process.stderr is not None
+    assert program.process.stderr.readline().startswith("no guardian could be started (")
+    program.tell("go on")
+    assert program.ends_well() == ""
+
+
+def test_no_ended_process_is_left_by_a_job_of_a_moment(start: StartProgram) -> None:
+    program = start(
+        """
+        import os
+        new_job(keepalive=60.0).destroy()
+        try:
+            print(os.waitpid(-1, os.WNOHANG))
+        except ChildProcessError:
+            print("none")
+        """
+    )
+    assert program.says() == "none"
+    program.ends_well()

@@ -12,12 +12,14 @@ import pytest
 from spalloc_gevent.engine import pool
 from spalloc_gevent.engine.arming import HANDFUL, Kind
 from spalloc_gevent.engine.call import MOST_SENDS, Call
+from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.inbox import MOST_UNREAD
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, MOST_UNPROVEN
 from spalloc_gevent.engine.watches import Changes
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolTimeoutError
 from spalloc_gevent.protocol_client import ProtocolClient
+from tests.contract.support import await_true
 from tests.engine.asking import LinkTo, ask, echo_of, held_until, state_of
 from tests.engine.scripted_server import (
     LONG_S,
@@ -578,3 +580,24 @@ def test_host_name_that_cannot_be_encoded_is_a_clear_error(host: str) -> None:
     with pytest.raises(ConnectionLostError, match="cannot connect to the spalloc server at"):
         client.version()
     client.close()
+
+
+def test_what_a_frozen_server_owes_is_not_waited_for_for_ever_after_the_end(
+    server: ScriptedServer, link_to: LinkTo, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else keeps the hub running."""
+    monkeypatch.setattr(pool, "RETIRE_AFTER_S", 0.1)
+    gate = threading.Event()
+    server.script = held_until(gate)
+    hub.acquire()
+    link = link_to(server, limit=2)
+    calls = [Call("destroy_job", (n,), outlives_caller=True) for n in range(5)]
+    for call in calls:
+        link.begin(call)
+    server.wait_until(lambda: server.counts["destroy_job"] == 2)
+    for call in calls:
+        link.give_up(call)
+    link.close(0.0)
+    await_true(lambda: link.connections == 0)
+    assert all(call.outcome.settled for call in calls)
+    gate.set()

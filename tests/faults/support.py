@@ -63,7 +63,9 @@ def join_all(threads: list[threading.Thread]) -> None:
 class JobScript:
     """A server of jobs that are ready at once and never expire; the test says what goes wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, listed: dict[str, Any] | None = None) -> None:
+        """`listed`: what ``list_jobs`` tells of a job instead of what is so."""
+        self._listed = listed or {}
         self.on_state: Callable[[Peer, Command], bool] = lambda *_: False
         """Called for each ``get_job_state``; True when it has been dealt with."""
         self.version = "1!7.0.0"
@@ -81,7 +83,8 @@ class JobScript:
         if command.name == "version":
             return self.version
         if command.name == "list_jobs":
-            return [{"job_id": i, "owner": "me", "start_time": 1.0} for i in list(self._made)]
+            told = {"owner": "me", "start_time": 1.0, **self._listed}
+            return [{"job_id": job_id, **told} for job_id in list(self._made)]
         if command.name == "create_job":
             job_id = next(self._ids)
             self._made.append(job_id)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from spalloc_gevent import Job, JobState, ProtocolTimeoutError
+from spalloc_gevent.engine.held import Held
 from spalloc_gevent.job import creation
 from spalloc_gevent.simulator import SimulatedServer
-from tests.contract.support import await_true, client_of, destroying, job_of, listed
-from tests.engine.scripted_server import LONG_S
+from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
+from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
+from tests.engine.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
+from tests.faults.support import JobScript
 
 HASTY_S = 0.3
 TO_COME_BACK_S = 0.05
@@ -36,13 +40,18 @@ def witness(proxy: ChaosProxy) -> Iterator[Job]:
         yield job
 
 
-def usurped(server: SimulatedServer, proxy: ChaosProxy, numbers: int) -> None:
-    """Cut off from the server, to come back to one that gave the numbers to strangers' jobs."""
+def usurped(server: SimulatedServer, proxy: ChaosProxy, numbers: int) -> int:
+    """Cut off from the server, to come back to one that gave the numbers to strangers' jobs.
+
+    Returns how many commands the server had seen by then.
+    """
     server.restart(cold=True)
     with client_of(server) as stranger:
         for number in range(1, numbers + 1):
             assert stranger.create_job(owner="you", keepalive=None) == number
+    seen = len(server.commands_seen)
     proxy.cut(End.RST)
+    return seen
 
 
 def strangers(server: SimulatedServer) -> list[object]:
@@ -81,3 +90,120 @@ def test_the_destruction_of_a_job_whose_creation_was_given_up(
     assert witness.wait_for_state_change(JobState.ready, LONG_S) is JobState.unknown
     await_true(lambda: "0 in-flight, 0 waiting" in repr(witness._client.link))
     assert strangers(server) == [1, 2]
+
+
+def test_a_call_over_a_lent_connection_that_is_lost(
+    server: SimulatedServer, proxy: ChaosProxy, witness: Job
+) -> None:
+    link = witness._client.link
+    in_thread(lambda: lend_to_this_thread(witness)).result(LONG_S)
+    assert link.lends
+    proxy.freeze()
+    asked = in_thread(lambda: witness.state)
+    await_true(lambda: "1 in-flight" in repr(link))
+    seen = usurped(server, proxy, 1)
+    assert asked.result(LONG_S) is JobState.unknown
+    assert [c.name for c in list(server.commands_seen)[seen:] if c.args] == []
+
+
+def lend_to_this_thread(job: Job) -> None:
+    while not job._client.link.lends:
+        assert job.state is JobState.ready
+
+
+def test_a_job_whose_number_comes_while_its_maker_is_held_up(
+    server: SimulatedServer, proxy: ChaosProxy, witness: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = creation.Creation.run
+
+    def held_up(self: creation.Creation, timeout_s: float | None) -> Held:
+        held = run(self, timeout_s)
+        usurped(server, proxy, 2)
+        # The new connection is known to be good by now, for all that was held.
+        assert witness.wait_for_state_change(JobState.ready, LONG_S) is JobState.unknown
+        return held
+
+    monkeypatch.setattr(creation.Creation, "run", held_up)
+    ours = job_of(proxy, keepalive=60.0)
+    assert ours.id == 2
+    assert ours.state is JobState.unknown
+    ours.destroy()
+    assert strangers(server) == [1, 2]
+
+
+def test_a_job_of_the_same_owner_that_nobody_has_asked_about_yet(
+    server: SimulatedServer, proxy: ChaosProxy
+) -> None:
+    with destroying(job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)) as ours:
+        link = ours._client.link
+        await_true(lambda: "0 in-flight, 0 waiting" in repr(link))
+        server.restart(cold=True)
+        with client_of(server) as other:
+            assert other.create_job(owner="me", keepalive=None) == ours.id
+        proxy.cut(End.RST)
+        assert ours.state is JobState.unknown
+    assert [job["job_id"] for job in listed(server)] == [1]
+
+
+def test_a_raw_destroy_that_was_given_up(server: SimulatedServer, proxy: ChaosProxy) -> None:
+    with client_of(proxy, HASTY_S) as client:
+        assert client.create_job(owner="me", keepalive=None) == 1
+        proxy.freeze()
+        with pytest.raises(ProtocolTimeoutError):
+            client.destroy_job(1)
+        usurped(server, proxy, 1)
+        client.version(timeout=LONG_S)
+    assert strangers(server) == [1]
+
+
+# -- and a job that is ours is not taken for lost ---------------------------------------------
+
+
+def outlives_a_cut(server: SimulatedServer, keepalive_s: float) -> None:
+    """A job with this keepalive is there after the link was cut, and three intervals more."""
+    with ChaosProxy(server) as proxy:
+        job = job_of(proxy, keepalive=keepalive_s, reconnect_delay=TO_COME_BACK_S)
+        with destroying(job):
+            job.wait_until_ready(LONG_S)
+            proxy.cut(End.RST)
+            ends = in_thread(lambda: job.wait_for_state_change(JobState.ready, 3 * keepalive_s))
+            assert ends.result(LONG_S) is JobState.ready
+            assert [told["job_id"] for told in server.jobs] == [job.id]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Delay(0.6, on="list_jobs", times=None),
+        Silence(on="list_jobs", times=2),
+        Garbage(b'{"return": [null, [], {"job_id": []}]}\n', on="list_jobs", times=2),
+        Garbage(b'{"return": null}\n', on="list_jobs", times=2),
+        Garbage(b'{"return": []}\n', on="list_jobs", times=2),
+        Refuse("not for you", on="list_jobs", times=None),
+    ],
+    ids=repr,
+)
+def test_a_list_that_is_late_or_nonsense_loses_no_job(
+    server: SimulatedServer, fault: Fault
+) -> None:
+    server.set_faults([fault])
+    outlives_a_cut(server, 2.0)
+
+
+@pytest.mark.parametrize(
+    "shroud",
+    [
+        *({"owner": owner} for owner in ("", None, "<Hidden>", "the service's own user")),
+        *({"owner": owner, "start_time": None} for owner in ("", None, "<Hidden>", "me")),
+    ],
+    ids=repr,
+)
+def test_a_list_that_hides_whose_a_job_is_loses_no_job(shroud: dict[str, Any]) -> None:
+    script = JobScript(listed=shroud)
+    with ScriptedServer(script) as server, ChaosProxy(server) as proxy:
+        job = job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)
+        with destroying(job):
+            await_true(lambda: "0 in-flight, 0 waiting" in repr(job._client.link))
+            proxy.cut(End.RST)
+            assert job.state is JobState.ready
+            assert server.counts["list_jobs"] == 1
