@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,6 @@ SHORT_LIVES = 2
 """A guardian that ends so often soon after its start is told of: it seems that none can run."""
 
 _WRITABLE = 2
-_START_LOOK_S = 0.002
-LONGEST_START_S = 1.0
-"""How often, and how long, to look whether the process has gone that only starts the guardian."""
 _LEGACY = "guardian"
 
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?$")
@@ -70,7 +68,6 @@ class Guardian:
         self._may_start_at = 0.0
         self._started_at = 0.0
         self._short_lives = 0
-        self._starter: int | None = None
         self._warned = False
         thread.at_end(self.close)
 
@@ -102,7 +99,6 @@ class Guardian:
         for key, holders in list(self._charges.items()):
             for held in list(holders):
                 self.drop(held, key)
-        self._reap_in_time()
         sock = self._socket
         if sock is not None and not self._unsaid:
             self._thread.legacy[_LEGACY] = sock
@@ -199,8 +195,9 @@ class Guardian:
         self._started_at = time.monotonic()
         try:
             if self._socket is None:
-                self._socket, self._starter = _started()
-                self._thread.spawn(self._reap_starter)
+                self._socket, starter = _started()
+                # In a moment; by a thread of its own, which nothing else has to wait for.
+                native.start_thread(_reap, (starter,))
         except (OSError, NotImplementedError) as error:
             self._warn(error)
             return
@@ -208,20 +205,6 @@ class Guardian:
         for charge in self._latest():
             if self._socket is not None:
                 self._say(hold_line(charge))
-
-    def _reap_in_time(self) -> None:
-        """Leave no ended process behind, though the program may end as soon as it has begun."""
-        gives_up_at = time.monotonic() + LONGEST_START_S
-        while self._starter is not None and time.monotonic() < gives_up_at:
-            if _reap(self._starter):
-                self._starter = None
-            else:
-                gevent.sleep(_START_LOOK_S)
-
-    def _reap_starter(self) -> None:
-        while self._starter is not None and not _reap(self._starter):
-            gevent.sleep(_START_LOOK_S)
-        self._starter = None
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -275,9 +258,8 @@ def _environ() -> dict[str, str]:
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
-def _reap(pid: int) -> bool:
-    """Take the exit code of the process that only starts the guardian; True once it has ended."""
-    try:
-        return native.wait_for_process(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:
-        return True  # Somebody else in the program has taken it.
+def _reap(pid: int) -> None:
+    """Wait for the process that only starts the guardian, so that it does not stay as a zombie."""
+    # Somebody else in the program may have done it.
+    with suppress(ChildProcessError):
+        native.wait_for_process(pid, 0)
