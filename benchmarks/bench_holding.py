@@ -1,7 +1,6 @@
 """What it costs to hold hundreds of jobs, and that none is lost, on the real server.
 
-Every process that the jobs bring with them counts: children, and the guardian, which is a child
-of nobody's. Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it on a small scale and
+Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it on a small scale and
 judges outcomes alone.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,14 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.at_rest import big_server, empty, live_jobs, rest
+from benchmarks.at_rest import big_server, empty, live_jobs
+from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth_kib, settle
 from benchmarks.figures import Figure, Spread, at_most, one, outcome
 from benchmarks.orders import ROOT, Worker
 from benchmarks.raw_sockets import Command, RawSockets
 from benchmarks.running import run
 from tools import existing_client
-from tools.costs import connections, family, fine_cpu_s, pss_kib
+from tools.costs import family, pss_kib
 from tools.real_server import RealServer
 
 MOST_CONNECTIONS = 9
@@ -55,47 +54,12 @@ QUICK = Scale(
     window_s=2.0,
     watched_jobs=100,
     short_keepalive_s=3.0,
-    busy_s=4.5,
+    busy_s=4.0,
     kills=2,
 )
 
 
 # -- what it costs --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a program and all that belongs to it takes while it holds `jobs`.
-
-    cpu_s: CPU time in a second, window by window.
-    """
-
-    jobs: int
-    pss_kib: int
-    processes: int
-    connections: int
-    cpu_s: tuple[float, ...] = ()
-
-
-def settle(pid: int) -> None:
-    """Wait until a program, and all that belongs to it, has nothing left to do but to hold."""
-    for member in family(pid):
-        rest(member)
-
-
-def cost_now(pid: int, jobs: int, port: int, cpu_s: Sequence[float] = ()) -> Cost:
-    members = family(pid)
-    memory_kib = sum(pss_kib(member) for member in members)
-    return Cost(jobs, memory_kib, len(members), connections(members, port), tuple(cpu_s))
-
-
-def cpu_share(pid: int, seconds: float) -> float:
-    """The CPU time that a program and all that belongs to it takes in a second."""
-    before = {member: fine_cpu_s(member) for member in family(pid)}
-    began = time.monotonic()
-    time.sleep(seconds)
-    took_s = time.monotonic() - began
-    return sum(fine_cpu_s(member) - before.get(member, 0.0) for member in family(pid)) / took_s
 
 
 def costs_of(program: Worker, server: RealServer, jobs: int, scale: Scale) -> tuple[Cost, Cost]:
@@ -132,8 +96,8 @@ def _cost_figures(
     yield Figure(
         "memory (PSS) that a held job adds, guardian included",
         "KiB",
-        one(_growth_kib(*ours)),
-        existing=one(_growth_kib(*existing)),
+        one(growth_kib(*ours)),
+        existing=one(growth_kib(*existing)),
         goal=at_most(12.0),
         note=f"all processes of the program together, from 1 job to {jobs}; {theirs}",
     )
@@ -168,15 +132,11 @@ def _cost_figures(
     )
 
 
-def _growth_kib(first: Cost, last: Cost) -> float:
-    return (last.pss_kib - first.pss_kib) / (last.jobs - first.jobs)
-
-
 def _scaled(costs: tuple[Cost, Cost], what: str, jobs: int) -> float:
     """What so many jobs would take, where each takes as much as the next."""
     first, last = costs
-    at_first: int = getattr(first, what)
-    each = (getattr(last, what) - at_first) / (last.jobs - first.jobs)
+    at_first, at_last = float(getattr(first, what)), float(getattr(last, what))
+    each = (at_last - at_first) / (last.jobs - first.jobs)
     return at_first + each * (jobs - first.jobs)
 
 

@@ -90,11 +90,11 @@ class Server:
     def serve(self) -> None:
         while True:
             for key, _ in self._selector.select(self._left_s()):
-                if key.fileobj is sys.stdin:
-                    line = sys.stdin.readline()
-                    if not line:
+                if key.fd == sys.stdin.fileno():
+                    order = sys.stdin.readline()
+                    if not order:
                         return
-                    self._obey(*json.loads(line))
+                    self._obey(*json.loads(order))
                 elif key.fileobj is self._listener:
                     self._accept()
                 else:

@@ -47,5 +47,4 @@ def _destroy(jobs: list[Job]) -> None:
 
 if __name__ == "__main__":
     jobs = Jobs(sys.argv[1], int(sys.argv[2]))
-    orders = {"hold": jobs.hold, "destroy": jobs.destroy, "sleep": time.sleep, "burn": burn}
-    obey(orders)
+    obey({"hold": jobs.hold, "destroy": jobs.destroy, "sleep": time.sleep, "burn": burn})

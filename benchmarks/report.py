@@ -24,8 +24,6 @@ from benchmarks import picture
 from benchmarks.figures import Figure, Goal, Spread, Verdict
 from benchmarks.units import told
 
-__all__ = ["document", "main", "machine", "table", "told"]
-
 FORMAT = 1
 tabulate.PRESERVE_WHITESPACE = True  # Rows that belong to the one above them are indented.
 _HEADINGS = ("figure", "ours", "floor", "ratio", "existing client", "its ratio", "to reach", "")

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from benchmarks.figures import Figure, Verdict
 from benchmarks.orders import WorkerError
-from benchmarks.report import table, told
+from benchmarks.report import table
+from benchmarks.units import told
 from tools.environments import EnvironmentBuildError
 from tools.real_server import RealServerError
 

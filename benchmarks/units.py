@@ -28,4 +28,4 @@ def _seconds(value: float) -> str:
 def _digits(value: float) -> str:
     decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     text = f"{value:,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if float(value).is_integer() else text
+    return f"{value:,.0f}" if float(value).is_integer() else text
