@@ -15,7 +15,7 @@ import gevent
 from benchmarks.orders import obey
 from benchmarks.turns import seconds_of
 from spalloc_gevent import Job
-from tools.holding import burn, create
+from tools.holding import create
 
 AT_ONCE = 500
 
@@ -43,6 +43,13 @@ class Jobs:
 
 def _destroy(jobs: list[Job]) -> None:
     gevent.joinall([gevent.spawn(job.destroy) for job in jobs], raise_error=True)
+
+
+def burn(seconds: float) -> None:
+    """Keep this thread's Python busy, as a model's computation would."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sum(number * number for number in range(10_000))
 
 
 if __name__ == "__main__":
