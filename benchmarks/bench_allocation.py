@@ -7,6 +7,7 @@ outcomes alone.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -70,21 +71,30 @@ class Allocation:
 
     def from_greenlets(self) -> Lives:
         """As many greenlets as jobs. The pool's connections are opened by the first of them."""
-        return self._lives(lambda: create(self._scale.jobs, self._options))
+
+        def make() -> tuple[float, list[Job]]:
+            began = time.perf_counter()
+            jobs = create(self._scale.jobs, self._options)
+            return time.perf_counter() - began, jobs
+
+        return self._lives(make)
 
     def from_threads(self) -> Lives:
         """THREADS native threads, each with its share of the jobs."""
         with Threads(THREADS) as threads:
-            share = self._scale.jobs // THREADS
-            return self._lives(lambda: list(chain(*threads.each(self._some, share))))
+
+            def make() -> tuple[float, list[Job]]:
+                took_s, jobs = threads.each(self._some, self._scale.jobs // THREADS)
+                return took_s, list(chain(*jobs))
+
+            return self._lives(make)
 
     def _some(self, count: int) -> list[Job]:
         return [Job(**self._options) for _ in range(count)]
 
-    def _lives(self, make: Callable[[], list[Job]]) -> Lives:
+    def _lives(self, make: Callable[[], tuple[float, list[Job]]]) -> Lives:
         empty(self._server)
-        jobs: list[Job] = []
-        creating_s = seconds_of(lambda: jobs.extend(make()))
+        creating_s, jobs = make()
         self._must_differ([job.id for job in jobs])
         rest(self._server.pid)
         return self._each(creating_s, seconds_of(lambda: _destroy(jobs)))

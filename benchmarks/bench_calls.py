@@ -62,11 +62,11 @@ def many_rates(where: Where, existing: Worker, scale: Scale) -> Rates:
         def some(calls: int) -> int:
             return sum(bool(client.version()) for _ in range(calls))
 
-        threads.share(THREADS, some)  # What a thread's first call makes is no part of a call.
+        threads.each(some, 1)  # What a thread's first call makes is no part of a call.
         works: dict[str, Callable[[], float]] = {
             "floor": lambda: rate_of(lambda: len(eight.run(asked))),
             "greenlets": lambda: rate_of(lambda: _from_greenlets(some, scale.calls)),
-            "threads": lambda: rate_of(lambda: threads.share(scale.calls, some)),
+            "threads": lambda: threads.rate(scale.calls, some),
             "existing": lambda: existing.ask("rate", scale.calls, THREADS),
         }
         return in_turns(works, scale.repeats)

@@ -77,7 +77,7 @@ def start_figures(scale: Scale) -> Iterator[Figure]:
         )
     yield _beside_theirs(took_s)
     yield _over("spalloc_gevent and its Job", "our job", took_s, at_most(0.015))
-    yield _over("spalloc_gevent alone", "ours alone", took_s, None)
+    yield _over("spalloc_gevent alone", "ours alone", took_s, at_most(0.015))
     for name in ("python", *_DEPENDENCIES):
         what = "Python that does nothing" if name == "python" else f"import {name}"
         yield Figure(f"  {what}, whole process", "s", Spread.of(took_s[name]))

@@ -55,9 +55,8 @@ class Program:
             return rate_of(lambda: self._some(calls))
         if self._threads is None:
             self._threads = Threads(threads)
-            self._threads.share(threads, self._some)  # Each connects once, which is no call.
-        everyone = self._threads
-        return rate_of(lambda: everyone.share(calls, self._some))
+            self._threads.each(self._some, 1)  # Each connects once, which is no call.
+        return self._threads.rate(calls, self._some)
 
     def _some(self, calls: int) -> int:
         return sum(bool(self._client.version()) for _ in range(calls))

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,7 +26,6 @@ from benchmarks.figures import Figure, Goal, Spread, Verdict
 from benchmarks.units import told
 
 FORMAT = 1
-tabulate.PRESERVE_WHITESPACE = True  # Rows that belong to the one above them are indented.
 _HEADINGS = ("figure", "ours", "floor", "ratio", "existing client", "its ratio", "to reach", "")
 
 
@@ -38,7 +38,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 def _cells(figure: Figure) -> tuple[str, ...]:
     return (
-        figure.name,
+        re.sub("^ +", "- ", figure.name),
         _with_spread(figure.ours, figure.unit),
         _alone(figure.floor, figure.unit),
         _with_spread(figure.ratio, "x"),
@@ -87,7 +87,7 @@ def document(figures: Sequence[Figure], quick: bool) -> dict[str, Any]:
 
 
 def notes(figures: Iterable[Figure]) -> str:
-    return "\n".join(f"{figure.name}: {figure.note}" for figure in figures if figure.note)
+    return "\n".join(f"{figure.name.strip()}: {figure.note}" for figure in figures if figure.note)
 
 
 def _read(path: Path) -> list[Figure]:
