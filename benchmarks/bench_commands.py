@@ -99,6 +99,7 @@ def _beside_theirs(took_s: dict[str, list[float]]) -> Figure:
         Spread.of(took_s["ours"]),
         existing=Spread.of(took_s["existing"]),
         ratio=ratio(took_s["ours"], took_s["existing"]),
+        existing_ratio=one(1.0),
         goal=ratio_at_most(1.0),
         note="the ratio is to the existing client's command of the same name",
     )

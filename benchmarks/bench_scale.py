@@ -26,6 +26,7 @@ from benchmarks.running import run
 from tools.real_machine import machine_with_boards
 
 SPARE_BOARDS = 200
+MOST_MEMORY_KIB = 150e6 / 1024
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _figures(held: Held, scale: Scale) -> Iterator[Figure]:
     note = f"keepalive {scale.keepalive_s:g} s, simulated server; guardian included"
     yield Figure(f"{what}: lost", "", one(held.lost), goal=outcome("==", 0), note=note)
     yield Figure(f"{what}: memory (PSS)", "KiB", one(held.many.pss_kib),
-                 goal=at_most(150 * 1024))  # fmt: skip
+                 goal=at_most(MOST_MEMORY_KIB))  # fmt: skip
     yield Figure(f"{what}: CPU of one core", "%", Spread.of(held.many.cpu_s).times(100.0),
                  goal=at_most(4.0))  # fmt: skip
     yield Figure(f"{what}: connections", "", one(held.many.connections),

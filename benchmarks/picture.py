@@ -20,11 +20,11 @@ MISSED = "#d9534f"
 EXISTING = "#b87d10"
 COLOURS = (TEXT, RULE, OURS, MISSED, EXISTING)
 
-WIDTH = 1000
+WIDTH = 1020
 ROW = 26
 TOP = 62
 BOTTOM = 34
-_PLOT_LEFT, _PLOT_RIGHT = 400, 790
+_PLOT_LEFT, _PLOT_RIGHT = 430, 820
 _SHORTEST_DECADES = 1.0
 
 
@@ -91,7 +91,7 @@ def _legend() -> Iterator[str]:
     for x, colour, what in (
         (16, OURS, "spalloc_gevent"),
         (150, MISSED, "spalloc_gevent, goal missed"),
-        (360, EXISTING, "the existing client"),
+        (372, EXISTING, "the existing client"),
     ):
         yield _dot(x, 18, colour, what)
         yield _text(x + 10, 22, what)
@@ -114,7 +114,7 @@ def _grid(axis: _Axis, height: int) -> Iterator[str]:
 def _tick_name(decade: int) -> str:
     if decade == 0:
         return "goal"
-    return f"{10 ** abs(decade):,}x {'better' if decade > 0 else 'worse'}"
+    return f"{10 ** abs(decade):,}x"
 
 
 def _rows(figures: Sequence[Figure], axis: _Axis) -> Iterator[str]:

@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import tabulate
 from benchmarks import picture
 from benchmarks.figures import Figure, Goal, Spread, Verdict
 from benchmarks.units import told
+from spalloc_gevent import __version__
 
 FORMAT = 1
 _HEADINGS = ("figure", "ours", "floor", "ratio", "existing client", "its ratio", "to reach", "")
@@ -68,11 +70,13 @@ def goal_told(goal: Goal | None, unit: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures were measured on, and with."""
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "gevent": metadata.version("gevent"),
+        "spalloc_gevent": __version__,
     }
 
 

@@ -14,7 +14,7 @@ def told(value: float, unit: str) -> str:
     if unit == "":
         return f"{value:,.0f}"
     if unit == "KiB" and abs(value) >= 10_240:
-        return f"{value / 1024:,.0f} MiB"
+        return f"{value * 1024 / 1e6:,.0f} MB"
     return f"{_digits(value)} {unit}"
 
 

@@ -147,7 +147,7 @@ def test_a_benchmark_that_cannot_measure_says_why_and_leaves_no_figures(
         (12.34, "s", "12.3 s"),
         (19_876.4, "/s", "19,876 /s"),
         (7500.4, "KiB", "7,500 KiB"),
-        (153_600, "KiB", "150 MiB"),
+        (150e6 / 1024, "KiB", "150 MB"),
         (1001, "", "1,001"),
         (1.254, "x", "1.25"),
         (1.0, "x", "1"),
@@ -183,7 +183,7 @@ def test_the_document_names_the_machine_and_every_figure(tmp_path: Path) -> None
     report.main([str(path), str(path), f"--json={left}"])
     document = json.loads(left.read_text())
     assert (document["format"], document["quick"]) == (report.FORMAT, False)
-    assert set(document["machine"]) == {"cores", "python", "system"}
+    assert set(document["machine"]) == {"cores", "python", "system", "gevent", "spalloc_gevent"}
     assert [figure["verdict"] for figure in document["figures"]] == ["MISSED", "ok"] * 2
 
 
@@ -211,6 +211,13 @@ def test_the_picture_leaves_out_what_has_no_goal_and_what_has_no_place_on_its_sc
     drawn = picture.drawn([LOST, TOLD])
     assert LOST.name not in drawn
     assert TOLD.name.strip() not in drawn
+
+
+def test_a_name_that_is_too_long_is_cut_but_told_in_full() -> None:
+    long = Figure("what is measured " * 8, "s", one(1.0), goal=at_most(2.0))
+    drawn = picture.drawn([long])
+    assert f"<title>{long.name}</title>" in drawn
+    assert "…</text>" in drawn
 
 
 @pytest.mark.parametrize("colour", picture.COLOURS)
