@@ -41,7 +41,7 @@ class Scale:
 
     jobs: int = 300
     existing_jobs: int = 20
-    repeats: int = 7
+    repeats: int = 11
 
 
 FULL = Scale()

@@ -191,8 +191,9 @@ def watch_figures(scale: Scale) -> Iterator[Figure]:
         share, pictures_s, changes_s = _changed(watched, sockets, scale)
         lost = 0 if _await_picture(watched, sockets) else 1
         empty(server)
-    what = f"spalloc-ps --watch, {scale.jobs} jobs, {changes_s:.0f} changes/s"
-    yield Figure(f"{what}: CPU of one core", "%", one(100 * share), goal=at_most(10.0))
+    what = f"spalloc-ps --watch, {changes_s:.0f} changes/s"
+    note = f"{scale.jobs:,} jobs"
+    yield Figure(f"{what}: CPU of one core", "%", one(100 * share), goal=at_most(10.0), note=note)
     yield Figure(f"{what}: redraws", "/s", one(pictures_s), goal=at_most(11.0))
     yield Figure("  updates lost at the end", "", one(lost), goal=outcome("==", 0))
 

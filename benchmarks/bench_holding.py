@@ -17,7 +17,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.at_rest import big_server, empty, live_jobs
-from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth_kib, settle
+from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth, settle
 from benchmarks.figures import Figure, Spread, at_most, one, outcome
 from benchmarks.orders import ROOT, Worker
 from benchmarks.raw_sockets import Command, RawSockets
@@ -96,17 +96,19 @@ def _cost_figures(
     yield Figure(
         "memory (PSS) that a held job adds, guardian included",
         "KiB",
-        one(growth_kib(*ours)),
-        existing=one(growth_kib(*existing)),
+        one(growth(ours, "pss_kib")),
+        existing=one(growth(existing, "pss_kib")),
         goal=at_most(12.0),
-        note=f"all processes of the program together, from 1 job to {jobs}; {theirs}",
+        note=f"all processes of the program together, from 1 job to {jobs:,}; {theirs}",
     )
+    yield Figure("  of it, in no file's pages", "KiB", one(growth(ours, "anonymous_kib")),
+                 existing=one(growth(existing, "anonymous_kib")))  # fmt: skip
     yield Figure("  memory of the program with 1 job, guardian included", "KiB",
                  one(ours[0].pss_kib), existing=one(existing[0].pss_kib))  # fmt: skip
-    yield Figure(f"  memory of the program with {jobs} jobs", "KiB", one(parts["program"]))
-    yield Figure(f"  memory of its guardian with {jobs} jobs", "KiB", one(parts["guardian"]))
+    yield Figure(f"  memory of the program with {jobs:,} jobs", "KiB", one(parts["program"]))
+    yield Figure(f"  memory of its guardian with {jobs:,} jobs", "KiB", one(parts["guardian"]))
     yield Figure(
-        f"processes for {jobs} held jobs, guardian included",
+        f"processes for {jobs:,} held jobs, guardian included",
         "",
         one(ours[1].processes),
         existing=one(_scaled(existing, "processes", jobs)),
@@ -114,7 +116,7 @@ def _cost_figures(
         note=f"{theirs}, scaled up",
     )
     yield Figure(
-        f"connections for {jobs} held jobs",
+        f"connections for {jobs:,} held jobs",
         "",
         one(ours[1].connections),
         existing=one(_scaled(existing, "connections", jobs)),
@@ -134,10 +136,9 @@ def _cost_figures(
 
 def _scaled(costs: tuple[Cost, Cost], what: str, jobs: int) -> float:
     """What so many jobs would take, where each takes as much as the next."""
-    first, last = costs
-    at_first, at_last = float(getattr(first, what)), float(getattr(last, what))
-    each = (at_last - at_first) / (last.jobs - first.jobs)
-    return at_first + each * (jobs - first.jobs)
+    first = costs[0]
+    at_first: int = getattr(first, what)
+    return at_first + growth(costs, what) * (jobs - first.jobs)
 
 
 # -- that none is lost ------------------------------------------------------------

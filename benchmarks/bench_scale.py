@@ -18,7 +18,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.at_rest import live_jobs
-from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth_kib, settle
+from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth, settle
 from benchmarks.figures import Figure, Spread, at_most, one, outcome, ratio_at_most
 from benchmarks.orders import ROOT, Worker, WorkerError
 from benchmarks.raw_sockets import RawSockets
@@ -115,8 +115,9 @@ def _comparisons(held: Held, scale: Scale) -> Iterator[Figure]:
     than = f"at {scale.many:,} held against at {scale.few}"
     many, few = (Spread.of(cost.cpu_s).times(1e6 / cost.jobs) for cost in (held.many, held.few))
     yield _beside(f"CPU of a job {than}", "us/s", many, few.median)
-    many = one(growth_kib(held.few, held.many))
-    yield _beside(f"memory of a job {than}", "KiB", many, growth_kib(held.first, held.few))
+    many = one(growth((held.few, held.many), "pss_kib"))
+    few_kib = growth((held.first, held.few), "pss_kib")
+    yield _beside(f"memory of a job {than}", "KiB", many, few_kib)
 
 
 def _beside(name: str, unit: str, many: Spread, few: float) -> Figure:

@@ -18,11 +18,14 @@ from tools.costs import connections, family, fine_cpu_s, pss_kib
 class Cost:
     """What a program and all that belongs to it takes while it holds `jobs`.
 
+    anonymous_kib: what of its memory is no file's; other programs that run the same files, and
+        so share in their pages, do not change it.
     cpu_s: CPU time in a second, window by window.
     """
 
     jobs: int
     pss_kib: int
+    anonymous_kib: int
     processes: int
     connections: int
     cpu_s: tuple[float, ...] = ()
@@ -30,8 +33,14 @@ class Cost:
 
 def cost_now(pid: int, jobs: int, port: int, cpu_s: Sequence[float] = ()) -> Cost:
     members = family(pid)
-    memory_kib = sum(pss_kib(member) for member in members)
-    return Cost(jobs, memory_kib, len(members), connections(members, port), tuple(cpu_s))
+    return Cost(
+        jobs=jobs,
+        pss_kib=sum(pss_kib(member) for member in members),
+        anonymous_kib=sum(pss_kib(member, "Pss_Anon") for member in members),
+        processes=len(members),
+        connections=connections(members, port),
+        cpu_s=tuple(cpu_s),
+    )
 
 
 def settle(pid: int) -> None:
@@ -49,6 +58,8 @@ def cpu_share(pid: int, seconds: float) -> float:
     return sum(fine_cpu_s(member) - before.get(member, 0.0) for member in family(pid)) / took_s
 
 
-def growth_kib(first: Cost, last: Cost) -> float:
-    """The memory that each further job took."""
-    return (last.pss_kib - first.pss_kib) / (last.jobs - first.jobs)
+def growth(costs: tuple[Cost, Cost], what: str) -> float:
+    """How much more of one of a cost's fields each further job took."""
+    first, last = costs
+    more: float = getattr(last, what) - getattr(first, what)
+    return more / (last.jobs - first.jobs)

@@ -43,12 +43,12 @@ def own_pss_kib() -> int:
     return pss_kib(os.getpid())
 
 
-def pss_kib(pid: int) -> int:
-    """The memory of a process, shared pages counted in part."""
+def pss_kib(pid: int, kind: str = "Pss") -> int:
+    """The memory of a process, shared pages counted in part; "Pss_Anon": of no file's pages."""
     for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1])
-    raise OSError("smaps_rollup of this system tells no Pss")
+    raise OSError(f"smaps_rollup of this system tells no {kind}")
 
 
 def family(pid: int) -> set[int]:

@@ -65,16 +65,16 @@ def test_a_ratio_is_of_each_turn_so_that_a_slow_one_slows_both() -> None:
     assert ratio([1.0, 10.0, 1.0], [2.0, 20.0, 2.0]) == Spread(0.5, 0.5, 0.5, 3)
 
 
-def test_each_takes_its_turn_and_each_begins_as_often() -> None:
+def test_each_takes_its_turn_and_none_always_comes_after_the_same_other_one() -> None:
     order: list[str] = []
 
     def take_a_turn(name: str) -> int:
         order.append(name)
         return len(order)
 
-    works = {name: partial(take_a_turn, name) for name in "ab"}
-    assert in_turns(works, 2) == {"a": [1, 4], "b": [2, 3]}
-    assert order == ["a", "b", "b", "a"]
+    works = {name: partial(take_a_turn, name) for name in "abc"}
+    assert in_turns(works, 3) == {"a": [1, 6, 9], "b": [2, 5, 7], "c": [3, 4, 8]}
+    assert "".join(order) == "abccbabca"
 
 
 # -- verdicts ---------------------------------------------------------------------
