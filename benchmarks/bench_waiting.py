@@ -35,7 +35,7 @@ from tools.holding import create
 
 HOST = "127.0.0.1"
 KEEPALIVE_S = 60.0
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 Moment = tuple[int, float]
 """A job, and when something was about it."""
