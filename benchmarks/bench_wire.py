@@ -1,22 +1,22 @@
 """``python3 benchmarks/bench_wire.py``: how long lines take to put together, next to the limit.
 
 8 MB in 1,024-byte pieces within a second is what the wire promises; the other rows show that no
-size of line or piece makes a byte or piece much dearer. ``--quick`` leaves out the long ones. The
-exit code is 0 only when the promise is kept.
+size of line or piece makes a byte or piece much dearer. ``--quick`` leaves out the long ones.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.figures import Figure, at_most, one
+from benchmarks.running import run
 from spalloc_gevent.wire.conversation import Conversation
 from spalloc_gevent.wire.messages import Notification
 
@@ -36,8 +36,8 @@ class Case:
         return f"{round(self.size / MEGABYTE)} MB in {self.piece_bytes:,}-byte pieces"
 
 
-QUICK = (Case(8 * MEGABYTE, 1024, LIMIT_S), Case(MEGABYTE, 1))
-FULL = (
+QUICK: tuple[Case, ...] = (Case(8 * MEGABYTE, 1024, LIMIT_S), Case(MEGABYTE, 1))
+FULL: tuple[Case, ...] = (
     *QUICK,
     Case(64 * MEGABYTE - 1, 1024),
     Case(64 * MEGABYTE - 1, 65536),
@@ -64,21 +64,21 @@ def seconds_for(case: Case, clock: Callable[[], float] = time.perf_counter) -> f
     return took
 
 
-def is_kept(case: Case) -> bool:
-    """Measure and print one case; False when it took longer than it may."""
-    took = seconds_for(case)
+def figure_of(case: Case) -> Figure:
     pieces = case.size / case.piece_bytes
-    limit = "" if case.limit_s is None else f"  (limit {case.limit_s:.1f} s)"
-    print(f"{case!s:<30} {took:8.3f} s {took / pieces * 1e6:8.2f} us a piece{limit}", flush=True)
-    return case.limit_s is None or took <= case.limit_s
+    took_s = seconds_for(case)
+    goal = None if case.limit_s is None else at_most(case.limit_s)
+    note = f"{took_s / pieces * 1e6:.2f} us a piece"
+    return Figure(f"put together: {case}", "s", one(took_s), goal=goal, note=note)
+
+
+def measure(cases: Sequence[Case]) -> Iterator[Figure]:
+    return map(figure_of, cases)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="How long the wire takes to put lines together.")
-    parser.add_argument("--quick", action="store_true", help="leave out the long lines")
-    cases = QUICK if parser.parse_args(argv).quick else FULL
-    kept = [is_kept(case) for case in cases]
-    return 0 if all(kept) else 1
+    about = "How long the wire takes to put lines together."
+    return run(about, measure, FULL, QUICK, argv)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,8 @@ class RawSockets:
         self.close()
 
     def close(self) -> None:
-        """Hang up politely: the real server does not survive every other way."""
         for sock in self._sockets:
-            sock.shutdown(socket.SHUT_WR)
-            while sock.recv(65_536):
-                pass
-            sock.close()
+            _hang_up(sock)
 
     def run(self, commands: Iterable[Command]) -> list[Any]:
         """What the server returned for each command, in the order of the answers."""
@@ -64,6 +60,34 @@ class RawSockets:
             unread.clear()
             if not _send_next(sock, waiting):
                 selector.unregister(sock)
+
+
+class Notified:
+    """A connection that is told of every job's changes."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._sock = _connected(host, port)
+        self._unread = bytearray()
+        _ask(self._sock, ("notify_job", (None,), {}))
+
+    def next(self) -> dict[str, Any]:
+        """The next notification; waits for it."""
+        while b"\n" not in self._unread:
+            self._unread += _received(self._sock)
+        line, _, self._unread = self._unread.partition(b"\n")
+        notification: dict[str, Any] = json.loads(line)
+        return notification
+
+    def close(self) -> None:
+        _hang_up(self._sock)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    """Politely: the real server does not survive every other way."""
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(65_536):
+        pass
+    sock.close()
 
 
 def _connected(host: str, port: int) -> socket.socket:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.environments import ROOT
 
 PROC = Path("/proc")
 
 _ESTABLISHED = "01"
+_GUARDIAN_PROGRAM = ROOT / "spalloc_gevent" / "guardian" / "__main__.py"
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -37,15 +40,39 @@ def own_cost(port: int) -> Cost:
 
 
 def own_pss_kib() -> int:
-    for line in (PROC / "self" / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+    return pss_kib(os.getpid())
+
+
+def pss_kib(pid: int, kind: str = "Pss") -> int:
+    """The memory of a process, shared pages counted in part; "Pss_Anon": of no file's pages."""
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1])
-    raise OSError("smaps_rollup of this system tells no Pss")
+    raise OSError(f"smaps_rollup of this system tells no {kind}")
+
+
+def family(pid: int) -> set[int]:
+    """A process, its descendants, and the guardian of each, which is nobody's descendant."""
+    members = {pid} | descendants(pid)
+    return members | {guardian for guardian, of in _guardians() if of in members}
+
+
+def _guardians() -> Iterator[tuple[int, int]]:
+    """Every guardian process there is, and the program that it serves."""
+    for process in _processes():
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")[:-1]
+            if words[-2:-1] == [os.fsencode(_GUARDIAN_PROGRAM)]:
+                yield int(process.name), int(words[-1])
+
+
+def _processes() -> list[Path]:
+    return [path for path in PROC.iterdir() if path.name.isdigit()]
 
 
 def descendants(pid: int) -> set[int]:
     """The children of process `pid`, their children, and so on."""
-    parents = {int(path.name): _parent(path) for path in PROC.iterdir() if path.name.isdigit()}
+    parents = {int(path.name): _parent(path) for path in _processes()}
     found: set[int] = set()
     newest = {pid}
     while newest:
@@ -65,6 +92,16 @@ def cpu_s(pid: int) -> float:
     return sum(map(int, fields[11:13])) / _TICKS_A_SECOND if fields else 0.0
 
 
+def fine_cpu_s(pid: int) -> float:
+    """As :func:`cpu_s`, in nanoseconds instead of ticks, of the threads that it has now."""
+    try:
+        threads = list((PROC / str(pid) / "task").iterdir())
+        spent_ns = [int((thread / "schedstat").read_text().split()[0]) for thread in threads]
+    except (FileNotFoundError, ProcessLookupError):  # No such process, or no such count.
+        return cpu_s(pid)
+    return sum(spent_ns) / 1e9
+
+
 def _stat(process: Path) -> list[str]:
     """What follows the command's name, which may hold anything; empty when it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -74,13 +111,18 @@ def _stat(process: Path) -> list[str]:
 
 def own_connections(port: int) -> int:
     """How many established TCP connections of this process lead to `port`."""
-    mine = set(_own_sockets())
-    return sum(inode in mine for inode in _established_to(port))
+    return connections([os.getpid()], port)
 
 
-def _own_sockets() -> Iterator[str]:
-    for descriptor in (PROC / "self" / "fd").iterdir():
-        # The one that lists the folder is closed by the time it is looked at.
+def connections(pids: Iterable[int], port: int) -> int:
+    """How many established TCP connections of these processes lead to `port`."""
+    theirs = {inode for pid in pids for inode in _sockets(pid)}
+    return sum(inode in theirs for inode in _established_to(port))
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    for descriptor in (PROC / str(pid) / "fd").iterdir():
+        # Our own that lists the folder is closed by the time it is looked at.
         with contextlib.suppress(FileNotFoundError):
             target = os.readlink(descriptor)
             if target.startswith("socket:["):

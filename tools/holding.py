@@ -1,7 +1,7 @@
 """Holds many jobs in one process and tells what that costs, as one line of JSON.
 
 A program of its own, so that what it counts is the client's and nobody else's:
-``python tools/holding.py HOST PORT --jobs 300 --hold-s 60 --keepalive-s 10``.
+``python tools/holding.py HOST PORT --jobs 300``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ if __package__ in (None, ""):
 
 import gevent
 
-from spalloc_gevent import Job, ProtocolClient
+from spalloc_gevent import Job
 from tools.costs import Cost, own_cost
 
 
@@ -29,8 +29,7 @@ from tools.costs import Cost, own_cost
 class Held:
     """What holding `jobs` at once took.
 
-    pss_kib_each: what each added to the process that held one already; lost_sleeping,
-    lost_burning: jobs gone after the main thread slept natively, then burnt CPU.
+    pss_kib_each: what each added to the process that held one already.
     """
 
     jobs: int
@@ -39,12 +38,10 @@ class Held:
     threads: int
     processes: int
     connections: int
-    lost_sleeping: int = 0
-    lost_burning: int = 0
 
 
-def hold(host: str, port: int, jobs: int, keepalive_s: float, hold_s: float) -> Held:
-    """Create `jobs` from as many greenlets, hold them twice `hold_s` seconds, destroy them."""
+def hold(host: str, port: int, jobs: int, keepalive_s: float) -> Held:
+    """Create `jobs` from as many greenlets, and destroy them."""
     options = {"hostname": host, "port": port, "owner": "holding", "keepalive": keepalive_s}
     held = [Job(**options)]
     try:
@@ -52,9 +49,7 @@ def hold(host: str, port: int, jobs: int, keepalive_s: float, hold_s: float) -> 
         began = time.perf_counter()
         held += create(jobs - 1, options)
         create_s = time.perf_counter() - began
-        sleeping = _lost_during(time.sleep, hold_s, held, host, port)
-        burning = _lost_during(burn, hold_s, held, host, port)
-        return _summary(held, create_s, one, own_cost(port), sleeping, burning)
+        return _summary(held, create_s, one, own_cost(port))
     finally:
         gevent.joinall([gevent.spawn(job.destroy) for job in held], raise_error=True)
 
@@ -66,28 +61,7 @@ def create(count: int, options: dict[str, Any]) -> list[Job]:
     return [greenlet.get() for greenlet in greenlets]
 
 
-def burn(seconds: float) -> None:
-    """Keep this thread's Python busy, as a model's computation would."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        sum(number * number for number in range(10_000))
-
-
-def _lost_during(
-    occupy: Callable[[float], None], seconds: float, held: Sequence[Job], host: str, port: int
-) -> int:
-    if seconds <= 0:
-        return 0
-    occupy(seconds)
-    with ProtocolClient(host, port) as client:
-        # list_jobs, because it keeps no job alive: asking after each would hide a lost one.
-        alive = {job["job_id"] for job in client.list_jobs()}
-    return len({job.id for job in held} - alive)
-
-
-def _summary(
-    held: Sequence[Job], create_s: float, one: Cost, now: Cost, sleeping: int, burning: int
-) -> Held:
+def _summary(held: Sequence[Job], create_s: float, one: Cost, now: Cost) -> Held:
     return Held(
         jobs=len(held),
         create_s=create_s,
@@ -95,8 +69,6 @@ def _summary(
         threads=now.threads,
         processes=now.processes,
         connections=now.connections,
-        lost_sleeping=sleeping,
-        lost_burning=burning,
     )
 
 
@@ -106,9 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--keepalive-s", type=float, default=60.0)
-    parser.add_argument("--hold-s", type=float, default=0.0)
     given = parser.parse_args(argv)
-    held = hold(given.host, given.port, given.jobs, given.keepalive_s, given.hold_s)
+    held = hold(given.host, given.port, given.jobs, given.keepalive_s)
     print(json.dumps(dataclasses.asdict(held)))
     return 0
 

@@ -1,83 +1,89 @@
-"""``tools/bench.py`` runs every benchmark; the core's works on a small scale on the real server."""
+"""``tools/bench.py`` measures every part, tells all figures, and says by its code how it went."""
 
 from __future__ import annotations
 
-import subprocess
+import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.bench_core import Row, main, table
-from benchmarks.raw_sockets import Command, RawSockets
-from tests.conftest import MakeRealServer
-from tools import bench, environments
+from tools import bench
+
+MISSES = """
+import json, pathlib, sys
+spread = {"median": 2.0, "low": 1.0, "high": 3.0, "count": 3}
+goal = {"sign": "<=", "limit": 1.0, "of_ratio": False, "is_outcome": True}
+rest = dict.fromkeys(["floor", "existing", "ratio", "existing_ratio"])
+figure = {"name": "jobs lost", "unit": "", "ours": spread, "goal": goal, **rest}
+left = [word.partition("=")[2] for word in sys.argv if word.startswith("--json=")]
+pathlib.Path(left[0]).write_text(json.dumps([figure]))
+pathlib.Path(left[0] + ".argv").write_text(" ".join(sys.argv[2:]))
+sys.exit(1)
+"""
 
 
-@pytest.mark.real_server
-def test_the_quick_benchmark_loses_no_job_and_leaves_the_server_answering() -> None:
-    program = environments.ROOT / "benchmarks" / "bench_core.py"
-    done = subprocess.run([sys.executable, str(program), "--quick"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    judged = {
-        line.partition("  ")[0] for line in done.stdout.splitlines() if line.rstrip().endswith("ok")
-    }
-    assert judged == {
-        "connections for 300 jobs",
-        "processes",
-        "300 jobs held 10 s, keepalive 4 s, main thread asleep",
-        "300 jobs held 10 s, keepalive 4 s, main thread burning CPU",
-        "SIGKILL amid 100 busy greenlets: server answers",
-    }
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Benchmarks, of which one misses its goal, one fails, and one is none."""
+    (tmp_path / "bench_missing.py").write_text(MISSES)
+    (tmp_path / "bench_failing.py").write_text("raise SystemExit(2)")
+    (tmp_path / "helper.py").write_text("raise SystemExit(1)")
+    return tmp_path
 
 
-@pytest.mark.parametrize(("good", "code"), [(True, 0), (None, 0), (False, 1)])
-def test_the_exit_code_says_whether_anything_judged_was_missed(
-    good: bool | None,
-    code: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_every_benchmark_is_found_and_nothing_else(folder: Path) -> None:
+    assert bench.names(folder) == ["failing", "missing"]
+
+
+def test_one_that_leaves_no_figures_has_failed_and_one_that_misses_a_goal_has_not(
+    folder: Path, tmp_path: Path
 ) -> None:
-    row = Row("jobs lost", "3", wanted="0", good=good)
-    monkeypatch.setattr("benchmarks.bench_core.measure", lambda _: iter([row]))
-    assert main(["--quick"]) == code
-    assert ("MISSED" in capsys.readouterr().out) is (good is False)
+    python = Path(sys.executable)
+    assert bench.run(python, bench.names(folder), tmp_path, False, folder) == ["failing"]
+    assert [path.stem for path in tmp_path.glob("*.json")] == ["missing"]
 
 
-def test_the_table_shows_a_figure_beside_its_floor() -> None:
-    row = Row("version()", "12 /s", "20 /s", "0.60", ">= 0.6", good=True)
-    last = table([row]).splitlines()[-1]
-    assert last.split() == ["version()", "12", "/s", "20", "/s", "0.60", ">=", "0.6", "ok"]
+@pytest.mark.parametrize(("quick", "argv"), [(True, "--quick"), (False, "")])
+def test_the_benchmarks_are_told_to_be_quick(
+    folder: Path, tmp_path: Path, quick: bool, argv: str
+) -> None:
+    bench.run(Path(sys.executable), ["missing"], tmp_path, quick, folder)
+    assert (tmp_path / "missing.json.argv").read_text() == argv
 
 
-@pytest.mark.real_server
-def test_raw_sockets_get_an_answer_to_every_command(make_real_server: MakeRealServer) -> None:
-    server = make_real_server()
-    with RawSockets(server.host, server.port, 3) as sockets:
-        assert sockets.run([("version", (), {})] * 10) == ["1!7.0.0"] * 10
-        assert sockets.run_blocking([("version", (), {})] * 10) == ["1!7.0.0"] * 10
+def test_a_missed_goal_is_told_by_the_exit_code(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = Path(sys.executable)
+    bench.run(python, ["missing"], tmp_path, False, folder)
+    assert bench.report(python, [tmp_path / "missing.json"], []) == 1
+    assert "MISSED" in capfd.readouterr().out
 
 
-@pytest.mark.real_server
-def test_raw_sockets_do_not_hide_a_refusal(make_real_server: MakeRealServer) -> None:
-    server = make_real_server()
-    refused: Command = ("create_job", (), {"owner": "me", "machine": "m", "tags": ["default"]})
-    with RawSockets(server.host, server.port, 2) as sockets:
-        for run in (sockets.run, sockets.run_blocking):
-            with pytest.raises(ValueError, match="the server refused"):
-                run([refused])
+def test_a_benchmark_that_failed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tools.bench.run", lambda *_: ["wire"])
+    assert bench.main(["--only", "wire"]) == bench.EXIT_FAILED
+    assert capfd.readouterr().out.splitlines()[-1] == "FAILED: wire"
 
 
-def test_every_benchmark_gets_the_arguments_and_the_failed_one_is_named(
+def test_a_part_is_measured_and_left_as_json_and_as_a_picture(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "bench_a.py").write_text("import sys; print(sys.argv[1:]); sys.exit(1)")
-    (tmp_path / "bench_b.py").write_text("import sys; print(sys.argv[1:])")
-    (tmp_path / "helper.py").write_text("raise SystemExit(1)")
-    assert bench.run(Path(sys.executable), ["--quick"], tmp_path) == ["bench_a"]
-    assert capfd.readouterr().out.splitlines() == [
-        "== bench_a",
-        "['--quick']",
-        "== bench_b",
-        "['--quick']",
-    ]
+    left, drawn = tmp_path / "figures.json", tmp_path / "figures.svg"
+    assert bench.main(["--quick", "--only", "wire", f"--json={left}", f"--svg={drawn}"]) == 0
+    document = json.loads(left.read_text("utf-8"))
+    assert document["quick"] is True
+    assert {figure["verdict"] for figure in document["figures"]} == {"not judged", ""}
+    assert ElementTree.parse(drawn).getroot().tag.endswith("svg")
+    assert "8 MB in 1,024-byte pieces" in capfd.readouterr().out
+
+
+def test_a_part_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["--only", "everything"])
+    assert ended.value.code == 2
+    assert "allocation" in capsys.readouterr().err

@@ -12,7 +12,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.costs import cpu_s, descendants, own_connections, own_cost, own_pss_kib
+from benchmarks.orders import Worker
+from spalloc_gevent.simulator import SimulatedServer
+from tests.cli.terminal import eventually
+from tools.costs import (
+    connections,
+    cpu_s,
+    descendants,
+    family,
+    fine_cpu_s,
+    own_connections,
+    own_cost,
+    own_pss_kib,
+    pss_kib,
+)
 
 
 @pytest.fixture
@@ -57,5 +70,29 @@ def test_a_child_counts_until_it_is_gone() -> None:
 def test_a_process_that_does_not_exist_has_used_no_cpu_time() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         pass
-    assert cpu_s(child.pid) == 0.0
+    assert cpu_s(child.pid) == fine_cpu_s(child.pid) == 0.0
     assert cpu_s(os.getpid()) > 0.0
+
+
+def test_cpu_time_that_is_used_is_counted_finely() -> None:
+    before_s = fine_cpu_s(os.getpid())
+    until = before_s + 0.001
+    while fine_cpu_s(os.getpid()) < until:
+        pass  # A count that stood still would be noticed by the time limit of the tests.
+    assert fine_cpu_s(os.getpid()) > before_s
+
+
+def test_the_guardian_of_a_program_belongs_to_its_family_though_it_is_no_descendant() -> None:
+    with (
+        SimulatedServer() as server,
+        Worker(sys.executable, "our_jobs", server.host, server.port) as program,
+    ):
+        assert family(program.pid) == {program.pid}
+        program.ask("hold", 1, 60.0)
+        eventually(
+            lambda: len(family(program.pid)) == 2 and not descendants(program.pid), "a guardian"
+        )
+        (guardian,) = family(program.pid) - {program.pid}
+        assert pss_kib(guardian) > 0
+        assert 1 <= connections(family(program.pid), server.port) <= 9
+        program.ask("destroy")

@@ -1,0 +1,102 @@
+"""Every benchmark works on a small scale, on its real servers, and what it judges then is so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.raw_sockets import Command, RawSockets
+from tests.conftest import MakeRealServer
+from tools import environments
+
+
+def quick(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The figures of a quick run, which must have missed no goal."""
+    program = environments.ROOT / "benchmarks" / f"bench_{name}.py"
+    left = folder / "figures.json"
+    command = [sys.executable, str(program), "--quick", f"--json={left}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures: list[dict[str, Any]] = json.loads(left.read_text("utf-8"))
+    return figures
+
+
+def judged(figures: list[dict[str, Any]]) -> list[str]:
+    assert {figure["verdict"] for figure in figures} <= {"ok", "not judged", ""}
+    return [figure["name"].strip() for figure in figures if figure["verdict"] == "ok"]
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("name", ["allocation", "calls"])
+def test_our_speed_is_told_beside_the_floor_and_the_existing_client(
+    name: str, tmp_path: Path
+) -> None:
+    figures = quick(name, tmp_path)
+    assert judged(figures) == []
+    for figure in figures:
+        for who in ("ours", "floor", "existing", "ratio", "existing_ratio"):
+            assert figure[who]["median"] > 0, (figure["name"], who)
+
+
+@pytest.mark.real_server
+def test_no_job_is_lost_and_all_that_belongs_to_the_program_is_counted(tmp_path: Path) -> None:
+    figures = quick("holding", tmp_path)
+    assert judged(figures) == [
+        "processes for 200 held jobs, guardian included",
+        "connections for 200 held jobs",
+        "jobs lost while asleep: 100 jobs, 4 s, keepalive 3 s",
+        "jobs lost while burning CPU: 100 jobs, 4 s, keepalive 3 s",
+        "2 times SIGKILL amid 100 busy greenlets: server dead after",
+    ]
+    by_name = {figure["name"].strip(): figure for figure in figures}
+    processes = by_name["processes for 200 held jobs, guardian included"]
+    assert (processes["ours"]["median"], processes["existing"]["median"]) == (2, 201)
+    assert by_name["connections for 200 held jobs"]["existing"]["median"] == 401
+
+
+def test_every_change_reaches_its_waiter(tmp_path: Path) -> None:
+    figures = quick("waiting", tmp_path)
+    assert judged(figures) == []
+    assert [figure["ours"]["median"] > 0 for figure in figures] == [True] * 4
+
+
+def test_hundreds_of_jobs_on_a_simulated_server_are_all_there_at_the_end(tmp_path: Path) -> None:
+    assert judged(quick("scale", tmp_path)) == [
+        "500 jobs held for 3 s: lost",
+        "500 jobs held for 3 s: connections",
+    ]
+
+
+@pytest.mark.real_server
+def test_the_commands_lose_no_update(tmp_path: Path) -> None:
+    figures = quick("commands", tmp_path)
+    assert judged(figures) == ["updates lost at the end"]
+    assert "spalloc-ps, whole process, against the existing client's" in {
+        figure["name"] for figure in figures
+    }
+
+
+# -- the floor ------------------------------------------------------------------
+
+
+@pytest.mark.real_server
+def test_raw_sockets_get_an_answer_to_every_command(make_real_server: MakeRealServer) -> None:
+    server = make_real_server()
+    with RawSockets(server.host, server.port, 3) as sockets:
+        assert sockets.run([("version", (), {})] * 10) == ["1!7.0.0"] * 10
+        assert sockets.run_blocking([("version", (), {})] * 10) == ["1!7.0.0"] * 10
+
+
+@pytest.mark.real_server
+def test_raw_sockets_do_not_hide_a_refusal(make_real_server: MakeRealServer) -> None:
+    server = make_real_server()
+    refused: Command = ("create_job", (), {"owner": "me", "machine": "m", "tags": ["default"]})
+    with RawSockets(server.host, server.port, 2) as sockets:
+        for run in (sockets.run, sockets.run_blocking):
+            with pytest.raises(ValueError, match="the server refused"):
+                run([refused])
