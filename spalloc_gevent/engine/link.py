@@ -139,7 +139,10 @@ class ServerLink:
 
     def begin(self, call: Call) -> None:
         """Send `call` without waiting for it."""
-        self._thread.post(self._carrier(call).submit, call)
+        if self._thread.is_current:
+            self.begin_on_hub(call)
+        else:
+            self._thread.post(self._carrier(call).submit, call)
 
     def begin_on_hub(self, call: Call) -> None:
         """As :meth:`begin`, from a callback on the hub, before anything else happens there."""

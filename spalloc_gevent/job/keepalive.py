@@ -27,6 +27,11 @@ EARLIEST_SHARE = 0.4
 LATEST_SHARE = 0.5
 """A keepalive is due after this share of its interval: spread, and with time for another try."""
 
+STEP_SHARE = 0.02
+LONGEST_STEP_S = 0.25
+"""Keepalives go out at common points in time, so far apart: thousands of jobs that each woke the
+hub by itself would take several times the CPU time."""
+
 FROZEN_SHARE = 0.125
 """The share of the interval after which an unanswered keepalive takes another connection."""
 
@@ -60,6 +65,7 @@ class Schedule:
         self._heard_at = clock()
         self._not_before = self._heard_at
         self._share = self._next_share()
+        self._step_s = min(LONGEST_STEP_S, interval_s * STEP_SHARE)
 
     def _next_share(self) -> float:
         return EARLIEST_SHARE + (LATEST_SHARE - EARLIEST_SHARE) * self._spread()
@@ -75,8 +81,9 @@ class Schedule:
 
     def due_in(self) -> float:
         """Seconds to the next keepalive."""
-        due = max(self._heard_at + self.interval_s * self._share, self._not_before)
-        return max(0.0, due - self._clock())
+        due = self._heard_at + self.interval_s * self._share
+        due -= due % self._step_s
+        return max(0.0, max(due, self._not_before) - self._clock())
 
     @property
     def late_by(self) -> float:
