@@ -1,0 +1,7 @@
+"""Many allocations for one harness, on top of :class:`~spalloc_gevent.Job` and nothing below it."""
+
+from spalloc_gevent.batch.allocation import allocate
+from spalloc_gevent.batch.attempts import Attempt
+from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
+
+__all__ = ["Attempt", "BadBoards", "allocate", "bad_boards"]
