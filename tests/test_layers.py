@@ -63,7 +63,12 @@ ROOMS = (
     Room("wire's_words", ("wire.answers", "wire.checks", "wire.version"), "wire bottom"),
     Room("wire", ("wire", "wire.*"), "wire bottom"),
     Room("plain", ("engine.plain",), "wire bottom", frozenset({"socket"})),
-    Room("waiting", ("engine.pausing",), "engine"),
+    Room(
+        "waiting",
+        ("engine.pausing", "engine.mailbox", "engine.workers"),
+        "waiting engine bottom",
+        MACHINERY,
+    ),
     Room("engine", ("engine", "engine.*"), "engine guardian's_words wire bottom", MACHINERY),
     Room("guardian's_words", ("guardian.charges",), "wire bottom"),
     Room(

@@ -3,5 +3,7 @@
 from spalloc_gevent.batch.allocation import allocate
 from spalloc_gevent.batch.attempts import Attempt
 from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
+from spalloc_gevent.batch.group import JobGroup
+from spalloc_gevent.batch.phases import Phase
 
-__all__ = ["Attempt", "BadBoards", "allocate", "bad_boards"]
+__all__ = ["Attempt", "BadBoards", "JobGroup", "Phase", "allocate", "bad_boards"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spalloc_gevent.batch import waiting
 from spalloc_gevent.batch.attempts import Attempt, Board, told
 from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
+from spalloc_gevent.batch.phases import Phase
 from spalloc_gevent.engine.pausing import pause
 from spalloc_gevent.errors import AllocationError, PowerTimeoutError, QueueTimeoutError
 from spalloc_gevent.job import Job
@@ -57,17 +59,18 @@ def allocate(
     """
     if "resume_job_id" in job_options:
         raise TypeError("allocate() asks for new boards: Job(resume_job_id=...) resumes a job")
-    if attempts < 1:
-        raise ValueError(f"attempts must be 1 or more, not {attempts}")
-    unwanted = BadBoards()
+    limits = Limits(attempts, queue_timeout, power_timeout, settle)
+    with Search(lambda: Job(*what, **job_options), limits, check, unwanted(avoid)) as search:
+        return search.run()
+
+
+def unwanted(avoid: Iterable[tuple[str, int, int, int]]) -> BadBoards:
+    """The boards that a caller does not want, whoever else may have them."""
+    found = BadBoards()
     for place in avoid:
         machine, board = _place(place)
-        unwanted.add(machine, [board], "to be avoided")
-    search = _Search(lambda: Job(*what, **job_options), check, unwanted, attempts)
-    search.queue_timeout_s, search.power_timeout_s = queue_timeout, power_timeout
-    search.settle_s = settle
-    with search:
-        return search.run()
+        found.add(machine, [board], "to be avoided")
+    return found
 
 
 def _place(place: tuple[str, int, int, int]) -> tuple[str, Board]:
@@ -98,25 +101,52 @@ class _Failure(NamedTuple):
         return bool(self.bad)
 
 
-class _Search:
-    """One search for good boards; as a context manager it gives the bad ones back."""
+@dataclass(frozen=True)
+class Limits:
+    """How often, and how long in seconds (None: for ever), a search goes on."""
 
+    attempts: int = 3
     queue_timeout_s: float | None = None
     power_timeout_s: float | None = None
-    settle_s = 0.0
+    settle_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
+
+
+class Observer:
+    """Who is told how a search goes on, and may end it by raising."""
+
+    def reached(self, phase: Phase, job: Job) -> None:
+        """The job that is looked at now has come so far."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait before the next attempt."""
+        pause(seconds)
+
+
+class Search:
+    """One search for good boards; as a context manager it gives the bad ones back."""
 
     def __init__(
-        self, ask: Callable[[], Job], check: Check | None, unwanted: BadBoards, most: int
+        self,
+        ask: Callable[[], Job],
+        limits: Limits,
+        check: Check | None = None,
+        unwanted: BadBoards | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._ask = ask
+        self._limits = limits
         self._check = check
-        self._unwanted = unwanted
-        self._most = most
+        self._unwanted = unwanted or BadBoards()
+        self._observer = observer or Observer()
         self._pauses = _pauses()
         self._attempts: list[Attempt] = []
         self._held: list[Job] = []
 
-    def __enter__(self) -> _Search:
+    def __enter__(self) -> Search:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,6 +159,8 @@ class _Search:
             job = self._ask()
             try:
                 failure = self._failure_of(job)
+                # Who ends the search destroys the job that is looked at: no board is bad for that.
+                self._observer.reached(Phase.READY if failure is None else Phase.BAD, job)
             except BaseException:
                 job.destroy(GIVEN_BACK)
                 raise
@@ -141,10 +173,11 @@ class _Search:
     def _count(self, job: Job, failure: _Failure) -> None:
         bad_boards.add(failure.machine, failure.bad, failure.why)
         self._attempts.append(Attempt(job.id, failure.machine, failure.boards, failure.why))
-        if len(self._attempts) >= self._most:
-            tries = f"{self._most} attempts" if self._most > 1 else "1 attempt"
-            raise failure.error(f"no good boards in {tries}: {self._told}", self._attempts)
-        pause(next(self._pauses))
+        if len(self._attempts) >= self._limits.attempts:
+            plural = "s" if self._limits.attempts > 1 else ""
+            message = f"no good boards in {self._limits.attempts} attempt{plural}: {self._told}"
+            raise failure.error(message, self._attempts)
+        self._observer.pause(next(self._pauses))
 
     @property
     def _told(self) -> str:
@@ -154,23 +187,24 @@ class _Search:
 
     def _failure_of(self, job: Job) -> _Failure | None:
         limit_s = self._queue_limit_s
+        self._observer.reached(Phase.QUEUED, job)
         if not waiting.is_given_boards(job, limit_s):
             raise self._late(job, limit_s)
         machine, boards = job.machine_name or "", _boards_of(job)
         if self._unwanted.among(machine, boards) or bad_boards.among(machine, boards):
             return _Failure("it has boards to be avoided", machine, boards, ())
-        why = waiting.trouble_with_power(job, self.power_timeout_s)
+        self._observer.reached(Phase.POWER, job)
+        why = waiting.trouble_with_power(job, self._limits.power_timeout_s)
         if why is not None:
             return _Failure(why, machine, boards, boards, PowerTimeoutError)
-        why = waiting.trouble_while_settling(job, self.settle_s)
+        why = waiting.trouble_while_settling(job, self._limits.settle_s)
         why, bad = (why, boards) if why is not None else self._checked(job, boards)
         return None if why is None else _Failure(why, machine, boards, bad)
 
     @property
     def _queue_limit_s(self) -> float | None:
-        if self.queue_timeout_s is None and self._held:
-            return QUEUE_WHILE_HOLDING_S
-        return self.queue_timeout_s
+        limit_s = self._limits.queue_timeout_s
+        return QUEUE_WHILE_HOLDING_S if limit_s is None and self._held else limit_s
 
     def _late(self, job: Job, limit_s: float | None) -> QueueTimeoutError:
         message = f"job {job.id} was still queued after {limit_s:g} s"
