@@ -249,8 +249,12 @@ def test_an_unknown_keyword_is_told_by_the_first_job(server: Server) -> None:
 
 def test_many_groups_at_once(server: Server) -> None:
     def use() -> int:
+        used = 0
         with group_of(server, 8, max_open=2) as group:
-            return sum(job.destroy() is None for job in group.as_ready(PATIENCE_S))
+            for job in group.as_ready(PATIENCE_S):
+                job.destroy()
+                used += 1
+        return used
 
     uses = [in_thread(use) for _ in range(3)]
     assert [one.result(PATIENCE_S) for one in uses] == [8, 8, 8]
@@ -265,6 +269,6 @@ def test_a_group_of_none_is_over_at_once(server: Server) -> None:
 
 
 def test_a_failed_search_names_its_attempts(server: Server) -> None:
-    with group_of(server, 1, attempts=2, check=lambda _: False) as group:
-        with pytest.raises(AllocationError, match="in 2 attempts"):
-            list(group.as_ready(PATIENCE_S))
+    bad = group_of(server, 1, attempts=2, check=lambda _: False)
+    with bad as group, pytest.raises(AllocationError, match="in 2 attempts"):
+        list(group.as_ready(PATIENCE_S))
