@@ -239,7 +239,7 @@ def test_what_cannot_be_meant_is_refused(
     server: Server, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        group_of(server, options.pop("requests", 2), **options)
+        group_of(server, **{"requests": 2, **options})
 
 
 def test_an_unknown_keyword_is_told_by_the_first_job(server: Server) -> None:
