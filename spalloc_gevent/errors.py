@@ -7,7 +7,8 @@ because scripts written for the existing client catch it that way.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class SpallocError(Exception):
@@ -71,6 +72,28 @@ class JobDestroyedError(SpallocError):
 
 class StateChangeTimeoutError(SpallocError):
     """The job did not reach the wanted state in time."""
+
+
+class AllocationError(SpallocError):
+    """No good boards were found in the attempts that were allowed; the message names each.
+
+    ``attempts`` are what was tried, as :class:`spalloc_gevent.batch.Attempt`, the first in front.
+    """
+
+    def __init__(self, message: str, attempts: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+    def __reduce__(self) -> tuple[type[AllocationError], tuple[str, tuple[Any, ...]]]:
+        return type(self), (str(self), self.attempts)
+
+
+class QueueTimeoutError(AllocationError, StateChangeTimeoutError):
+    """The request was still queued when it had waited for boards as long as it may."""
+
+
+class PowerTimeoutError(AllocationError, StateChangeTimeoutError):
+    """The boards of the last attempt were not powered on in the time that they are given."""
 
 
 class ConfigError(SpallocError, ValueError):

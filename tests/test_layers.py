@@ -63,6 +63,12 @@ ROOMS = (
     Room("wire's_words", ("wire.answers", "wire.checks", "wire.version"), "wire bottom"),
     Room("wire", ("wire", "wire.*"), "wire bottom"),
     Room("plain", ("engine.plain",), "wire bottom", frozenset({"socket"})),
+    Room(
+        "waiting",
+        ("engine.pausing", "engine.mailbox", "engine.workers"),
+        "waiting engine bottom",
+        MACHINERY,
+    ),
     Room("engine", ("engine", "engine.*"), "engine guardian's_words wire bottom", MACHINERY),
     Room("guardian's_words", ("guardian.charges",), "wire bottom"),
     Room(
@@ -75,7 +81,7 @@ ROOMS = (
     Room("commands", ("server_commands",), "wire bottom"),
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
     Room("job", ("job", "job.*"), "job client commands config engine wire bottom"),
-    Room("batch", ("batch",), "job bottom"),
+    Room("batch", ("batch", "batch.*"), "batch job waiting bottom"),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
     Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),
     Room(
@@ -107,6 +113,7 @@ KIN = {
     "simulator's_command": "simulator",
     "boot": "scripts",
     "plain": "engine",
+    "waiting": "engine",
     "guardian's_words": "guardian",
 }
 """Corners of rooms, with leave of their own or known to more: who knows the room knows them."""

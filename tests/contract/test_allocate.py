@@ -1,0 +1,240 @@
+"""``allocate``: good boards, or an error that tells every attempt; nothing is left behind."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from spalloc_gevent import Job, JobDestroyedError, JobState
+from spalloc_gevent.batch import allocate, allocation, bad_boards
+from spalloc_gevent.batch.attempts import Board
+from spalloc_gevent.errors import (
+    AllocationError,
+    PowerTimeoutError,
+    QueueTimeoutError,
+    StateChangeTimeoutError,
+)
+from tests.contract.conftest import MakeServer
+from tests.contract.support import (
+    ONE_TRIAD,
+    PATIENCE_S,
+    SLOW_POWER_S,
+    Server,
+    destroy_from_elsewhere,
+    destroying,
+    in_thread,
+    job_of,
+    listed,
+)
+
+HASTY_S = 0.2
+
+
+@pytest.fixture(autouse=True)
+def quick_and_forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No pauses worth mentioning, and no board that another test has found bad."""
+    monkeypatch.setattr(allocation, "FIRST_PAUSE_S", 0.01)
+    bad_boards.forget()
+    yield
+    bad_boards.forget()
+
+
+def allocated(server: Server, *what: int, **options: Any) -> Job:
+    given = {"owner": "me", "config_filenames": [], **options}
+    return allocate(*what, hostname=server.host, port=server.port, **given)
+
+
+def places(job: Job) -> list[Board]:
+    return [(x, y, z) for x, y, z in job.boards or []]
+
+
+def only_on(*good: Board) -> Any:
+    """A check that only these boards pass."""
+    return lambda job: set(places(job)) <= set(good)
+
+
+# ------------------------------------------------------------------- good boards
+
+
+def test_a_ready_job_comes_back(server: Server) -> None:
+    with destroying(allocated(server, 3)) as job:
+        assert job.state is JobState.ready
+        assert len(job.boards or []) == 3
+    assert listed(server) == []
+
+
+@pytest.mark.parametrize("verdict", [True, None, [], ()])
+def test_a_check_that_finds_nothing_wrong_passes(server: Server, verdict: Any) -> None:
+    seen: list[JobState] = []
+
+    def check(job: Job) -> Any:
+        seen.append(job.state)
+        return verdict
+
+    with destroying(allocated(server, check=check)):
+        assert seen == [JobState.ready]
+
+
+def test_boards_that_fail_are_held_while_others_are_asked_for(server: Server) -> None:
+    """The server would hand out the same ones again."""
+    held: list[int] = []
+
+    def check(job: Job) -> bool:
+        held.append(len(listed(server)))
+        return len(held) == 3
+
+    with destroying(allocated(server, check=check)) as job:
+        assert held == [1, 2, 3]
+        # Given back by now.
+        assert [told["job_id"] for told in listed(server)] == [job.id]
+
+
+@pytest.mark.parametrize("failure", ["returns", "raises", "names"])
+def test_failed_boards_are_avoided_for_the_rest_of_the_program(
+    server: Server, failure: str
+) -> None:
+    def check(job: Job) -> Any:
+        if places(job) != [(0, 0, 0)]:
+            return True
+        if failure == "raises":
+            raise RuntimeError("the board is red")
+        return [(0, 0, 0)] if failure == "names" else False
+
+    with destroying(allocated(server, check=check)) as first:
+        good = places(first)
+    assert set(bad_boards.among("m", [(0, 0, 0), *good])) == {(0, 0, 0)}
+    # No check now: what is known is enough, and costs no attempt.
+    with destroying(allocated(server, attempts=1)) as second:
+        assert places(second) != [(0, 0, 0)]
+
+
+def test_only_the_boards_that_a_check_names_are_avoided(server: Server) -> None:
+    calls: list[Job] = []
+
+    def check(job: Job) -> Any:
+        calls.append(job)
+        return [(0, 0, 1)] if len(calls) == 1 else None
+
+    allocated(server, 3, check=check).destroy()
+    assert set(bad_boards.among("m", [(0, 0, 0), (0, 0, 1), (0, 0, 2)])) == {(0, 0, 1)}
+
+
+def test_boards_that_the_caller_names_are_avoided_in_this_call_alone(server: Server) -> None:
+    avoid = [("m", 0, 0, 0), ("m", 0, 0, 1), ("elsewhere", 0, 0, 2)]
+    with destroying(allocated(server, avoid=avoid, attempts=1)) as job:
+        assert places(job) == [(0, 0, 2)]
+    assert len(bad_boards) == 0
+
+
+def test_settling_is_waiting_that_notices_a_loss(server: Server) -> None:
+    first: list[int] = []
+
+    def destroyed_while_settling() -> None:
+        while not (jobs := [told for told in listed(server) if told["state"] == JobState.ready]):
+            pass
+        first.append(jobs[0]["job_id"])
+        destroy_from_elsewhere(server, first[0], "taken away")
+
+    taking = in_thread(destroyed_while_settling)
+    with pytest.raises(AllocationError, match="it was destroyed"):
+        allocated(server, settle=PATIENCE_S, attempts=1)
+    taking.result(PATIENCE_S)
+
+
+# ------------------------------------------------------------------- giving up
+
+
+def test_the_error_names_every_attempt_with_its_boards_and_why(server: Server) -> None:
+    def check(job: Job) -> bool:
+        raise OSError(f"no answer from {places(job)[0]}")
+
+    with pytest.raises(AllocationError) as caught:
+        allocated(server, check=check, attempts=2)
+    error = caught.value
+    assert [attempt.boards for attempt in error.attempts] == [((0, 0, 0),), ((0, 0, 1),)]
+    assert {attempt.machine for attempt in error.attempts} == {"m"}
+    message = str(error)
+    assert message.startswith("no good boards in 2 attempts: attempt 1: job 1 (m (0, 0, 0)): ")
+    assert "attempt 2: job 2 (m (0, 0, 1)): its check failed: OSError: no answer from" in message
+    assert listed(server) == []
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.attempts) == (message, error.attempts)
+
+
+def test_waiting_for_boards_has_a_limit_and_an_error_of_its_own(make_server: MakeServer) -> None:
+    server = make_server(ONE_TRIAD)
+    with destroying(job_of(server, 3)):
+        with pytest.raises(QueueTimeoutError, match=r"job 2 was still queued after 0\.2 s"):
+            allocated(server, queue_timeout=HASTY_S)
+        assert [told["job_id"] for told in listed(server)] == [1]
+
+
+def test_waiting_for_power_has_a_limit_and_an_error_of_its_own(make_server: MakeServer) -> None:
+    server = make_server(power_seconds=SLOW_POWER_S)
+    with pytest.raises(PowerTimeoutError, match=r"not powered on within 0\.2 s") as caught:
+        allocated(server, power_timeout=HASTY_S, attempts=2)
+    assert isinstance(caught.value, StateChangeTimeoutError)
+    assert len(caught.value.attempts) == 2
+    assert len(bad_boards) == 2
+    assert listed(server) == []
+
+
+def test_bad_boards_are_not_waited_for_behind_themselves(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allocation, "QUEUE_WHILE_HOLDING_S", HASTY_S)
+    server = make_server(ONE_TRIAD)
+    with pytest.raises(QueueTimeoutError, match="while 1 bad allocations were held; before that"):
+        allocated(server, 3, check=lambda _: False)
+    assert listed(server) == []
+
+
+def test_a_request_that_can_never_be_met_is_told_at_once(server: Server) -> None:
+    with pytest.raises(JobDestroyedError, match=r"given no boards: .*No suitable machines"):
+        allocated(server, 1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"resume_job_id": 1}, TypeError, "asks for new boards"),
+        ({"attempts": 0}, ValueError, "attempts must be 1 or more, not 0"),
+        ({"colour": "red"}, TypeError, "no keyword colour"),
+        ({"avoid": [("m", 0, 0)]}, ValueError, "avoid"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    server: Server, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        allocated(server, **options)
+    assert listed(server) == []
+
+
+def test_an_interruption_gives_everything_back(server: Server) -> None:
+    calls: list[Job] = []
+
+    def check(job: Job) -> bool:
+        calls.append(job)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        allocated(server, check=check)
+    assert listed(server) == []
+
+
+def test_many_threads_allocate_at_once(server: Server) -> None:
+    good = only_on(*[(x, y, z) for x in range(4) for y in range(2) for z in (1, 2)])
+    jobs = [in_thread(partial(allocated, server, check=good, attempts=24)) for _ in range(4)]
+    found = [job.result(PATIENCE_S) for job in jobs]
+    assert len({places(job)[0] for job in found}) == 4
+    assert all(place[2] for job in found for place in places(job))
+    for job in found:
+        job.destroy()
+    assert listed(server) == []
