@@ -80,7 +80,7 @@ def _show_many(server: SimulatedServer, jobs: int, environ: Mapping[str, str]) -
     print(
         f"  {held.jobs} jobs created in {held.create_s:.2f} s\n"
         f"  {held.connections} connections to the server\n"
-        f"  {held.processes} process, {held.threads} threads\n"
+        f"  {held.processes} process and its guardian, {held.threads} threads\n"
         f"  {held.pss_kib_each:.1f} KiB of memory (PSS) a job"
     )
     _check(f"{jobs} jobs were held", held.jobs == jobs)

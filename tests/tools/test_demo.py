@@ -24,7 +24,7 @@ def test_the_demo_allocates_runs_a_command_and_holds_200_jobs() -> None:
     assert "Running on: demo" in done.stdout
     assert "job 3: 28 x 16 chips, booted from 127." in done.stdout
     assert "  200 jobs created in " in done.stdout
-    assert "  1 process, " in done.stdout
+    assert "  1 process and its guardian, " in done.stdout
     assert done.stdout.endswith("All of it worked.\n")
     assert "Traceback" not in done.stderr
 
