@@ -43,6 +43,8 @@ def usurped(
     """Start the server without its memory; somebody gets a job with our number, kept for ever."""
     server.restart(cold=True)
     assert stranger.create_job(owner=owner, keepalive=None) == job.id
+    # Calls that do not wait for a server fail for a moment after an attempt that failed.
+    await_true(lambda: not job._client.link._pool.trouble)
 
 
 @pytest.mark.parametrize("owner", ["you", "me"])

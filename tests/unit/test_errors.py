@@ -11,6 +11,7 @@ import pytest
 
 from spalloc_gevent import errors
 from spalloc_gevent.errors import (
+    AllocationError,
     ClosedError,
     ConfigError,
     ConnectionLostError,
@@ -18,8 +19,10 @@ from spalloc_gevent.errors import (
     IncompatibleServerError,
     JobDestroyedError,
     LifecycleBugError,
+    PowerTimeoutError,
     ProtocolError,
     ProtocolTimeoutError,
+    QueueTimeoutError,
     SpallocError,
     SpallocServerException,
     StateChangeTimeoutError,
@@ -36,6 +39,9 @@ TREE: dict[type[SpallocError], tuple[type[BaseException], ...]] = {
     SpallocServerException: (SpallocError,),
     JobDestroyedError: (SpallocError,),
     StateChangeTimeoutError: (SpallocError,),
+    AllocationError: (SpallocError,),
+    QueueTimeoutError: (AllocationError, StateChangeTimeoutError),
+    PowerTimeoutError: (AllocationError, StateChangeTimeoutError),
     ConfigError: (SpallocError, ValueError),
     IncompatibleServerError: (SpallocError, ValueError),
     WouldDeadlockError: (SpallocError, RuntimeError),
