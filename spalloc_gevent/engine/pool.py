@@ -62,7 +62,7 @@ class Pool:
         self._clock = clock
         self._reachability = reachability or Reachability()
         self._vouching = vouching or Vouching(Roll(), clock)
-        self._doubted = Doubted(thread, self._vouching, self._send, self._free)
+        self._doubted = Doubted(thread, self._vouching, self._send, self._free, clock)
         self.lender = Lender(thread, self._came_home)
         self._queue = CallQueue()
         self._open: set[Connection] = set()

@@ -2,8 +2,9 @@
 
 A server that is started without its memory numbers its jobs from 1 again: what
 was our job may be a stranger's. So a connection that is made while jobs are
-held must show the server's list of jobs, which keeps none of them alive, before
-it carries a command that names one of them. A connection that is older than a
+held must be vouched for by another one (:mod:`~spalloc_gevent.engine.vouching`), or
+show the server's list of jobs, which keeps none of them alive, before it
+carries a command that names one of them. A connection that is older than a
 job cannot lead to a server that is newer; so a job is entered the moment the
 server's answer tells its number, before anything else happens on the hub.
 """

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pytest
 
+from spalloc_gevent.batch import allocation, bad_boards
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 
 
@@ -63,3 +64,12 @@ def make_server(request: pytest.FixtureRequest) -> MakeServer:
 def server(make_server: MakeServer) -> AnyServer:
     """A fresh server with 24 boards that power on and come free at once."""
     return make_server()
+
+
+@pytest.fixture
+def quick_and_forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No pauses worth mentioning, and no board that another test has found bad."""
+    monkeypatch.setattr(allocation, "FIRST_PAUSE_S", 0.01)
+    bad_boards.forget()
+    yield
+    bad_boards.forget()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -34,13 +33,7 @@ from tests.contract.support import (
 HASTY_S = 0.2
 
 
-@pytest.fixture(autouse=True)
-def quick_and_forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No pauses worth mentioning, and no board that another test has found bad."""
-    monkeypatch.setattr(allocation, "FIRST_PAUSE_S", 0.01)
-    bad_boards.forget()
-    yield
-    bad_boards.forget()
+pytestmark = pytest.mark.usefixtures("quick_and_forgetful")
 
 
 def allocated(server: Server, *what: int, **options: Any) -> Job:

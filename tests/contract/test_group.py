@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -28,12 +27,7 @@ from tests.contract.support import (
 HASTY_S = 0.2
 
 
-@pytest.fixture(autouse=True)
-def quick_and_forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(allocation, "FIRST_PAUSE_S", 0.01)
-    bad_boards.forget()
-    yield
-    bad_boards.forget()
+pytestmark = pytest.mark.usefixtures("quick_and_forgetful")
 
 
 def group_of(server: Server, requests: Any, **options: Any) -> JobGroup:
