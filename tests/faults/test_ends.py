@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,18 +34,6 @@ from spalloc_gevent import Job, JobState, ProtocolClient
 def new_job(**options):
     return Job(hostname=HOST, port=PORT, owner="me", config_filenames=[], **options)
 """
-
-
-@pytest.fixture
-def server() -> Iterator[SimulatedServer]:
-    with SimulatedServer() as started:
-        yield started
-
-
-@pytest.fixture
-def proxy(server: SimulatedServer) -> Iterator[ChaosProxy]:
-    with ChaosProxy(server) as started:
-        yield started
 
 
 def write(folder: Path, script: str) -> list[str]:

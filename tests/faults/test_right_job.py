@@ -22,18 +22,6 @@ TO_COME_BACK_S = 0.05
 
 
 @pytest.fixture
-def server() -> Iterator[SimulatedServer]:
-    with SimulatedServer() as started:
-        yield started
-
-
-@pytest.fixture
-def proxy(server: SimulatedServer) -> Iterator[ChaosProxy]:
-    with ChaosProxy(server) as started:
-        yield started
-
-
-@pytest.fixture
 def witness(proxy: ChaosProxy) -> Iterator[Job]:
     """Another job over the same connections, which come back with it."""
     with destroying(job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)) as job:

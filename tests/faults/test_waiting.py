@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -29,18 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def no_safety_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noticed has been told; nobody looks now and then."""
     monkeypatch.setattr(job_module, "SAFETY_REFRESH_S", 100 * LONG_S)
-
-
-@pytest.fixture
-def server() -> Iterator[SimulatedServer]:
-    with SimulatedServer() as started:
-        yield started
-
-
-@pytest.fixture
-def proxy(server: SimulatedServer) -> Iterator[ChaosProxy]:
-    with ChaosProxy(server) as started:
-        yield started
 
 
 def waiting_for_the_end(job: Job, proxy: ChaosProxy) -> Callable[[], JobState]:
