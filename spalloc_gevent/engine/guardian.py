@@ -40,8 +40,9 @@ WORDS_PER_SILENCE = 5
 REST_AFTER_FAILURE_S = 10.0
 LONGEST_REST_S = 600.0
 """A guardian that ends by itself is followed by another one, but not at once."""
+SHORT_LIFE_S = 10.0
 SHORT_LIVES = 2
-"""A guardian that ends so often soon after its start is told of: it seems that none can run."""
+"""So many lives as short as that, one after the other, are told of: it seems that none can run."""
 
 _WRITABLE = 2
 _LEGACY = "guardian"
@@ -172,7 +173,7 @@ class Guardian:
         _log.info("the guardian has ended: %s", error)
         self._hang_up()
         lived_s = time.monotonic() - self._started_at
-        self._short_lives = self._short_lives + 1 if lived_s < REST_AFTER_FAILURE_S else 0
+        self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
         if self._short_lives:
             rest_s = REST_AFTER_FAILURE_S * 2**self._short_lives
             self._may_start_at = time.monotonic() + min(rest_s, LONGEST_REST_S)
