@@ -81,7 +81,7 @@ ROOMS = (
     Room("commands", ("server_commands",), "wire bottom"),
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
     Room("job", ("job", "job.*"), "job client commands config engine wire bottom"),
-    Room("batch", ("batch", "batch.*"), "batch job waiting bottom"),
+    Room("batch", ("batch", "batch.*"), "batch job waiting bottom", frozenset({"concurrent"})),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
     Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),
     Room(

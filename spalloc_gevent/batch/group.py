@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from spalloc_gevent.batch.allocation import Check, Limits, Observer, Search, unwanted
 from spalloc_gevent.batch.phases import Phase
+from spalloc_gevent.batch.tally import Progress, Tally
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine.mailbox import Mailbox, NothingCameError
 from spalloc_gevent.engine.pausing import Alarm
 from spalloc_gevent.engine.workers import new_mutex, start
 from spalloc_gevent.errors import ClosedError, QueueTimeoutError
 from spalloc_gevent.job import Job
-
-_log = logging.getLogger(__name__)
-
-Progress = Callable[[dict[str, int]], object]
-"""Called with how many requests are in each phase, whenever one has gone on."""
 
 CLOSE_WITHIN_S = 10.0
 GIVEN_BACK = "Given back with all jobs of its group."
@@ -76,7 +70,7 @@ class JobGroup:
         self._check = check
         self._unwanted = unwanted(avoid)
         self._options = job_options
-        self._progress = progress
+        self._tally = Tally(len(self._whats), progress)
         self._mutex = new_mutex()
         self._closing = Alarm()
         self._ended: Mailbox[int] = Mailbox()
@@ -173,26 +167,14 @@ class JobGroup:
     @property
     def counts(self) -> dict[str, int]:
         """How many requests are in each phase; those without any are left out."""
-        with self._mutex:
-            found = Counter(phase.value for phase in self._phases)
-        return {phase.value: found[phase.value] for phase in Phase if found[phase.value]}
+        return self._tally.counts
 
     def _counted(self) -> str:
         return ", ".join(f"{count} {name}" for name, count in self.counts.items())
 
     def _went_on(self, number: int, phase: Phase) -> None:
-        # Told under the lock, so that nobody hears of the past after the present.
-        with self._mutex:
-            self._phases[number] = phase
-            if self._progress is not None:
-                self._tell_progress(self._progress)
-
-    def _tell_progress(self, progress: Progress) -> None:
-        try:
-            progress(self.counts)
-        except Exception:  # noqa: BLE001 - the user's own, and told as it is
-            _log.exception("the progress callback failed, and is called no more")
-            self._progress = None
+        old, self._phases[number] = self._phases[number], phase
+        self._tally.goes_on(old, phase)
 
     # -- asking -------------------------------------------------------------------
 

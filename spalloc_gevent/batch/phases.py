@@ -22,3 +22,5 @@ class Phase(enum.Enum):
     DONE = "done"
     """Given back."""
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Given up before it had boards."""

@@ -1,4 +1,4 @@
-"""A native thread for something that waits, whatever the program's own threads and greenlets do."""
+"""Native threads for what waits, whatever the program's own threads and greenlets do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gevent
 from gevent._hub_local import get_hub_if_exists
 
 from spalloc_gevent.engine import native
+from spalloc_gevent.engine.mailbox import Mailbox
 from spalloc_gevent.engine.native import new_mutex as new_mutex
 from spalloc_gevent.errors import SpallocError
 
@@ -21,6 +22,41 @@ def start(work: Callable[[], object]) -> None:
         native.start_thread(_run, (work,))
     except RuntimeError as error:
         raise SpallocError(f"cannot start a thread: {error}") from error
+
+
+class Threads:
+    """A place for work: a native thread for each piece of it."""
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Run ``work()``, which must not raise; raises SpallocError as :func:`start` does."""
+        start(work)
+
+    def end(self) -> None:
+        """No more work will come."""
+
+
+class GreenletThread:
+    """A place for work: greenlets in one native thread, on a hub that no other can hold up."""
+
+    def __init__(self) -> None:
+        self._work: Mailbox[Callable[[], object] | None] = Mailbox()
+        start(self._main)
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Run ``work()``, which must not raise."""
+        self._work.put(work)
+
+    def end(self) -> None:
+        """No more work will come: the thread ends when its greenlets have ended."""
+        self._work.put(None)
+
+    def _main(self) -> None:
+        # With a hub, waiting for work lets the greenlets run.
+        gevent.get_hub()
+        greenlets = []
+        while (work := self._work.take()) is not None:
+            greenlets.append(gevent.spawn(work))
+        gevent.joinall(greenlets)
 
 
 def _run(work: Callable[[], object]) -> None:

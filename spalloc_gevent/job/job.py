@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline
@@ -161,6 +161,13 @@ class Job:
             link.limit_retry_delay(schedule.retry_within_s)
             link.expect_answers_within(schedule.answer_within_s)
             self._beat = link.beat(self._holding.due_in, self._holding.keep_alive)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Job cannot be pickled, since this program keeps it alive: give others its "
+            "Allocation (spalloc_gevent.batch.Allocation.of(job), or SpallocExecutor(workers=...), "
+            "which does so), or its id, and Job(resume_job_id=id) there"
+        )
 
     def __repr__(self) -> str:
         return f"<Job {self.id} on {self._server.hostname}, {self._end or 'held'}>"

@@ -1,0 +1,218 @@
+"""``SpallocExecutor``: an executor of the standard library, every task on boards of its own."""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import functools
+import itertools
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from spalloc_gevent.batch.allocated import Allocation
+from spalloc_gevent.batch.allocation import Check, Limits, unwanted
+from spalloc_gevent.batch.crew import Crew, LentJob, Plan
+from spalloc_gevent.batch.tally import Progress, Tally
+from spalloc_gevent.batch.tasks import Task, run_chunk
+from spalloc_gevent.engine.pausing import Alarm
+from spalloc_gevent.engine.workers import GreenletThread, Threads
+from spalloc_gevent.errors import ForkedError
+from spalloc_gevent.job import Job
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = "threads"
+GREENLETS = "greenlets"
+
+
+class SpallocExecutor(concurrent.futures.Executor):
+    """Runs ``fn(boards, *args)`` on an allocation of its own, for each task that is submitted.
+
+    ::
+
+        with SpallocExecutor(3, max_jobs=60, hostname=..., owner=...) as executor:
+            for verdict in executor.map(run_trial, trials):
+                print(verdict)
+
+    what, job_options: what each task is given, as for ``Job``.
+    max_jobs: how many allocations there may be at once; bad ones that are held
+    while others are asked for come on top.
+    workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,
+    in one thread with a hub of their own, for tasks that only wait; or any other
+    executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``.
+    ``boards`` are the :class:`~spalloc_gevent.Job`, but on another executor an
+    :class:`Allocation`, which can be pickled: this program holds all jobs and keeps
+    them alive.
+    reuse: leave a task's boards, as they are, to the next one, until the end;
+    reset: power-cycle them in between. Only new boards are checked.
+    retries: how often a task is run again, on new boards, that raised an
+    exception after somebody else had destroyed its job.
+    attempts, check, avoid, queue_timeout, power_timeout, settle: as for
+    :func:`~spalloc_gevent.batch.allocate`, whose errors a task's future has when there
+    are no boards for it.
+    progress: called with ``{"waiting": 3, "in use": 1, ...}``, by one thread at a
+    time, whenever a task has gone on; see :class:`Phase`.
+
+    A future counts as running from when its boards are ready, and can be
+    cancelled until then. When it is done its boards are given back, unless ``reuse``
+    keeps them. A program that ends without :meth:`shutdown` runs first what it has submitted.
+    """
+
+    def __init__(
+        self,
+        *what: int,
+        max_jobs: int = 16,
+        workers: str | concurrent.futures.Executor = THREADS,
+        reuse: bool = False,
+        reset: bool = False,
+        retries: int = 0,
+        attempts: int = 3,
+        check: Check | None = None,
+        avoid: Iterable[tuple[str, int, int, int]] = (),
+        queue_timeout: float | None = None,
+        power_timeout: float | None = None,
+        settle: float = 0.0,
+        progress: Progress | None = None,
+        **job_options: Any,
+    ) -> None:
+        _check_arguments(max_jobs, workers, reuse, reset, retries, job_options)
+        plan = Plan(
+            ask=lambda: LentJob(*what, **job_options),
+            call=_caller(workers),
+            limits=Limits(attempts, queue_timeout, power_timeout, settle),
+            check=check,
+            unwanted=unwanted(avoid),
+            reuse=reuse,
+            reset=reset,
+            retries=retries,
+        )
+        place = GreenletThread() if workers == GREENLETS else Threads()
+        self._crew = Crew(plan, max_jobs, Tally(progress=progress), place)
+        _crews.add(self._crew)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tasks are in each phase; those without any are left out."""
+        return self._crew.tally.counts
+
+    def submit(
+        self, fn: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> concurrent.futures.Future[T]:
+        """Have ``fn(boards, *args, **kwargs)`` run; the future of what it returns.
+
+        Raises RuntimeError after :meth:`shutdown`, and ForkedError in a forked child.
+        """
+        if os.getpid() != self._crew.process:
+            raise ForkedError("this executor belongs to the parent process, not to this child")
+        task = Task(fn, args, kwargs)
+        if not self._crew.take_on(task):
+            raise RuntimeError("this executor has been shut down, and takes on no more tasks")
+        return task.future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **buffering: Any,
+    ) -> Iterator[T]:
+        """``fn(boards, *items)`` for the items of all iterables, in their order.
+
+        timeout: seconds from this call in which a result has to be there, else
+        TimeoutError is raised where it is asked for.
+        chunksize: so many calls share one allocation, one after the other.
+        buffering: ``buffersize=`` where the standard library's ``map`` has it (3.14).
+        """
+        if chunksize < 1:
+            raise ValueError(f"chunksize must be 1 or more, not {chunksize}")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, **buffering)
+        run = functools.partial(run_chunk, fn=fn)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        results: Iterator[list[T]] = super().map(run, chunks, timeout=timeout, **buffering)
+        return itertools.chain.from_iterable(results)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take on no more tasks; `wait` until all have ended, and their boards are given back.
+
+        cancel_futures: give up the tasks that do not have their boards yet.
+        """
+        if os.getpid() != self._crew.process:
+            return
+        self._crew.close(cancel=cancel_futures)
+        if wait:
+            self._crew.await_all()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for all tasks; after Ctrl+C only for those that have their boards already."""
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.shutdown(cancel_futures=interrupted)
+
+    def __del__(self) -> None:
+        # As in the standard library: what was submitted is run even so.
+        if hasattr(self, "_crew"):
+            self.shutdown(wait=False)
+
+
+def _check_arguments(
+    max_jobs: int, workers: object, reuse: bool, reset: bool, retries: int, options: dict[str, Any]
+) -> None:
+    if max_jobs < 1:
+        raise ValueError(f"max_jobs must be 1 or more, not {max_jobs}")
+    if retries < 0:
+        raise ValueError(f"retries must be 0 or more, not {retries}")
+    if reset and not reuse:
+        raise ValueError("reset=True is for reuse=True: else every task has new boards anyway")
+    if "resume_job_id" in options:
+        raise TypeError("an executor asks for new boards: Job(resume_job_id=...) resumes a job")
+    if hasattr(workers, "get_executor"):
+        raise TypeError("workers is to be an executor: that of a Dask client is get_executor()")
+    if workers not in (THREADS, GREENLETS) and not isinstance(workers, concurrent.futures.Executor):
+        raise TypeError(f'workers is to be "threads", "greenlets" or an executor, not {workers!r}')
+
+
+def _caller(workers: object) -> Callable[[Task, Job], Any]:
+    """How a task is run on a job's boards."""
+    if not isinstance(workers, concurrent.futures.Executor):
+        return lambda task, job: task.fn(job, *task.args, **task.kwargs)
+    elsewhere = workers
+
+    def call(task: Task, job: Job) -> Any:
+        over = Alarm()
+        future = elsewhere.submit(task.fn, Allocation.of(job), *task.args, **task.kwargs)
+        future.add_done_callback(lambda _: over.ring())
+        # Its own result() would wait with whatever locks the program has been patched with.
+        over.wait()
+        return future.result()
+
+    return call
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+
+def _run_what_is_left() -> None:
+    crews = [crew for crew in _crews if crew.process == os.getpid()]
+    for crew in crews:
+        crew.close(cancel=False)
+    for crew in crews:
+        crew.await_all()
+
+
+# After the engine's, which is imported already: so the jobs are still kept alive meanwhile.
+atexit.register(_run_what_is_left)
