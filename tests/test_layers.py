@@ -65,7 +65,7 @@ ROOMS = (
     Room("plain", ("engine.plain",), "wire bottom", frozenset({"socket"})),
     Room(
         "waiting",
-        ("engine.pausing", "engine.mailbox", "engine.workers"),
+        ("engine.homing", "engine.mailbox", "engine.pausing", "engine.workers"),
         "waiting engine bottom",
         MACHINERY,
     ),

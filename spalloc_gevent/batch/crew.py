@@ -76,6 +76,7 @@ class Crew:
         self._searches: dict[_Wish, Task] = {}
         self._workers = 0
         self._closed = False
+        self._cancels = False
         self._all_left = Alarm()
 
     # -- for the owner ------------------------------------------------------------
@@ -101,6 +102,7 @@ class Crew:
         """Take on no more; `cancel` gives up what has no boards yet."""
         with self._mutex:
             was_closed, self._closed = self._closed, True
+            self._cancels = self._cancels or cancel
             if not self._workers:
                 self._all_left.ring()
         waiting = self._tasks.drain() if cancel else []
@@ -157,6 +159,9 @@ class Crew:
         """Good boards; raises NotWantedError when nobody wants them any more."""
         wish = _Wish(self, task)
         with self._mutex:
+            if self._cancels:
+                task.future.cancel()
+                raise NotWantedError
             self._searches[wish] = task
         task.future.add_done_callback(wish.end_if_cancelled)
         plan = self.plan

@@ -18,7 +18,7 @@ from spalloc_gevent.batch.crew import Crew, LentJob, Plan
 from spalloc_gevent.batch.tally import Progress, Tally
 from spalloc_gevent.batch.tasks import Task, run_chunk
 from spalloc_gevent.engine.pausing import Alarm
-from spalloc_gevent.engine.workers import GreenletThread, Threads
+from spalloc_gevent.engine.workers import GreenletThread, Threads, threads_are_greenlets
 from spalloc_gevent.errors import ForkedError
 from spalloc_gevent.job import Job
 
@@ -43,7 +43,8 @@ class SpallocExecutor(concurrent.futures.Executor):
     while others are asked for come on top.
     workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,
     in one thread with a hub of their own, for tasks that only wait; or any other
-    executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``.
+    executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``, but
+    not in a monkey-patched program.
     ``boards`` are the :class:`~spalloc_gevent.Job`, but on another executor an
     :class:`Allocation`, which can be pickled: this program holds all jobs and keeps
     them alive.
@@ -186,8 +187,10 @@ def _caller(workers: object) -> Callable[[Task, Job], Any]:
     if not isinstance(workers, concurrent.futures.Executor):
         return lambda task, job: task.fn(job, *task.args, **task.kwargs)
     elsewhere = workers
+    _check_native()
 
     def call(task: Task, job: Job) -> Any:
+        _check_native()
         over = Alarm()
         future = elsewhere.submit(task.fn, Allocation.of(job), *task.args, **task.kwargs)
         future.add_done_callback(lambda _: over.ring())
@@ -196,6 +199,14 @@ def _caller(workers: object) -> Callable[[Task, Job], Any]:
         return future.result()
 
     return call
+
+
+def _check_native() -> None:
+    if threads_are_greenlets():
+        raise ValueError(
+            "this program is monkey-patched: the threads of other executors are greenlets then, "
+            'which cannot be called from native ones; use workers="threads" or "greenlets"'
+        )
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from spalloc_gevent.batch.phases import Phase
+from spalloc_gevent.engine.homing import way_home
 from spalloc_gevent.engine.pausing import Alarm
 
 T = TypeVar("T")
@@ -21,7 +22,22 @@ class TaskFuture(concurrent.futures.Future[T]):
     def __init__(self) -> None:
         super().__init__()
         self._over = Alarm()
-        self.add_done_callback(lambda _: self._over.ring())
+        self._bring_home = way_home()
+        self.add_done_callback(lambda _: self._end_waits())
+
+    def _end_waits(self) -> None:
+        self._over.ring()
+        self._bring_home(lambda: None)
+
+    def set_result(self, result: T) -> None:
+        """Give those who wait the result; for the executor only."""
+        settle = super().set_result
+        self._bring_home(lambda: settle(result))
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Have those who wait raise `exception`; for the executor only."""
+        settle = super().set_exception
+        self._bring_home(lambda: settle(exception))
 
     def result(self, timeout: float | None = None) -> T:
         """What the task returned; raises what it raised, as the standard library's does."""

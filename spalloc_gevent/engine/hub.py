@@ -60,8 +60,7 @@ class HubThread:
         """Start the thread; returns when its door is open."""
         self._ready.acquire()
         self._finished.acquire()
-        # Imported by now: patched, the locks of two threads' imports stand in each other's way.
-        _ = gevent.config.loop
+        native.import_for_hubs()
         try:
             native.start_thread(self._main, ())
         except RuntimeError as error:

@@ -14,7 +14,8 @@ import threading as _threading
 from collections.abc import Callable
 from typing import Any
 
-from gevent.monkey import get_original
+import gevent
+from gevent.monkey import get_original, is_module_patched
 
 start_thread: Callable[..., int] = get_original("_thread", "start_new_thread")
 thread_ident: Callable[[], int] = get_original("_thread", "get_ident")
@@ -25,6 +26,20 @@ Socket: type[_socket_module.socket] = get_original("socket", "socket")
 
 has_poll = hasattr(_select_module, "poll")
 """False on Windows."""
+
+
+def threads_are_greenlets() -> bool:
+    """True if what the standard library calls a thread is a greenlet in this program."""
+    return is_module_patched("threading")
+
+
+def import_for_hubs() -> None:
+    """Have imported what the first hub imports; before a thread is started that may make one.
+
+    Patched, the locks of two threads' imports stand in each other's way for ever.
+    """
+    _ = gevent.config.loop, gevent.config.format_context
+
 
 _native_id: Callable[[], int] = get_original("_thread", "get_native_id")
 

@@ -10,6 +10,7 @@ from gevent._hub_local import get_hub_if_exists
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.mailbox import Mailbox
 from spalloc_gevent.engine.native import new_mutex as new_mutex
+from spalloc_gevent.engine.native import threads_are_greenlets as threads_are_greenlets
 from spalloc_gevent.errors import SpallocError
 
 
@@ -18,6 +19,7 @@ def start(work: Callable[[], object]) -> None:
 
     Raises SpallocError when the system gives no thread.
     """
+    native.import_for_hubs()
     try:
         native.start_thread(_run, (work,))
     except RuntimeError as error:

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from spalloc_gevent.simulator import SimulatedServer
+from tests.engine.programs import PATCHED, run
 from tests.engine.scripted_server import ScriptedServer
-
-ROOT = Path(__file__).resolve().parents[2]
-PROMPT_S = 60.0
-
-PREAMBLE = """
-import sys
-HOST, PORT = sys.argv[1], int(sys.argv[2])
-from spalloc_gevent import Job, JobState, ProtocolClient
-
-def new_job(*size, **options):
-    options = {"owner": "me", "config_filenames": [], **options}
-    return Job(*size, hostname=HOST, port=PORT, **options)
-
-def new_client():
-    return ProtocolClient(HOST, PORT)
-"""
 
 
 @pytest.fixture
 def server() -> Iterator[SimulatedServer]:
     with SimulatedServer() as started:
         yield started
-
-
-def run(server: SimulatedServer | ScriptedServer, script: str, *, first: str = "") -> str:
-    """What the program said; it must end promptly, well, and with nothing on stderr."""
-    program = "\n".join((first, PREAMBLE, textwrap.dedent(script)))
-    python = [sys.executable, "-W", "error::ResourceWarning", "-c", program]
-    done = subprocess.run(
-        [*python, server.host, str(server.port)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PROMPT_S,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-PATCHED = {
-    "never": ("", ""),
-    "before the import": ("from gevent import monkey; monkey.patch_all()", ""),
-    "after the import": ("", "from gevent import monkey; monkey.patch_all()"),
-}
 
 
 @pytest.fixture(params=list(PATCHED))
