@@ -38,7 +38,7 @@ from spalloc_gevent.scripts.substitution import Command
 LONGEST_PAUSE_S = 30.0
 """Between attempts to get boards from a server that cannot be reached; the first is a second."""
 
-_LOOK_AGAIN_S = 1.0
+_LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,8 @@ class Campaign(AbstractContextManager["Campaign"]):
             self._audience.refresh(self._running, lambda: self._executor.counts)
 
     def _sleep(self, signals: Signals) -> None:
+        if self._running.is_any_old:
+            self._watch.open()
         watched = self._watch.files
         ready = signals.wait(self._longest_sleep_s(), [self._channel.fileno(), *watched])
         if set(watched) & set(ready) and (seen := self._watch.take()) is not None:
@@ -223,9 +225,7 @@ class Campaign(AbstractContextManager["Campaign"]):
     def _longest_sleep_s(self) -> float | None:
         limits = [self._running.next_limit_s(), self._audience.refresh_in_s()]
         limits += [when.left() for when, _ in self._held_back]
-        if self._running.is_any_old:
-            self._watch.open()
-        elif self._running and not self._watch.files:
+        if self._running and not self._watch.files:
             limits.append(_LOOK_AGAIN_S)
         return min((limit_s for limit_s in limits if limit_s is not None), default=None)
 

@@ -60,21 +60,21 @@ class Console:
             self.line(self._told(record, progress))
 
     def _told(self, record: Record, progress: Progress) -> str:
+        total = f"{progress.total:,}"
+        count = self._paint(f"[{progress.done:>{len(total)},}/{total}]", Style.DIM)
         verdict = self._paint(
             f"{record.verdict.text:<{_WIDEST_VERDICT}}", *STYLES[record.verdict], Style.BRIGHT
         )
-        parts = [f"{verdict}  {printable(record.case)}"]
-        if record.result:
-            parts.append(printable(record.result))
+        parts = [printable(record.result)] if record.result else []
         if record.seconds is not None:
-            parts.append(f"after {span_told(record.seconds)}")
+            parts.append(span_told(record.seconds))
+        if record.attempts > 1:
+            parts.append(f"run {record.attempts} times")
         if record.boards is not None:
             where = f"{printable(record.boards.machine)} {places_told(record.boards.boards)}"
             parts.append(f"job {record.boards.job_id} on {where}")
-        if record.attempts > 1:
-            parts.append(f"run {record.attempts} times")
-        count = self._paint(f"[{progress.done}/{progress.total}]", Style.DIM)
-        return f"{'; '.join(parts)} {count}"
+        about = f": {', '.join(parts)}" if parts else ""
+        return f"{count} {verdict}  {printable(record.case)}{about}"
 
     def remark(self, text: str) -> None:
         """A line that may be of use; shown even when quiet."""

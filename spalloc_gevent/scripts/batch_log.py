@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -82,6 +83,11 @@ def opened(path: str) -> Iterator[JobLog]:
             ExitCode.NOT_RECORDED,
         ) from error
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            # A device may have no end, and a pipe nothing to read.
+            raise CommandError(
+                f"the joblog {printable(path)} is no ordinary file", ExitCode.NOT_RECORDED
+            )
         _lock(file, path)
         yield JobLog(path, file)
     finally:

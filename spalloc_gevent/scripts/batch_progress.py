@@ -112,8 +112,10 @@ def rate_told(rate: float) -> str:
 
 
 def span_told(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 12 s, 3:07 min, 2:05 h."""
+    """Seconds as people say them: 3 ms, 0.4 s, 12 s, 3:07 min, 2:05 h."""
     whole = round(seconds)
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if whole < 100:

@@ -8,7 +8,7 @@ from typing import Any
 
 from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.tables import Cell, Column, Table
-from spalloc_gevent.display.terminal import Paint, Style, printable
+from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts.batch_progress import STYLES, rate_told, span_told
 from spalloc_gevent.scripts.batch_records import Record, Verdict, counted, places_told
 
@@ -54,7 +54,7 @@ class Summary:
 def rendered(summary: Summary, paint: Paint) -> str:
     """Tables and a last line, in lines that end in a line feed."""
     blocks = [*_not_passed(summary.records, paint), _verdicts(summary.records, paint)]
-    return "\n\n".join(["", *blocks, _last_line(summary)]).lstrip("\n") + "\n"
+    return "\n" + "\n\n".join([*blocks, _last_line(summary)]) + "\n"
 
 
 def _last_line(summary: Summary) -> str:
@@ -63,7 +63,7 @@ def _last_line(summary: Summary) -> str:
     if run and summary.seconds:
         told += f", {rate_told(run / summary.seconds)}"
     if summary.before:
-        told += f"; {_cases(len(summary.before))} had their results already"
+        told += f"; {_cases(len(summary.before))} taken from the joblog"
     return told
 
 
@@ -94,7 +94,7 @@ def _verdict(record: Record) -> Cell:
 
 
 def _seconds(record: Record) -> Cell:
-    return Cell("" if record.seconds is None else f"{record.seconds:.1f}")
+    return Cell("" if record.seconds is None else f"{record.seconds:.2f}")
 
 
 def _job(record: Record) -> Cell:
@@ -119,7 +119,7 @@ def _nothing(_record: object) -> None:
 _COLUMNS = [
     Column[Record]("case", "Case", lambda record: Cell(printable(record.case)), _nothing),
     Column[Record]("verdict", "Verdict", _verdict, _nothing),
-    Column[Record]("seconds", "Seconds", _seconds, _nothing, is_number=True),
+    Column[Record]("seconds", "s", _seconds, _nothing, is_number=True),
     Column[Record]("job", "Job", _job, _nothing, is_number=True),
     Column[Record]("boards", "Boards", _where, _nothing),
     Column[Record]("result", "Result", _result, _nothing),
@@ -147,7 +147,7 @@ def _row(verdict: Verdict, records: Sequence[Record]) -> _Row:
 
 
 def _span(seconds: Sequence[float], number: float | None) -> Cell:
-    return Cell("" if number is None or not seconds else f"{number:.1f}", (Style.DIM,))
+    return Cell("" if number is None or not seconds else f"{number:.2f}")
 
 
 _VERDICT_COLUMNS = [
@@ -157,14 +157,14 @@ _VERDICT_COLUMNS = [
     Column[_Row]("cases", "Cases", lambda row: Cell(f"{row.count:,}"), _nothing, is_number=True),
     Column[_Row](
         "mean",
-        "Mean Seconds",
+        "Mean s",
         lambda row: _span(row.seconds, sum(row.seconds) / max(1, len(row.seconds))),
         _nothing,
         is_number=True,
     ),
     Column[_Row](
         "longest",
-        "Longest",
+        "Longest s",
         lambda row: _span(row.seconds, max(row.seconds, default=None)),
         _nothing,
         is_number=True,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 10.0
 """Notifications can be lost: the server's jobs are looked at this often all the same."""
 
-OPEN_AFTER_S = 2.0
+OPEN_AFTER_S = 1.0
 """What is over sooner need not be told that its job is gone."""
 
 Seen = tuple[float, frozenset[int]]
