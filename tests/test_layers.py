@@ -41,7 +41,7 @@ MACHINERY = frozenset(
 )
 """Threads, greenlets and sockets."""
 
-RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "tabulate"}
+RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "tabulate"}
 """What only the rooms may import that say so; with importlib, no import would be seen here."""
 
 
@@ -98,6 +98,12 @@ ROOMS = (
         ("scripts", "scripts.*"),
         "scripts batch job ledger client commands config wire's_words display bottom",
         frozenset({"argparse"}),
+    ),
+    Room(
+        "pytest_plugin",
+        ("pytest_plugin", "pytest_plugin.*"),
+        "pytest_plugin batch job simulator bottom",
+        frozenset({"pytest"}),
     ),
     Room(
         "package",
