@@ -271,6 +271,13 @@ OPTIONS: tuple[Option, ...] = (
         _A_FLAG,
         "Start a small process that keeps jobs alive while the program is held up or stopped.",
     ),
+    Option(
+        "ledger",
+        _name,
+        None,
+        "the name of a file on one line, or None",
+        "File in which every allocation is entered; None: no file.",
+    ),
 )
 """Everything that can be configured, in the order in which it is shown."""
 
@@ -299,6 +306,7 @@ class Config:
     require_torus: bool
     ignore_version: bool
     guardian: bool
+    ledger: str | None
 
 
 class Setting(NamedTuple):

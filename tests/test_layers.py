@@ -41,7 +41,7 @@ MACHINERY = frozenset(
 )
 """Threads, greenlets and sockets."""
 
-RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "tabulate"}
+RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "tabulate"}
 """What only the rooms may import that say so; with importlib, no import would be seen here."""
 
 
@@ -77,10 +77,11 @@ ROOMS = (
         "guardian guardian's_words plain wire bottom",
         frozenset({"select"}),
     ),
+    Room("ledger", ("ledger",), "bottom"),
     Room("config", ("config",), "bottom", frozenset({"argparse", "platformdirs"})),
     Room("commands", ("server_commands",), "wire bottom"),
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
-    Room("job", ("job", "job.*"), "job client commands config engine wire bottom"),
+    Room("job", ("job", "job.*"), "job ledger client commands config engine wire bottom"),
     Room("batch", ("batch", "batch.*"), "batch job waiting bottom", frozenset({"concurrent"})),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
     Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),
@@ -95,8 +96,14 @@ ROOMS = (
     Room(
         "scripts",
         ("scripts", "scripts.*"),
-        "scripts batch job client commands config wire's_words display bottom",
+        "scripts batch job ledger client commands config wire's_words display bottom",
         frozenset({"argparse"}),
+    ),
+    Room(
+        "pytest_plugin",
+        ("pytest_plugin", "pytest_plugin.*"),
+        "pytest_plugin batch job simulator bottom",
+        frozenset({"pytest"}),
     ),
     Room(
         "package",

@@ -6,6 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from spalloc_gevent.config import load_config
@@ -21,13 +22,16 @@ from spalloc_gevent.errors import (
     JobDestroyedError,
     ProtocolError,
     ProtocolTimeoutError,
+    SpallocError,
     SpallocServerException,
     StateChangeTimeoutError,
 )
+from spalloc_gevent.job.bookkeeping import Book
 from spalloc_gevent.job.creation import Creation
 from spalloc_gevent.job.keepalive import Holding, Schedule
 from spalloc_gevent.job.request import Request, check_keywords, job_request, server_options
 from spalloc_gevent.job.resumption import Resumption
+from spalloc_gevent.ledger import Fate
 from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
@@ -65,8 +69,10 @@ class Job:
     ``resume_job_id``, ``owner`` (required), ``keepalive`` (seconds or None),
     ``machine``, ``tags``, ``min_ratio``, ``max_dead_boards``,
     ``max_dead_links``, ``require_torus``, ``guardian`` (True: see
-    :mod:`spalloc_gevent.guardian`). What is not given is taken from the
-    environment and the configuration files; an explicit None is a value.
+    :mod:`spalloc_gevent.guardian`), ``ledger`` (the name of a file in which the
+    allocation is entered, see :mod:`spalloc_gevent.ledger`), ``label`` (what it is
+    for, as the ledger is to say). What is not given is taken from the environment
+    and the configuration files; an explicit None is a value.
 
     Raises ValueError or TypeError for a request that cannot be, OSError
     (ConnectionLostError) or ProtocolTimeoutError when the server cannot be
@@ -96,6 +102,7 @@ class Job:
         self._reason: str | None = None
         self._may_end = [True]
         self._beat: Beat | None = None
+        self._book = Book(kwargs, config)
         try:
             self._begin(request, resume_id)
         except BaseException:
@@ -123,6 +130,7 @@ class Job:
         try:
             held = creation.run(self._server.timeout_s)
             self._hold(link, held, request.keepalive_s)
+            self._book.asked(held, link, request)
         except BaseException:
             creation.give_up()
             raise
@@ -134,6 +142,7 @@ class Job:
             if held is None:
                 raise JobDestroyedError(_why_gone(job_id, info))
             self._hold(link, held, self._interval_of(job_id, info))
+            self._book.asked(held, link, None)
         except BaseException:
             resumption.give_up()
             raise
@@ -192,30 +201,44 @@ class Job:
         Harmless when done before, from another thread, or with the server gone:
         the job then ends when its keepalive runs out.
         """
+        self._note_boards()
         if not self._ends_as("destroyed", reason):
             return
+        fate = Fate.NOT_TOLD
         try:
-            self._tell_destroyed(reason)
+            fate = self._tell_destroyed(reason)
         finally:
+            self._book.ended(fate, reason)
             self._disconnect()
 
-    def _tell_destroyed(self, reason: str | None) -> None:
+    def _tell_destroyed(self, reason: str | None) -> Fate:
         if self._holding.final is not None:
-            return
+            self._book.gone(self._holding.final)
+            return Fate.DESTROYED
         try:
             self._holding.destroy(reason, self._server.timeout_s)
         except JobDestroyedError:
-            return  # The number is another job's now, and that one stays.
+            return Fate.LOST  # The number is another job's now, and that one stays.
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
             _log.warning("job %s: the server could not be told to destroy it: %s", self.id, error)
+            return Fate.NOT_TOLD
+        return Fate.GIVEN_BACK
 
     def close(self) -> None:
         """Disconnect and stop keeping the job alive; does not free its boards.
 
         Most programs want :meth:`destroy`.
         """
+        self._note_boards()
         if self._ends_as("closed", None):
+            self._book.ended(Fate.CLOSED, None)
             self._disconnect()
+
+    def _note_boards(self) -> None:
+        """Have the ledger know what the job had, at the latest when it ends."""
+        if self._book.lacks_boards and self._end is None:
+            with suppress(SpallocError):
+                self._machine()
 
     def _ends_as(self, end: str, reason: str | None) -> bool:
         """True for the first caller only: popping from a list is one step for all threads."""
@@ -246,6 +269,7 @@ class Job:
         if self._ends_as("closed", None):
             message = f"job {self.id} was neither destroyed nor closed: nobody keeps it alive now"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+            self._book.ended(Fate.CLOSED, None)
             self._holding.end()
             self._client.close_later()
 
@@ -322,7 +346,10 @@ class Job:
     def _known_end(self) -> JobStateInfo | None:
         if self._end == "destroyed":
             return job_state({"state": JobState.destroyed, "reason": self._reason})
-        return self._holding.final
+        final = self._holding.final
+        if final is not None:
+            self._book.gone(final)
+        return final
 
     def _ask_state(self, timeout_s: float | None) -> JobStateInfo:
         call = Call("get_job_state", (self._holding.job_id,), patient=True)
@@ -333,6 +360,8 @@ class Job:
                 raise
             return self._holding.final
         self._holding.heard(info, call.sent_at)
+        if self._known_end() is None and info["state"] != JobState.queued:
+            self._note_boards()
         return info
 
     def _machine(self) -> MachineInfo:
@@ -345,6 +374,7 @@ class Job:
             if info["width"] is None:
                 return info
             self._machine_info = info
+            self._book.granted(info)
         return self._machine_info
 
     def _check_usable(self) -> None:

@@ -20,7 +20,14 @@ REQUIREMENTS = (
     "require_torus",
 )
 SERVER_OPTIONS = ("hostname", "port", "reconnect_delay", "timeout", "ignore_version", "guardian")
-ALL_KEYWORDS = (*SERVER_OPTIONS, *REQUIREMENTS, "config_filenames", "resume_job_id")
+LEDGER_OPTIONS = ("ledger", "label")
+ALL_KEYWORDS = (
+    *SERVER_OPTIONS,
+    *REQUIREMENTS,
+    *LEDGER_OPTIONS,
+    "config_filenames",
+    "resume_job_id",
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import common, job_actions, output_options
 from spalloc_gevent.scripts.administration import EXIT_CODES, connected, connected_to_stay, run
 from spalloc_gevent.scripts.common import ExitCode, ended_by
+from spalloc_gevent.scripts.job_fates import board_of_machine, show_fates
 from spalloc_gevent.scripts.job_sight import Subject
 from spalloc_gevent.scripts.job_view import JobView
 from spalloc_gevent.scripts.presenting import show_once, watch
@@ -63,6 +64,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_choice_of_job(parser, defaults)
     _add_actions(parser)
     _add_waiting(parser)
+    _add_ledger(parser)
     output = output_options.add_output_options(parser)
     output_options.add_watch_options(output, "the job")
     common.add_server_options(parser, defaults)
@@ -122,6 +124,22 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_ledger(parser: argparse.ArgumentParser) -> None:
+    ledger = parser.add_argument_group("ledger arguments")
+    ledger.add_argument(
+        "--fate",
+        metavar="FILE",
+        help="show what became of every allocation in this ledger (see docs/ledger.rst); asks the "
+        "servers named there about those whose end it does not tell",
+    )
+    ledger.add_argument(
+        "--board",
+        type=board_of_machine,
+        metavar="MACHINE:X,Y,Z",
+        help="with --fate: only those that had this board",
+    )
+
+
 def _add_waiting(parser: argparse.ArgumentParser) -> None:
     waiting = parser.add_argument_group("waiting arguments")
     waiting.add_argument(
@@ -141,6 +159,11 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     reason = arguments.destroy
+    if arguments.board is not None and arguments.fate is None:
+        parser.error("--board goes with --fate")
+    if arguments.fate is not None:
+        _check_fate(parser, arguments)
+        return
     if arguments.job_id is None and reason is not None and reason.strip().isdigit():
         # It would end the owner's only job, whatever its ID, with a number for a reason.
         parser.error(f"--destroy {reason}: the job's ID comes first: {PROG} {reason} --destroy")
@@ -150,6 +173,13 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         parser.error("--wait-timeout goes with --wait")
     _check_output(parser, arguments)
     common.require_hostname(parser, arguments.hostname)
+
+
+def _check_fate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    others = ("info", "power_on", "power_off", "ethernet_ips", "wait", "watch")
+    given = any(getattr(arguments, name) for name in others) or arguments.destroy is not None
+    if given or arguments.job_id is not None:
+        parser.error("--fate is about a ledger, and goes with no job ID and no action")
 
 
 def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -164,6 +194,8 @@ def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 
 
 def _manage(arguments: argparse.Namespace) -> int:
+    if arguments.fate is not None:
+        return show_fates(PROG, arguments)
     if arguments.wait or arguments.watch or arguments.power_on or arguments.power_off:
         with connected_to_stay(PROG, arguments) as client:
             return _stay(client, _chosen(client, arguments), arguments)

@@ -12,7 +12,7 @@ from spalloc_gevent.display.terminal import Colour, Paint, is_terminal, room_of
 from spalloc_gevent.scripts.administration import connected, connected_to_stay, show
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.output_options import INTERVAL_S
-from spalloc_gevent.scripts.views import View, json_line
+from spalloc_gevent.scripts.views import Shown, View, json_line
 
 if TYPE_CHECKING:
     from spalloc_gevent.protocol_client import ProtocolClient
@@ -36,7 +36,12 @@ def present(prog: str, view: View[Data], options: argparse.Namespace) -> int:
 
 def show_once(client: ServerCommands, view: View[Data], options: argparse.Namespace) -> int:
     """As :func:`present`, once and with a client that is there."""
-    at, data = time.time(), view.collect(client)
+    at = time.time()
+    return show_data(view, at, view.collect(client), options)
+
+
+def show_data(view: Shown[Data], at: float, data: Data, options: argparse.Namespace) -> int:
+    """Show, once, what was there at the Unix time `at`."""
     if options.json:
         show(json_line(at, view.document(data)))
     else:

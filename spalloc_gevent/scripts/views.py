@@ -17,7 +17,19 @@ FORMAT = 1
 Data = TypeVar("Data")
 
 
-class View(ABC, Generic[Data]):
+class Shown(ABC, Generic[Data]):
+    """What something looks like that a command shows."""
+
+    @abstractmethod
+    def page(self, data: Data, paint: Paint, columns: int | None, /) -> Page:
+        """As text, in lines of at most `columns` characters where it can be (None: any)."""
+
+    @abstractmethod
+    def document(self, data: Data) -> dict[str, object]:
+        """As JSON, by the schema of the command in docs/json."""
+
+
+class View(Shown[Data]):
     """Something on a server that a command shows, once or again and again.
 
     What is collected is whole and never changes: it is shown elsewhere than where it is
@@ -27,14 +39,6 @@ class View(ABC, Generic[Data]):
     @abstractmethod
     def collect(self, client: ServerCommands) -> Data:
         """Ask the server; raises CommandError if there is no such thing to show."""
-
-    @abstractmethod
-    def page(self, data: Data, paint: Paint, columns: int | None, /) -> Page:
-        """As text, in lines of at most `columns` characters where it can be (None: any)."""
-
-    @abstractmethod
-    def document(self, data: Data) -> dict[str, object]:
-        """As JSON, by the schema of the command in docs/json."""
 
     def is_final(self, _data: Data, /) -> bool:
         """Whether nothing of it can change any more."""

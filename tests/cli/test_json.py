@@ -27,7 +27,17 @@ from tests.cli.emulator import windows_fixture as windows_fixture
 from tests.cli.piped import Piped
 
 FOLDER = Path(__file__).parents[2] / "docs" / "json"
-DOCUMENTS = ("ps", "job", "hostnames", "machines", "machine", "where_is", "error")
+DOCUMENTS = (
+    "ps",
+    "job",
+    "hostnames",
+    "machines",
+    "machine",
+    "where_is",
+    "fates",
+    "ledger",
+    "error",
+)
 
 SCARRED = MachineSpec("m", 4, 2, ("z", "default"), dead_boards=[(3, 1, 2)],
                       dead_links=[(0, 0, 0, 2), (0, 0, 2, 5)])  # fmt: skip

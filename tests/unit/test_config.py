@@ -117,7 +117,7 @@ def test_every_documented_option_exists() -> None:
         "hostname owner port keepalive reconnect_delay timeout machine tags min_ratio "
         "max_dead_boards max_dead_links require_torus"
     )
-    assert [*documented.split(), "ignore_version", "guardian"] == NAMES
+    assert [*documented.split(), "ignore_version", "guardian", "ledger"] == NAMES
 
 
 @pytest.mark.parametrize("text", ["my_server", "192.168.0.1", "fe80::1", "a.b.example.org"])
@@ -651,6 +651,7 @@ def test_read_config_gives_the_keys_of_the_existing_client(write: Write) -> None
         "require_torus": False,
         "ignore_version": False,
         "guardian": True,
+        "ledger": None,
     }
 
 

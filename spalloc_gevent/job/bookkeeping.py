@@ -1,0 +1,66 @@
+"""What one job enters in the ledger, if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spalloc_gevent.config import Config
+from spalloc_gevent.engine.held import Held
+from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.job.request import Request
+from spalloc_gevent.ledger import Entry, Fate, Ledger
+from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.answers import JobStateInfo, MachineInfo
+
+
+class Book:
+    """Does nothing where no ledger is kept, so that a job need not ask."""
+
+    def __init__(self, given: Mapping[str, Any], config: Config) -> None:
+        """Raises ConfigError for a ledger that cannot be written to."""
+        path = given.get("ledger", config.ledger)
+        label = given.get("label")
+        if label is not None and not isinstance(label, str):
+            raise TypeError(f"label must be a text or None, not {label!r}")
+        self._label = label
+        self._ledger = None if path is None else Ledger(str(path))
+        self._entry: Entry | None = None
+        self._held: Held | None = None
+
+    def asked(self, held: Held, link: ServerLink, request: Request | None) -> None:
+        """There is a job; without a request, it was there before and is resumed."""
+        if self._ledger is None:
+            return
+        told = {
+            "owner": held.identity.owner,
+            "label": self._label,
+            "resumed": request is None,
+            "what": None if request is None else list(request.size),
+            "options": None if request is None else _options(request),
+        }
+        self._held = held
+        self._entry = Entry(self._ledger, held.job_id, f"{link.host}:{link.port}", told)
+
+    @property
+    def lacks_boards(self) -> bool:
+        """True if the ledger does not know yet which boards the job has."""
+        return self._entry is not None and not self._entry.is_granted
+
+    def granted(self, info: MachineInfo) -> None:
+        if self._entry is not None and self._held is not None:
+            self._entry.granted(info, self._held.identity.start_time)
+
+    def gone(self, info: JobStateInfo) -> None:
+        """What the server, or what is known of it, says of the job's end."""
+        fate = Fate.LOST if info["state"] == JobState.unknown else Fate.DESTROYED
+        self.ended(fate, info["reason"])
+
+    def ended(self, fate: Fate, reason: str | None) -> None:
+        if self._entry is not None:
+            self._entry.ended(fate, reason)
+
+
+def _options(request: Request) -> dict[str, Any]:
+    """What was asked for besides the size; who asks is told apart from it."""
+    return {name: value for name, value in request.options.items() if name != "owner"}
