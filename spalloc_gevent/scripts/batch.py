@@ -11,13 +11,14 @@ command, and the exit codes; ``docs/batch.rst`` tells the rest.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 
-from spalloc_gevent.display.terminal import is_terminal, printable, write
+from spalloc_gevent.display.terminal import discard_unwritable, is_terminal, printable, write
 from spalloc_gevent.scripts import batch_log, batch_options, logs
 from spalloc_gevent.scripts.administration import connected
 from spalloc_gevent.scripts.batch_campaign import Campaign
@@ -71,16 +72,28 @@ def _batch(order: Order, environ: Mapping[str, str]) -> int:
             len(to_run), console, outputs, log, keeps_tails=order.junit_xml is not None
         )
         began = time.time()
-        signum = _run(order, to_run, outputs, environ, console, reporter) if to_run else None
+        signum = _run(order, to_run, outputs, environ, reporter) if to_run else None
         records = [reporter.records.get(case.name) or before[case.name] for case in cases]
         code = exit_code_of(records, signum)
         if reporter.trouble is not None:
             code = ExitCode.NOT_RECORDED
         summary = Summary(records, frozenset(before), began, time.time(), code, signum)
-        _tell(order, summary, console)
         if order.junit_xml is not None:
             _write_junit(order.junit_xml, summary, reporter, order)
+        if reporter.unshown is not None:
+            raise _end_of_showing(reporter.unshown)
+        _tell(order, summary, console)
         return code
+
+
+def _end_of_showing(error: OSError) -> Exception:
+    """What is made of output that could not be shown; :func:`run` knows of closed windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            discard_unwritable(stream)
+    if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:
+        return error
+    return CommandError(f"what cases write cannot be passed on: {error}", ExitCode.NOT_RECORDED)
 
 
 def _cases(order: Order) -> list[Case]:
@@ -150,7 +163,6 @@ def _run(
     cases: Sequence[Case],
     outputs: Outputs,
     environ: Mapping[str, str],
-    console: Console,
     reporter: Reporter,
 ) -> int | None:
     """Run the cases; the signal that was to end it, None without one."""
@@ -158,7 +170,7 @@ def _run(
     campaign = Campaign(cases, order.terms, outputs, environ, reporter)
     # Nobody may have anything to tell any more when the campaign closes.
     warnings = nullcontext() if order.debug else logs.warnings_shown(campaign.tell)
-    with log, Signals() as signals, campaign, warnings, closing(console):
+    with log, Signals() as signals, campaign, warnings, closing(reporter):
         campaign.run(signals)
     return campaign.signum
 

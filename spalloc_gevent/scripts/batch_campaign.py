@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.scripts.batch_cases import Case
 from spalloc_gevent.scripts.batch_channel import Channel
 from spalloc_gevent.scripts.batch_outputs import Outputs
@@ -83,6 +84,10 @@ class Audience(Protocol):
     def has_enough(self) -> bool:
         """Whether no more cases are to be started."""
 
+    @property
+    def has_left(self) -> bool:
+        """Whether what runs is of no use to anybody any more."""
+
     def ended(self, record: Record, trial: Trial) -> None:
         """A case has its verdict."""
 
@@ -99,7 +104,7 @@ class Audience(Protocol):
 class _Nobody:
     """An audience that has left."""
 
-    has_enough = True
+    has_enough = has_left = True
 
     def ended(self, record: Record, trial: Trial) -> None: ...
 
@@ -127,7 +132,8 @@ class Campaign(AbstractContextManager["Campaign"]):
         self._channel: Channel[Started | Stopped | Ended | Remark] = Channel()
         self._desk = Desk(environ, outputs, self._channel.post)
         self._trials = [Trial(case, self._desk) for case in cases]
-        self._left = len(cases)
+        self._left = 0
+        """How many have begun to be seen to, and have no verdict yet."""
         self._outputs = outputs
         self._audience = audience
         self._running = Running(terms.timeout_s)
@@ -162,14 +168,12 @@ class Campaign(AbstractContextManager["Campaign"]):
         self._channel.post(Remark(text))
 
     def run(self, signals: Signals) -> None:
-        """Until each case has its verdict, and all boards are given back.
-
-        What the audience raises ends it all, and is raised when all is given back.
-        """
+        """Until each case has its verdict, and all boards are given back."""
         signals.note()
         with self._watch:
             try:
                 for trial in self._trials:
+                    self._left += 1
                     self._submit(trial)
                 self._see_to_all(signals)
             except BaseException:
@@ -212,6 +216,8 @@ class Campaign(AbstractContextManager["Campaign"]):
             self._try_again()
             if self._audience.has_enough:
                 self.stop()
+            if self._audience.has_left and not self._is_ending:
+                self._end()
             self._audience.refresh(self._running, lambda: self._executor.counts)
 
     def _sleep(self, signals: Signals) -> None:
@@ -269,7 +275,14 @@ class Campaign(AbstractContextManager["Campaign"]):
     # -- cases ------------------------------------------------------------------------
 
     def _submit(self, trial: Trial) -> None:
-        future = self._executor.submit(trial.run)
+        if self._is_stopping:
+            self._settle(trial, NOT_STARTED)
+            return
+        try:
+            future = self._executor.submit(trial.run)
+        except SpallocError as error:  # The system gives no more threads at present.
+            self._hold_back(trial, TryAgain(str(error)))
+            return
         future.add_done_callback(lambda future: self._channel.post(Ended(trial, future)))
 
     def _ended(self, trial: Trial, future: Future) -> None:

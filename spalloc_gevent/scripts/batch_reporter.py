@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from spalloc_gevent.scripts.batch_campaign import Phases
 from spalloc_gevent.scripts.batch_console import Console
@@ -32,6 +33,8 @@ class Reporter:
         """The ends of what cases that have not passed wrote, by name."""
         self.trouble: OSError | None = None
         """Why the joblog cannot be written any more."""
+        self.unshown: OSError | None = None
+        """Why nothing can be shown any more: a reader that has left, a closed window."""
         self._progress = Progress(cases, time.monotonic())
         self._console = console
         self._outputs = outputs
@@ -43,13 +46,17 @@ class Reporter:
         """Whether no more cases are to be started: what comes of them could not be recorded."""
         return self.trouble is not None
 
+    @property
+    def has_left(self) -> bool:
+        return self.unshown is not None
+
     def ended(self, record: Record, trial: Trial) -> None:
         self.records[record.case] = record
         self._write_log(record)
         if trial.attempts:
             self._see_to_output(record, trial)
         self._progress.ended(record.verdict, time.monotonic())
-        self._console.case(record, self._progress)
+        self._show(lambda: self._console.case(record, self._progress))
 
     def _write_log(self, record: Record) -> None:
         if self._log is None or self.trouble is not None:
@@ -65,14 +72,26 @@ class Reporter:
         if self._keeps_tails and record.verdict is not Verdict.PASSED:
             self.tails[record.case] = tail_of(files.stdout), tail_of(files.stderr)
         if not self._outputs.are_kept:
-            self._console.output(files)
+            self._show(lambda: self._console.output(files))
             files.remove()
 
     def remark(self, text: str) -> None:
-        self._console.remark(text)
+        self._show(lambda: self._console.remark(text))
 
     def refresh(self, running: Running, phases: Phases) -> None:
-        self._console.refresh(self._progress, running, phases)
+        self._show(lambda: self._console.refresh(self._progress, running, phases))
 
     def refresh_in_s(self) -> float | None:
-        return self._console.refresh_in_s()
+        return None if self.has_left else self._console.refresh_in_s()
+
+    def close(self) -> None:
+        """The campaign is over."""
+        self._show(self._console.close)
+
+    def _show(self, act: Callable[[], object]) -> None:
+        """Do it unless nobody looks any more; what nobody sees is recorded all the same."""
+        if self.unshown is None:
+            try:
+                act()
+            except OSError as error:
+                self.unshown = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -415,12 +416,32 @@ def test_what_stands_among_the_options_and_means_what_it_means_to_spalloc(site: 
 
 def test_a_reader_that_leaves_ends_it_all(site: Site) -> None:
     write_cases(site, "a echo 1", f"b {FOREVER}")
-    process = site.shell.start("batch", "cases", "-j", "2", "--quiet")
+    process = site.shell.start("batch", "cases", "-j", "2", "--quiet", "--joblog", "log")
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait() == 128 + signal.SIGPIPE
+    assert [line["verdict"] for line in joblog(site)] == ["passed", "cancelled"]
     assert not any(map(is_alive, pids(site)))
     assert [job_id for job_id, _ in site.destroyed()] in ([1, 2], [2, 1])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_output_that_finds_no_room_ends_it_all(site: Site) -> None:
+    write_cases(site, "a echo 1", f"b {FOREVER}")
+    argv = site.shell.argv("batch", "cases", "-j", "2", "--joblog", "log")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            argv,
+            env=site.shell.environ,
+            cwd=site.shell.folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 5
+    assert "what cases write cannot be passed on: [Errno 28]" in done.stderr
+    assert [line["verdict"] for line in joblog(site)] == ["passed", "cancelled"]
+    assert not any(map(is_alive, pids(site)))
 
 
 # ------------------------------------------------------------------ what is wrong
