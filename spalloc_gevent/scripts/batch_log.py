@@ -16,6 +16,8 @@ from spalloc_gevent.scripts.batch_records import BY_ITSELF, Record, Verdict
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.views import FORMAT
 
+_BEGINNING = b'{"format": '
+
 
 class JobLog:
     """The file, to be written to by one program at a time; what is in it stays."""
@@ -32,21 +34,20 @@ class JobLog:
         """
         os.lseek(self._file, 0, os.SEEK_SET)
         with open(self._file, "rb", closefd=False) as file:
-            lines = file.read().split(b"\n")
-        self._mend(lines)
-        records = (self._record(number, line) for number, line in enumerate(lines, 1) if line)
+            *lines, last = file.read().split(b"\n")
+        if last and not _is_broken_off(last):
+            lines.append(last)
+        records = [self._record(number, line) for number, line in enumerate(lines, 1) if line]
+        # Only now is it known to be a joblog.
+        self._mend(last)
         return {record.case: record for record in records}
 
-    def _mend(self, lines: list[bytes]) -> None:
+    def _mend(self, last: bytes) -> None:
         """Have the file end with a whole line."""
-        last = lines[-1]
-        if not last:
-            return
-        if _is_whole(last):
+        if last and _is_broken_off(last):
+            os.ftruncate(self._file, os.fstat(self._file).st_size - len(last))
+        elif last:
             os.write(self._file, b"\n")
-        else:
-            lines.pop()
-            os.ftruncate(self._file, sum(len(line) + 1 for line in lines))
 
     def _record(self, number: int, line: bytes) -> Record:
         try:
@@ -59,17 +60,25 @@ class JobLog:
 
     def append(self, record: Record) -> None:
         """Write a line at the end, whole; raises OSError."""
-        line = json.dumps({"format": FORMAT, **record.as_json()}).encode("ascii") + b"\n"
+        line = line_of(record)
         while line:
             line = line[os.write(self._file, line) :]
 
 
-def _is_whole(line: bytes) -> bool:
+def line_of(record: Record) -> bytes:
+    """The line of a record, its end included."""
+    return json.dumps({"format": FORMAT, **record.as_json()}).encode("ascii") + b"\n"
+
+
+def _is_broken_off(line: bytes) -> bool:
+    """Whether it is the beginning of a line of ours, and no more."""
+    if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+        return False
     try:
         json.loads(line)
     except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 @contextmanager
