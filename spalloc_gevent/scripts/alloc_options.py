@@ -238,6 +238,8 @@ def add_server_options(
 ) -> None:
     """The options about the server and the owner; timeout_option: as in :mod:`common`."""
     group = common.add_server_options(parser, defaults, timeout_option)
+    # No options, but said in configuration files as well.
+    parser.set_defaults(guardian=defaults.guardian, ledger=defaults.ledger)
     group.add_argument(
         "--owner",
         default=defaults.owner,
@@ -316,7 +318,8 @@ def checked_what(parser: argparse.ArgumentParser, what: Sequence[int]) -> tuple[
 
 
 def _server(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("hostname", "port", "timeout", "reconnect_delay", "ignore_version")
+    names = ["hostname", "port", "timeout", "reconnect_delay", "ignore_version"]
+    names += ["guardian", "ledger"]
     # The files have been read, and every option of them that counts is given.
     return {"config_filenames": [], **{name: getattr(arguments, name) for name in names}}
 

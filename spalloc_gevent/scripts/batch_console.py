@@ -73,6 +73,8 @@ class Console:
         if record.boards is not None:
             where = f"{printable(record.boards.machine)} {places_told(record.boards.boards)}"
             parts.append(f"job {record.boards.job_id} on {where}")
+        if record.stderr is not None and record.verdict is not Verdict.PASSED:
+            parts.append(f"see {printable(record.stderr)}")
         about = f": {', '.join(parts)}" if parts else ""
         return f"{count} {verdict}  {printable(record.case)}{about}"
 

@@ -38,8 +38,8 @@ where tokens stand for what its boards are; values are quoted as needed. Empty
 lines, and those that begin with #, are passed over."""
 
 _EXAMPLE = """\
-example: with the lines "one ./trial {} --seed 1" and "two ./trial {} --seed 2" in
-cases.txt, spalloc-batch cases.txt -j 50 --boards 3 --retries 1 --output results"""
+example: with the lines "one ./trial {} 1" and "two ./trial {} 2" in cases.txt,
+spalloc-batch cases.txt -j 50 --boards 3 --retries 1 --output results"""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _order(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
 ) -> Order:
     common.require_hostname(parser, arguments.hostname)
-    file, arguments.what = _file_and_what(parser, arguments)
+    arguments.file, arguments.what = _file_and_what(parser, arguments)
     if (arguments.resume or arguments.resume_failed) and arguments.joblog is None:
         parser.error("--resume and --resume-failed go with --joblog FILE")
     if arguments.reset and not arguments.reuse:
@@ -225,7 +225,7 @@ def _order(
     if arguments.quiet and arguments.debug:
         parser.error("--quiet and --debug: give only one of the two")
     return Order(
-        file=file,
+        file=arguments.file,
         is_named=not arguments.unnamed,
         terms=_terms(parser, arguments, defaults),
         output=arguments.output,
@@ -267,8 +267,9 @@ def _terms(
 ) -> Terms:
     line = arguments.check
     names = ("reuse", "reset", "attempts", "queue_timeout", "power_timeout")
-    # All jobs are asked for with these; the name of a campaign would be one more of them.
     job_options: dict[str, Any] = alloc_options.new_job(parser, arguments, defaults)
+    # What the ledger calls the jobs of this campaign; a job may serve several cases.
+    job_options["label"] = f"{PROG} {arguments.file}"
     return Terms(
         what=arguments.what,
         most_jobs=arguments.jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +80,9 @@ class Record:
     @property
     def result(self) -> str:
         """What is to be said of it besides its verdict; empty where there is nothing."""
-        if self.reason is not None:
-            return self.reason
-        return f"exit code {self.exit_code}" if self.exit_code else ""
+        if self.verdict is Verdict.TIMED_OUT:
+            return ""
+        return self.reason or (exit_code_told(self.exit_code) if self.exit_code else "")
 
     def as_json(self) -> dict[str, Any]:
         """The fields of its line in the joblog, by docs/json/joblog.schema.json."""
@@ -120,6 +121,14 @@ class Record:
             stderr=fields["stderr"],
             **{name: fields[name] for name in names},
         )
+
+
+def exit_code_told(code: int) -> str:
+    """An exit code, with the signal that it stands for where it does."""
+    try:
+        return f"exit code {code} ({signal.Signals(code - ExitCode.SIGNALLED).name})"
+    except ValueError:
+        return f"exit code {code}"
 
 
 def _time(seconds: float | None) -> float | None:

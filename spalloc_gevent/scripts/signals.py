@@ -112,8 +112,10 @@ class Signals:
 
     def take(self) -> list[int]:
         """The signals noted since the last time, in order."""
-        taken = list(self._noted)
-        self._noted.clear()
+        taken = []
+        # One by one: another may come between any two steps.
+        while self._noted:
+            taken.append(self._noted.popleft())
         return taken
 
     def wait(self, timeout_s: float | None, files: Sequence[int] = ()) -> list[int]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from spalloc_gevent.scripts import batch_options
+from spalloc_gevent.scripts.batch_records import Record, Verdict
 from tests.cli.conftest import Site
 from tests.cli.desk import Desk
 from tests.cli.desk import desk_fixture as desk_fixture
@@ -21,7 +26,7 @@ from tests.cli.desk import simulated_desk_fixture as simulated_desk_fixture
 from tests.cli.emulator import windows_fixture as windows_fixture
 from tests.cli.piped import Piped
 from tests.cli.terminal import eventually, is_alive
-from tests.cli.test_json import complaints
+from tests.cli.test_json import FOLDER, complaints
 
 FOREVER = "echo $$ >> pids; exec sleep 1000"
 
@@ -514,3 +519,35 @@ def test_a_server_that_cannot_be_reached_is_told_once(site: Site) -> None:
     assert done.returncode == 6
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error communicating with server: ")
+
+
+# ------------------------------------------------------------------ what is documented
+
+
+def test_the_manual_tells_of_every_option_verdict_and_exit_code() -> None:
+    told = (FOLDER.parent / "batch.rst").read_text("utf-8")
+    with contextlib.redirect_stdout(io.StringIO()) as help_text, pytest.raises(SystemExit):
+        batch_options.parse(["--help"], {})
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text.getvalue()))
+    assert len(options) > 30
+    for option in options - {"--help", "--version", "--colour"}:
+        assert f"``{option}" in told, option
+    for verdict in Verdict:
+        assert f"``{verdict.value}``" in told
+    for code, _ in batch_options.EXIT_CODES:
+        assert re.search(rf"^{re.escape(str(code))} ", told, re.MULTILINE), code
+
+
+def test_the_joblog_in_the_manual_is_as_its_schema_says() -> None:
+    told = (FOLDER.parent / "batch.rst").read_text("utf-8")
+    (example,) = re.findall(r"^    (\{\"format\".*?\})\n\n", told, re.MULTILINE | re.DOTALL)
+    assert complaints("joblog", json.loads(example)) == []
+    assert Record.from_json(json.loads(example)).verdict is Verdict.FAILED
+
+
+def test_jobs_of_a_campaign_are_in_the_ledger_by_its_name(site: Site) -> None:
+    write_cases(site, "a true")
+    done = site.shell.run("batch", "cases", SPALLOC_LEDGER="ledger")
+    assert done.returncode == 0
+    first = (site.shell.folder / "ledger").read_text().splitlines()[0]
+    assert json.loads(first)["label"] == "spalloc-batch cases"

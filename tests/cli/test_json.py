@@ -36,6 +36,8 @@ DOCUMENTS = (
     "where_is",
     "fates",
     "ledger",
+    "batch",
+    "joblog",
     "error",
 )
 

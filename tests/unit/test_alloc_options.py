@@ -135,6 +135,8 @@ def test_what_is_not_said_comes_from_the_configuration() -> None:
         "max_dead_links": 4,
         "require_torus": True,
         "ignore_version": True,
+        "guardian": True,
+        "ledger": None,
     }
 
 
@@ -164,6 +166,8 @@ def test_an_argument_outranks_the_environment() -> None:
         "max_dead_links": 0,
         "require_torus": False,
         "ignore_version": True,
+        "guardian": True,
+        "ledger": None,
     }
 
 
@@ -299,3 +303,8 @@ def test_what_the_configuration_passes_over_is_one_line_on_stderr(empty_folder: 
     (line,) = stderr.getvalue().splitlines()
     assert line.startswith("spalloc: warning: ")
     assert "'horstname'" in line
+
+
+def test_what_only_files_and_the_environment_say_is_heeded() -> None:
+    said = options("-H", "x", "--owner", "me", SPALLOC_GUARDIAN="no", SPALLOC_LEDGER="f")
+    assert (said["guardian"], said["ledger"]) == (False, "f")

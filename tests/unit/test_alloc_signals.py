@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -132,3 +135,29 @@ def test_news_that_nobody_asked_for_is_not_noted(signals: Signals) -> None:
     signal.raise_signal(signal.SIGCONT)
     assert signals.wait(3600.0) == []
     assert signals.take() == []
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_signal_between_any_two_steps_of_taking_is_not_lost(signals: Signals, step: int) -> None:
+    signals.note()
+    signal.raise_signal(signal.SIGINT)
+    steps = 0
+
+    def trace(frame: FrameType, _event: str, _arg: object) -> Any:
+        nonlocal steps
+        if frame.f_code is not Signals.take.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if steps == 4 * step:
+            signal.raise_signal(signal.SIGTERM)
+        steps += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        taken = signals.take()
+    finally:
+        sys.settrace(before)
+    was_raised = steps > 4 * step
+    assert [*taken, *signals.take()] == [signal.SIGINT, signal.SIGTERM][: 1 + was_raised]

@@ -60,6 +60,9 @@ def test_a_record_tells_how_long_the_last_run_took() -> None:
 def test_what_there_is_to_say_besides_the_verdict_is_the_reason_or_the_exit_code() -> None:
     assert RECORD.result == ""
     assert replace(RECORD, exit_code=3).result == "exit code 3"
+    assert replace(RECORD, exit_code=139).result == "exit code 139 (SIGSEGV)"
+    assert replace(RECORD, exit_code=128).result == "exit code 128"
+    assert replace(with_verdict(Verdict.TIMED_OUT), exit_code=143).result == ""
     assert NOT_RUN.result == "it was not started"
 
 
