@@ -10,6 +10,7 @@ from spalloc_gevent._version import __version__
 
 _COMMANDS = {
     "alloc": ("scripts.alloc", "allocate a SpiNNaker machine, as spalloc does"),
+    "batch": ("scripts.batch", "run many commands on boards of their own, as spalloc-batch does"),
     "ps": ("scripts.ps", "list the jobs, as spalloc-ps does"),
     "job": ("scripts.job", "show and steer a job, as spalloc-job does"),
     "machine": ("scripts.machine", "show the machines, as spalloc-machine does"),

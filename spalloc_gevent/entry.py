@@ -72,6 +72,10 @@ def alloc() -> int:
     return run("scripts.alloc")
 
 
+def batch() -> int:
+    return run("scripts.batch")
+
+
 def ps() -> int:
     return run("scripts.ps")
 

@@ -36,6 +36,11 @@ The CSV file of {ethernet_ips} begins with the line x,y,hostname. It exists whil
 the command runs. One argument to --command or --boot-command is a line for the
 shell, where values are quoted as needed; several are run without a shell."""
 
+WHAT = (
+    "nothing or 1 is a single SpiNN-5 board, NUM a machine of at least NUM boards, WIDTH HEIGHT "
+    "one of WIDTH x HEIGHT triads, and X Y Z the single board at that logical position"
+)
+
 _NOT_SAID: Any = object()
 
 _COMMAND_SWITCH = re.compile(r"-(?P<flags>[qDBwW]*)c|--command")
@@ -101,7 +106,7 @@ def _parser(defaults: Config) -> argparse.ArgumentParser:
     _add_general_options(parser)
     _add_requirements(parser, defaults)
     _add_command_options(parser)
-    _add_server_options(parser, defaults)
+    add_server_options(parser, defaults)
     return parser
 
 
@@ -128,9 +133,7 @@ def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None
         nargs="*",
         type=common.whole_number,
         metavar="WHAT",
-        help="what to allocate: nothing or 1 is a single SpiNN-5 board, NUM a machine of at "
-        "least NUM boards, WIDTH HEIGHT one of WIDTH x HEIGHT triads, and X Y Z the single "
-        "board at that logical position",
+        help=f"what to allocate: {WHAT}",
     )
     group.add_argument(
         "--resume",
@@ -140,6 +143,11 @@ def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None
         help="take on an existing job instead of creating one, and keep it alive; "
         "all requirements are ignored",
     )
+    add_choice_of_boards(group, defaults)
+
+
+def add_choice_of_boards(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    """The options that say which boards will do."""
     _add_machine_choice(group, defaults)
     _add_quality_options(group, defaults)
     _add_torus_options(group, defaults)
@@ -225,8 +233,11 @@ def _add_command_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_server_options(parser: argparse.ArgumentParser, defaults: Config) -> None:
-    group = common.add_server_options(parser, defaults)
+def add_server_options(
+    parser: argparse.ArgumentParser, defaults: Config, timeout_option: str = "--timeout"
+) -> None:
+    """The options about the server and the owner; timeout_option: as in :mod:`common`."""
+    group = common.add_server_options(parser, defaults, timeout_option)
     group.add_argument(
         "--owner",
         default=defaults.owner,
@@ -261,26 +272,29 @@ def _order(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
 ) -> Order:
     common.require_hostname(parser, arguments.hostname)
-    command = _command(parser, "--command", arguments.command)
+    command = checked_command(parser, "--command", arguments.command)
     boot_line = arguments.boot_command
     if arguments.boot and boot_line is not None:
         parser.error("--boot and --boot-command: give only one of the two")
     is_new = arguments.resume is None
     return Order(
-        what=_what(parser, arguments) if is_new else (),
-        job_options=_new_job(parser, arguments, defaults) if is_new else _old_job(arguments),
+        what=checked_what(parser, arguments.what) if is_new else (),
+        job_options=new_job(parser, arguments, defaults) if is_new else _old_job(arguments),
         command=command,
         boot=arguments.boot,
-        boot_command=_command(parser, "--boot-command", None if boot_line is None else [boot_line]),
+        boot_command=checked_command(
+            parser, "--boot-command", None if boot_line is None else [boot_line]
+        ),
         quiet=arguments.quiet,
         debug=arguments.debug,
         no_destroy=arguments.no_destroy,
     )
 
 
-def _command(
+def checked_command(
     parser: argparse.ArgumentParser, option: str, words: Sequence[str] | None
 ) -> Command | None:
+    """The command of an option, None without one; a usage error where it cannot be one."""
     if words is None:
         return None
     if not words or not words[0].strip():
@@ -291,8 +305,8 @@ def _command(
         parser.error(f"{option}: {error}")
 
 
-def _what(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> tuple[int, ...]:
-    what: list[int] = arguments.what
+def checked_what(parser: argparse.ArgumentParser, what: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of WHAT; a usage error when there are too many."""
     if len(what) > 3:
         parser.error(
             f"{len(what)} numbers given: expected none, NUM (boards), "
@@ -311,9 +325,10 @@ def _old_job(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"resume_job_id": arguments.resume, **_server(arguments)}
 
 
-def _new_job(
+def new_job(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
 ) -> dict[str, Any]:
+    """The keywords of ``Job`` for a new one; a usage error where they will not do."""
     if not arguments.owner:
         common.must_say(parser, "--owner", "owner", "(typically your e-mail address)")
     machine, tags = _machine_and_tags(parser, arguments, defaults)

@@ -36,7 +36,9 @@ class ExitCode(enum.IntEnum):
     DESTROYED = 1
     """spalloc: the job was destroyed before, or while, it was wanted."""
     SERVER_TROUBLE = DESTROYED
-    """All but spalloc: the server cannot be reached, or reports an error."""
+    """All but spalloc and spalloc-batch: the server cannot be reached, or reports an error."""
+    NOT_ALL_PASSED = DESTROYED
+    """spalloc-batch: a case has failed, or could not be run."""
 
     USAGE = 2
     """The command line, the configuration or the server's version will not do."""
@@ -55,9 +57,11 @@ class ExitCode(enum.IntEnum):
 
     NOT_PREPARED = 5
     """spalloc: the boards are powered, but could not be booted or their list not be written."""
+    NOT_RECORDED = NOT_PREPARED
+    """spalloc-batch: a file of results could not be written."""
 
     NO_SERVER = 6
-    """spalloc: the server cannot be reached, or reports an error."""
+    """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
     NO_MACHINE = NO_SERVER
     """spalloc-machine: there is no such machine."""
 
@@ -208,12 +212,13 @@ def described(title: str, rows: Iterable[tuple[object, str]]) -> str:
 
 
 def add_server_options(
-    parser: argparse.ArgumentParser, defaults: Config
+    parser: argparse.ArgumentParser, defaults: Config, timeout_option: str = "--timeout"
 ) -> argparse._ArgumentGroup:
     """--hostname, --port, --timeout and --ignore-version; returns their group, to be added to.
 
     They set ``hostname`` (None when nobody said it), ``port``, ``timeout``
-    (seconds, None for ever) and ``ignore_version``.
+    (seconds, None for ever) and ``ignore_version``. timeout_option: what --timeout is called
+    where that is something else.
     """
     group = parser.add_argument_group("spalloc server arguments")
     group.add_argument(
@@ -230,7 +235,8 @@ def add_server_options(
         help="port of the spalloc server (default: %(default)s)",
     )
     group.add_argument(
-        "--timeout",
+        timeout_option,
+        dest="timeout",
         type=seconds_or_none,
         metavar="SECONDS",
         default=defaults.timeout,
@@ -301,6 +307,22 @@ def seconds_or_none(text: str) -> float | None:
             f"{text!r} is no time: give seconds above 0, or -1 for no limit"
         )
     return span_s
+
+
+def count(text: str) -> int:
+    """A whole number, 1 or more."""
+    number = whole_number(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 1 or more")
+    return number
+
+
+def count_or_zero(text: str) -> int:
+    """A whole number, 0 or more."""
+    number = whole_number(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 0 or more")
+    return number
 
 
 def count_or_none(text: str) -> int | None:

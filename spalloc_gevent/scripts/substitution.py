@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 
 TOKENS = (
@@ -67,14 +67,16 @@ class Facts:
 class Command:
     """A command as it was given: one word is a line for the shell, several are a vector.
 
+    own: tokens of this command alone, by their names, and what they stand for.
     Raises TokenError at once for braces that mean nothing.
     """
 
     words: tuple[str, ...]
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for word in self.words:
-            _check(word)
+            _check(word, self.own)
 
     @property
     def is_shell_line(self) -> bool:
@@ -82,19 +84,21 @@ class Command:
 
     def argv(self, facts: Facts) -> list[str]:
         """The program and its arguments, every token replaced by what it stands for."""
-        values = _values(facts)
+        values = {**_values(facts), **self.own}
         if self.is_shell_line:
             safe = {name: quote(value) for name, value in values.items()}
             return ["/bin/sh", "-c", _filled(self.words[0], safe)]
         return [_filled(word, values) for word in self.words]
 
 
-def _check(word: str) -> None:
+def _check(word: str, own: Collection[str]) -> None:
     for token in _TOKEN.finditer(word):
         if token["stray"]:
             raise TokenError(f"a single {token['stray']} in {word!r}: double it to mean a brace")
-        if token["name"] is not None and token["name"] not in _NAMES:
-            known = ", ".join(name for name, _ in TOKENS[:-1])
+        if token["name"] is not None and token["name"] not in (*_NAMES, *own):
+            known = ", ".join(
+                [*(name for name, _ in TOKENS[:-1]), *(f"{{{name}}}" for name in own)]
+            )
             raise TokenError(
                 f"{token[0]} in {word!r} stands for nothing: there are {known}; "
                 f"write {{{token[0]}}} for the braces themselves"

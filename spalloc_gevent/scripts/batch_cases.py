@@ -1,0 +1,146 @@
+"""The cases of a campaign: one a line, all understood before any of them is run."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spalloc_gevent.display.terminal import printable
+from spalloc_gevent.scripts.substitution import Command, TokenError
+
+CASE_TOKEN = ("{case}", "the case's name")
+CASE_VARIABLE = ("SPALLOC_CASE", "the case's name")
+
+LONGEST_FILE_NAME = 240
+"""In bytes: what systems take (255), and room for what is added."""
+
+_SAFE = re.compile(r"[A-Za-z0-9_.+=,@-]", re.ASCII)
+
+
+class CasesError(ValueError):
+    """The cases cannot be understood; the message says which line, and why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command that is to be run on boards of its own."""
+
+    name: str
+    command: Command
+    line: int
+    """Where it stands among the cases, from 1."""
+
+    @property
+    def text(self) -> str:
+        """The command as it was given."""
+        return self.command.words[0]
+
+
+def file_name(name: str) -> str:
+    """What files of a case are called: its name, with % and two digits for what may not be."""
+    text = "".join(map(_safe, name))
+    return f"%2E{text[1:]}" if text.startswith(".") else text
+
+
+def _safe(character: str) -> str:
+    if _SAFE.match(character):
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def read_cases(content: bytes, source: str, *, named: bool = True) -> list[Case]:
+    """The cases in what was read from `source`.
+
+    A line is ``NAME COMMAND``, the name quoted as in a shell where it has blanks.
+    named: False where a line is all command, and its number the name.
+    Empty lines and those that begin with # are passed over.
+    Raises CasesError for the first line that will not do, and where there is no case.
+    """
+    lines = _decoded(content, source).split("\n")
+    cases: dict[str, Case] = {}
+    for number, line in _lines_with_cases(lines):
+        try:
+            case = _case(line.removesuffix("\r").strip(), number, named)
+            if case.name in cases:
+                raise CasesError(_said_twice(case, cases[case.name]))
+        except ValueError as error:
+            raise CasesError(f"{source}, line {number}: {error}") from error
+        cases[case.name] = case
+    if not cases:
+        raise CasesError(f"there are no cases in {source}")
+    return list(cases.values())
+
+
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise CasesError(f"{source}, line {number}: this is not UTF-8") from error
+
+
+def _lines_with_cases(lines: list[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
+
+
+def _said_twice(case: Case, first: Case) -> str:
+    return (
+        f"there is a case {printable(case.name)!r} on line {first.line} already: a line begins "
+        "with a name of its own (or give --unnamed, when lines are commands and nothing else)"
+    )
+
+
+def _case(line: str, number: int, named: bool) -> Case:
+    name, text = _split(line) if named else (str(number), line)
+    if not text:
+        raise CasesError(
+            f"{printable(line)!r} has no command: a line is NAME COMMAND "
+            "(or give --unnamed, when lines are commands and nothing else)"
+        )
+    _check_name(name)
+    _check_text(text)
+    try:
+        return Case(name, Command((text,), {"case": name}), number)
+    except TokenError as error:
+        raise CasesError(str(error)) from error
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The first field, its quotes taken off, and what follows."""
+    rest = io.StringIO(line)
+    lexer = shlex.shlex(rest, posix=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        name = lexer.get_token()
+    except ValueError:
+        raise CasesError(f"a quotation in {printable(line)!r} has no end") from None
+    return name or "", rest.read().strip()
+
+
+def _check_name(name: str) -> None:
+    if not name or any(unicodedata.category(character)[0] == "C" for character in name):
+        raise CasesError(f"{printable(name)!r} is no name for a case")
+    if len(file_name(name)) > LONGEST_FILE_NAME:
+        raise CasesError(
+            f"the name {printable(name[:20])!r}... is too long: its files could not be called so"
+        )
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise CasesError("a command cannot have a NUL in it")
+    try:
+        shlex.split(text)
+    except ValueError:
+        # It knows less of shells than a shell does.
+        checked = ["/bin/sh", "-n", "-c", text]
+        if subprocess.run(checked, capture_output=True, check=False).returncode:
+            raise CasesError(f"a quotation in {printable(text)!r} has no end") from None

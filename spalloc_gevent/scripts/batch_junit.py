@@ -1,0 +1,94 @@
+"""A campaign as JUnit XML, which continuous integration reads."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree
+
+from spalloc_gevent.scripts.batch_records import Record, Verdict, counted
+
+CLASS = "spalloc-batch"
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_KINDS = {
+    Verdict.FAILED: "failure",
+    Verdict.TIMED_OUT: "failure",
+    Verdict.NO_BOARDS: "error",
+    Verdict.LOST: "error",
+    Verdict.CANCELLED: "skipped",
+}
+"""A failure is the case's own; an error is the surroundings'."""
+
+
+def junit_xml(
+    records: Sequence[Record],
+    outputs: Mapping[str, tuple[str, str]],
+    began: float,
+    seconds: float,
+    name: str,
+) -> bytes:
+    """The whole document.
+
+    outputs: what cases have written to standard output and standard error, by their names.
+    began: Unix time. name: what the campaign is called.
+    """
+    counts = counted(records)
+    numbers = {
+        "tests": len(records),
+        "failures": counts[Verdict.FAILED] + counts[Verdict.TIMED_OUT],
+        "errors": counts[Verdict.NO_BOARDS] + counts[Verdict.LOST],
+        "skipped": counts[Verdict.CANCELLED],
+        "time": f"{seconds:.3f}",
+    }
+    attributes = {key: str(value) for key, value in numbers.items()}
+    top = ElementTree.Element("testsuites", attributes)
+    when = datetime.datetime.fromtimestamp(began, datetime.timezone.utc)
+    attributes |= {"name": _text(name), "timestamp": when.strftime("%Y-%m-%dT%H:%M:%S+00:00")}
+    suite = ElementTree.SubElement(top, "testsuite", attributes)
+    for record in records:
+        _add_case(suite, record, outputs.get(record.case, ("", "")))
+    ElementTree.indent(top)
+    text = ElementTree.tostring(top, "unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def _add_case(suite: ElementTree.Element, record: Record, outputs: tuple[str, str]) -> None:
+    attributes = {
+        "classname": CLASS,
+        "name": _text(record.case),
+        "time": f"{record.seconds or 0.0:.3f}",
+    }
+    case = ElementTree.SubElement(suite, "testcase", attributes)
+    _add_properties(case, record)
+    if record.verdict in _KINDS:
+        told = {"message": _text(record.result or record.verdict.text)}
+        if record.verdict is not Verdict.CANCELLED:
+            told["type"] = record.verdict.value
+        ElementTree.SubElement(case, _KINDS[record.verdict], told).text = _text(record.command)
+    for tag, written in zip(("system-out", "system-err"), outputs, strict=True):
+        if written:
+            ElementTree.SubElement(case, tag).text = _text(written)
+
+
+def _add_properties(case: ElementTree.Element, record: Record) -> None:
+    if record.boards is None:
+        return
+    told = {
+        "job_id": record.boards.job_id,
+        "machine": record.boards.machine,
+        "boards": " ".join(",".join(map(str, board)) for board in record.boards.boards),
+        "hostnames": " ".join(record.boards.hostnames),
+        "attempts": record.attempts,
+    }
+    properties = ElementTree.SubElement(case, "properties")
+    for name, value in told.items():
+        attributes = {"name": name, "value": _text(str(value))}
+        ElementTree.SubElement(properties, "property", attributes)
+
+
+def _text(text: str) -> str:
+    """Text without what no XML may have."""
+    return _NO_XML.sub("�", text)
