@@ -62,11 +62,15 @@ def many_rates(where: Where, existing: Worker, scale: Scale) -> Rates:
         def some(calls: int) -> int:
             return sum(bool(client.version()) for _ in range(calls))
 
+        def some_raw(calls: int) -> int:
+            return sum(bool(eight.ask(_VERSION)) for _ in range(calls))
+
         threads.each(some, 1)  # What a thread's first call makes is no part of a call.
         works: dict[str, Callable[[], float]] = {
             "floor": lambda: rate_of(lambda: len(eight.run(asked))),
             "greenlets": lambda: rate_of(lambda: _from_greenlets(some, scale.calls)),
             "threads": lambda: threads.rate(scale.calls, some),
+            "raw threads": lambda: threads.rate(scale.calls, some_raw),
             "existing": lambda: existing.ask("rate", scale.calls, THREADS),
         }
         return in_turns(works, scale.repeats)
@@ -84,6 +88,9 @@ def many_figures(rates: Rates, server: str, goals: Mapping[str, float | None]) -
         goal = None if least is None else ratio_at_least(least)
         name = f"calls from {count} {'native ' * (who == 'threads')}{who}, {server}"
         yield _figure(name, who, rates, goal, f"the existing client: from {THREADS} threads")
+    note = "in place of ours, raw sockets that the threads take turns with"
+    name = f"  {THREADS} native threads on {POOL} raw sockets, {server}"
+    yield _figure(name, "raw threads", rates, None, note)
 
 
 # -- one caller -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import selectors
 import socket
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,9 @@ class RawSockets:
 
     def __init__(self, host: str, port: int, count: int) -> None:
         self._sockets = [_connected(host, port) for _ in range(count)]
+        self._free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        for sock in self._sockets:
+            self._free.put(sock)
 
     def __enter__(self) -> RawSockets:
         return self
@@ -44,6 +48,14 @@ class RawSockets:
     def run_blocking(self, commands: Iterable[Command]) -> list[Any]:
         """As :meth:`run`, over one of the connections, with no loop: send, then wait."""
         return [_ask(self._sockets[0], command) for command in commands]
+
+    def ask(self, command: Command) -> Any:
+        """What the server returns, over the next connection that is free, for any thread."""
+        sock = self._free.get()
+        try:
+            return _ask(sock, command)
+        finally:
+            self._free.put(sock)
 
     @staticmethod
     def _read(

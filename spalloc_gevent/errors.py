@@ -100,6 +100,10 @@ class ConfigError(SpallocError, ValueError):
     """A configuration file or environment variable cannot be understood."""
 
 
+class UnsupportedCommandError(SpallocError):
+    """The server at hand does not have the command; nothing was sent."""
+
+
 class IncompatibleServerError(SpallocError, ValueError):
     """The server's version is outside the range that this client speaks."""
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
-from spalloc_gevent.errors import SpallocServerException
+from spalloc_gevent.errors import SpallocServerException, UnsupportedCommandError
 from spalloc_gevent.wire.answers import (
     NO_MACHINE,
     UNKNOWN_JOB,
@@ -20,7 +20,7 @@ from spalloc_gevent.wire.answers import (
     means_no_job,
     means_nothing,
 )
-from spalloc_gevent.wire.checks import as_int, check_create_job, check_where_is
+from spalloc_gevent.wire.checks import as_int, at_least, check_create_job, check_where_is
 
 DEFAULT_PORT = 22244
 
@@ -145,6 +145,67 @@ class ServerCommands(ABC):
         question = check_where_is(kwargs)
         return cast("Location | None", self._ask_or_none("where_is", question, timeout))
 
+    def report_problem(
+        self,
+        address: str,
+        x: int | None = None,
+        y: int | None = None,
+        p: int | None = None,
+        description: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> None:
+        """Tell the server of a bad board, of a chip (x, y) on it, or of that chip's processor p.
+
+        `address` is the board's IP address or hostname, as ``get_job_machine_info``
+        tells it; x and y count from the board's own chip (0, 0). Raises
+        UnsupportedCommandError, having sent nothing of it, where the server has
+        no such command, as the Python server; ValueError for a chip with one
+        coordinate or a processor of no chip.
+        """
+        place = _reported_place(x, y, p)
+        if not isinstance(address, str) or not address.strip():
+            raise ValueError(f"address must be a board's IP address or hostname, not {address!r}")
+        self._check_takes_reports(timeout)
+        if description is not None:
+            place["description"] = str(description)
+        self._ask("report_problem", address, timeout=timeout, **place)
+
+    def report_chip(
+        self,
+        job_id: int,
+        chip_x: int,
+        chip_y: int,
+        processor: int | None = None,
+        description: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> None:
+        """As :meth:`report_problem`, of a chip among those of a job; ValueError if it has none."""
+        self._check_takes_reports(timeout)
+        chip = as_int(chip_x, "chip_x"), as_int(chip_y, "chip_y")
+        found = self.where_is(timeout, job_id=job_id, chip_x=chip_x, chip_y=chip_y)
+        # Some servers wrap coordinates around to a chip that nobody has asked about.
+        if found is None or tuple(found["job_chip"] or ()) != chip or found["board_chip"] is None:
+            raise ValueError(f"job {job_id} has no chip {chip}")
+        x, y = found["board_chip"]
+        address = _board_address(self.get_job_machine_info(job_id, timeout), chip, (x, y))
+        self.report_problem(address, x, y, processor, description, timeout)
+
+    def _check_takes_reports(self, timeout: Timeout) -> None:
+        """Raise UnsupportedCommandError on a server that would hang up on a report.
+
+        Its version does not tell: a Python server may say 5.0.0 as well. How it answers about
+        a job that cannot be does: the Java server refuses, which it does for all it does not
+        know, and the Python server answers.
+        """
+        try:
+            self._ask("get_job_state", _NO_JOB, timeout=timeout)
+        except SpallocServerException:
+            return
+        raise UnsupportedCommandError(
+            "this server takes no reports of bad boards (only the Java server does); "
+            "nothing was reported: tell those who run it"
+        )
+
     def _ask_or_none(self, name: str, kwargs: dict[str, Any], timeout: Timeout) -> Any:
         try:
             return self._ask(name, timeout=timeout, **kwargs)
@@ -187,6 +248,34 @@ def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
         "y": as_int(y, "y"),
         "z": as_int(z, "z"),
     }
+
+
+_NO_JOB = 0
+"""Jobs are numbered from 1."""
+
+
+def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, Any]:
+    if (x is None) != (y is None):
+        raise ValueError(f"a chip has two coordinates, not x={x!r} and y={y!r}")
+    if p is not None and x is None:
+        raise ValueError(f"processor {p!r} is of no chip: give x and y too")
+    given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
+    return {name: at_least(value, 0, name) for name, value in given.items()}
+
+
+def _board_address(info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]) -> str:
+    """The hostname of the board in the job that has `chip` at `board_chip`, counted from its own.
+
+    The chips of a job that spans its whole machine go on at the opposite edge.
+    """
+    width, height, connections = info["width"], info["height"], info["connections"]
+    if not width or not height or connections is None:
+        raise ValueError("the job has no boards (any more)")
+    corner = (chip[0] - board_chip[0]) % width, (chip[1] - board_chip[1]) % height
+    hostnames = {(x, y): hostname for (x, y), hostname in connections}
+    if corner not in hostnames:
+        raise ValueError(f"the server tells no address of the board with chip {chip}")
+    return hostnames[corner]
 
 
 def _triple(answer: Any) -> tuple[int, int, int] | None:

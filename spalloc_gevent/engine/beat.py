@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import gevent
 
 from spalloc_gevent.engine.hub import HubThread, Timer
 from spalloc_gevent.engine.switching import switching
 
+GiveUp = Callable[[], object]
+
 
 class Beat:
-    """Calls ``beat()`` in a greenlet of the hub each time ``due_in()`` seconds have passed.
+    """Calls ``begin(over)`` on the hub each time ``due_in()`` seconds have passed.
 
-    Ends when ``due_in()`` is None, or when stopped, from any thread. Between
-    the beats it is a timer: a greenlet asleep would take half of a job's memory.
+    What has begun then calls ``over()``, at once or later; ``begin`` returns what
+    gives it up. Ends when ``due_in()`` is None, or when stopped, from any thread.
+    No greenlet waits: it would take half of a job's memory, and twice the time.
     """
 
-    __slots__ = ("_beat", "_due_in", "_greenlet", "_haste", "_stopped", "_thread", "_timer")
+    __slots__ = ("_begin", "_due_in", "_give_up", "_haste", "_stopped", "_thread", "_timer")
 
     def __init__(
-        self, thread: HubThread, due_in: Callable[[], float | None], beat: Callable[[], object]
+        self,
+        thread: HubThread,
+        due_in: Callable[[], float | None],
+        begin: Callable[[Callable[[], object]], GiveUp],
     ) -> None:
         self._thread = thread
         self._due_in = due_in
-        self._beat = beat
+        self._begin = begin
         self._stopped = False
         self._timer: Timer | None = None
-        self._greenlet: gevent.Greenlet[..., Any] | None = None
+        self._give_up: GiveUp | None = None
 
     def start(self) -> None:
         """Start it; on the hub."""
@@ -37,23 +40,14 @@ class Beat:
         self._go_on()
 
     def _go_on(self) -> None:
-        self._timer = self._greenlet = None
+        self._timer = self._give_up = None
         delay_s = None if self._stopped or self._haste.is_over else self._due_in()
         if delay_s is None:
             self._haste.end()
         elif delay_s > 0:
             self._timer = self._thread.timer(delay_s, self._go_on)
         else:
-            self._greenlet = self._thread.spawn(self._beat_once)
-
-    def _beat_once(self) -> None:
-        try:
-            self._beat()
-        except BaseException:
-            self._stopped = True
-            raise
-        finally:
-            self._go_on()
+            self._give_up = self._begin(self._go_on)
 
     def stop(self) -> None:
         """Let it end at once; harmless when it has ended."""
@@ -65,8 +59,9 @@ class Beat:
         if self._timer is not None:
             self._timer.cancel()
             self._go_on()
-        elif self._greenlet is not None:
-            self._greenlet.kill(block=False)
+        elif self._give_up is not None:
+            self._give_up()
+            self._go_on()
 
 
 class Haste:

@@ -9,17 +9,17 @@ from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.alone import Alone
 from spalloc_gevent.engine.arming import Key, Kind
-from spalloc_gevent.engine.beat import Beat
+from spalloc_gevent.engine.beat import Beat, GiveUp
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.connection import LINGER_S
 from spalloc_gevent.engine.dialling import Dialler
 from spalloc_gevent.engine.guardian import Guardian
 from spalloc_gevent.engine.held import Held
-from spalloc_gevent.engine.hub import Hub
+from spalloc_gevent.engine.hub import Hub, Timer
 from spalloc_gevent.engine.inbox import Inbox
 from spalloc_gevent.engine.lending import LONGEST_WAIT_S, Loan
 from spalloc_gevent.engine.monitor import Monitor
-from spalloc_gevent.engine.outcome import NotSettledError, Outcome
+from spalloc_gevent.engine.outcome import Followed, NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.engine.roll import Roll
 from spalloc_gevent.engine.vouching import Vouching
@@ -305,11 +305,23 @@ class ServerLink:
 
     # -- keepalives ---------------------------------------------------------
 
-    def beat(self, due_in: Callable[[], float | None], beat: Callable[[], object]) -> Beat:
+    def beat(
+        self,
+        due_in: Callable[[], float | None],
+        begin: Callable[[Callable[[], object]], GiveUp],
+    ) -> Beat:
         """Start a :class:`Beat` on the hub."""
-        started = Beat(self._thread, due_in, beat)
+        started = Beat(self._thread, due_in, begin)
         self._thread.post(started.start)
         return started
+
+    def followed(self, go_on: Callable[[], object]) -> Followed[Any]:
+        """The outcome for a call that ``go_on()`` goes on with, on the hub."""
+        return Followed(self._thread.loop, go_on)
+
+    def timer(self, delay_s: float, fn: Callable[[], object]) -> Timer:
+        """Have ``fn()`` run on the hub after `delay_s` seconds; on the hub only."""
+        return self._thread.timer(delay_s, fn)
 
     # -- the end ------------------------------------------------------------
 

@@ -154,6 +154,27 @@ class Unawaited(Outcome[T]):
         pass
 
 
+class Followed(Outcome[T]):
+    """A result that is gone on with on the hub, by a callback, without a greenlet that waits."""
+
+    __slots__ = ("_go_on", "_loop")
+
+    def __init__(self, loop: Any, go_on: Callable[[], object]) -> None:
+        """``go_on()`` is called by the hub's loop, soon after there is a result."""
+        self._value = _UNSETTLED
+        self._error = None
+        self._loop = loop
+        self._go_on = go_on
+
+    @property
+    def blocks_thread(self) -> bool:
+        return False
+
+    def _ring(self) -> None:
+        # Not here: whoever settles it is in the middle of something.
+        self._loop.run_callback(self._go_on)
+
+
 class Chimes:
     """What the hub has to strike before it rests: once each, however often it was asked.
 

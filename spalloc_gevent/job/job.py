@@ -405,6 +405,22 @@ class Job:
         """Power-cycle the boards; does nothing without boards."""
         self.set_power(True)
 
+    def report_problem(
+        self,
+        chip_x: int,
+        chip_y: int,
+        processor: int | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Tell those who run the server that a chip of this job, or its board, is bad.
+
+        Raises UnsupportedCommandError where the server takes no reports, as the
+        Python server: nothing is sent to it then. Raises ValueError if the job has
+        no such chip.
+        """
+        self._check_ours()
+        self._client.report_chip(self._holding.job_id, chip_x, chip_y, processor, description)
+
     # -- waiting ------------------------------------------------------------
 
     def wait_for_state_change(

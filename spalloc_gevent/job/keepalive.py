@@ -15,7 +15,6 @@ from spalloc_gevent.engine.roll import LOST
 from spalloc_gevent.errors import (
     JobDestroyedError,
     ProtocolError,
-    ProtocolTimeoutError,
     SpallocServerException,
 )
 from spalloc_gevent.states import JobState
@@ -162,44 +161,30 @@ class Holding:
             return None
         return self._schedule.due_in()
 
-    def keep_alive(self) -> None:
-        """Ask for the job's state, which the server takes as its keepalive."""
-        schedule = self._schedule
-        if schedule is None:
-            return
-        self._tell_if_late(schedule)
-        call = Call(
-            "get_job_state",
-            (self.job_id,),
-            patient=True,
-            urgent_at=schedule.urgent_at,
-            answer_within_s=schedule.answer_within_s,
-        )
+    def keep_alive(self, over: Callable[[], object]) -> Callable[[], object]:
+        """Ask for the job's state, which the server takes as its keepalive; on the hub.
+
+        ``over()`` is called when that has come to an end; what is returned gives it up.
+        """
+        assert self._schedule is not None, "it is due"
+        return _Keepalive(self, self._link, self._schedule, over).give_up
+
+    def is_told_late(self, schedule: Schedule) -> bool:
+        """Warn, once, if the server may have destroyed the job for silence; True if it may."""
+        if schedule.late_by > 0 and not self._told_late:
+            self._told_late = True
+            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
+        return self._told_late
+
+    def answered(self, call: Call, schedule: Schedule) -> None:
+        """A keepalive has been answered, or failed."""
         try:
-            # Until it is too late: that is then told, while another one waits.
-            in_time_s = None if self._told_late else max(0.0, -schedule.late_by)
-            self.heard(self._answer(call, in_time_s), call.sent_at)
-        except ProtocolTimeoutError:
-            return
+            self.heard(_state_in(call), call.sent_at)
         except JobDestroyedError:
             return  # The number is another job's now, which has been noted.
         except (ProtocolError, SpallocServerException) as error:
             _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
             schedule.failed()
-
-    def _tell_if_late(self, schedule: Schedule) -> None:
-        """Warn once that the server may have destroyed the job for silence."""
-        if schedule.late_by > 0 and not self._told_late:
-            self._told_late = True
-            _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, schedule.late_by)
-
-    def _answer(self, call: Call, timeout_s: float | None) -> JobStateInfo:
-        try:
-            return job_state(self._link.run(call, timeout_s))
-        except SpallocServerException as error:
-            if not means_no_job(error.reason):
-                raise
-            return UNKNOWN_JOB.copy()
 
     def heard(self, info: JobStateInfo, sent_at: float | None) -> None:
         """The server told the job's state, in answer to a command sent at `sent_at`."""
@@ -223,3 +208,64 @@ class Holding:
             # Still in the roll: its number may become another's while this program uses it.
             self._unguard()
             self._link.tell_waiters(self.job_id)
+
+
+class _Keepalive:
+    """One keepalive on its way, for as long as it takes: that it is late is told meanwhile."""
+
+    __slots__ = ("_call", "_holding", "_late", "_link", "_over", "_schedule")
+
+    def __init__(
+        self,
+        holding: Holding,
+        link: ServerLink,
+        schedule: Schedule,
+        over: Callable[[], object],
+    ) -> None:
+        self._holding = holding
+        self._link = link
+        self._schedule = schedule
+        self._over: Callable[[], object] | None = over
+        told = holding.is_told_late(schedule)
+        self._late = None if told else link.timer(-schedule.late_by, self._tell_late)
+        self._call = Call(
+            "get_job_state",
+            (holding.job_id,),
+            patient=True,
+            urgent_at=schedule.urgent_at,
+            answer_within_s=schedule.answer_within_s,
+            outcome=link.followed(self._go_on),
+        )
+        link.begin_on_hub(self._call)
+
+    def _tell_late(self) -> None:
+        self._late = None
+        self._holding.is_told_late(self._schedule)
+
+    def _go_on(self) -> None:
+        # None: it was given up, and is over already.
+        over, self._over = self._over, None
+        if over is not None:
+            self._forget_time()
+            self._holding.answered(self._call, self._schedule)
+            over()
+
+    def give_up(self) -> None:
+        self._over = None
+        self._forget_time()
+        self._link.give_up(self._call)
+
+    def _forget_time(self) -> None:
+        late, self._late = self._late, None
+        if late is not None:
+            late.cancel()
+
+
+def _state_in(call: Call) -> JobStateInfo:
+    """What a call for a job's state was answered with; raises what it failed with."""
+    try:
+        return job_state(call.outcome.wait())
+    except SpallocServerException as error:
+        if not means_no_job(error.reason):
+            raise
+        return UNKNOWN_JOB.copy()

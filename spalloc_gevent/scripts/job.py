@@ -1,4 +1,4 @@
-"""``spalloc-job``: show a job, wait for it, power its boards, list their addresses, or end it.
+"""``spalloc-job``: show a job, wait for it, power its boards, list or report them, or end it.
 
 ``spalloc-job --help`` lists the options and exit codes. What is shown comes
 from the list of all jobs, which keeps none alive. Two things are in no list:
@@ -64,6 +64,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_choice_of_job(parser, defaults)
     _add_actions(parser)
     _add_waiting(parser)
+    _add_report(parser)
     _add_ledger(parser)
     output = output_options.add_output_options(parser)
     output_options.add_watch_options(output, "the job")
@@ -122,6 +123,22 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         help="end the job, queued or running, for the reason given",
     )
+    actions.add_argument(
+        "--report",
+        nargs=3,
+        metavar=("CHIP_X", "CHIP_Y", "TEXT"),
+        help="tell those who run the server that this chip of the job, or its board, is bad; "
+        "only the Java server takes that",
+    )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument_group("report arguments").add_argument(
+        "--processor",
+        type=common.whole_number,
+        metavar="P",
+        help="with --report: it is this processor of the chip that is bad",
+    )
 
 
 def _add_ledger(parser: argparse.ArgumentParser) -> None:
@@ -172,22 +189,48 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     if arguments.wait_timeout is not None and arguments.wait is None:
         parser.error("--wait-timeout goes with --wait")
     _check_output(parser, arguments)
+    _check_report(parser, arguments)
     common.require_hostname(parser, arguments.hostname)
 
 
 def _check_fate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     others = ("info", "power_on", "power_off", "ethernet_ips", "wait", "watch")
-    given = any(getattr(arguments, name) for name in others) or arguments.destroy is not None
+    told = arguments.destroy is not None or arguments.report is not None
+    given = told or any(getattr(arguments, name) for name in others)
     if given or arguments.job_id is not None:
         parser.error("--fate is about a ledger, and goes with no job ID and no action")
 
 
 def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    changes_job = arguments.power_on or arguments.power_off or arguments.destroy is not None
-    if arguments.watch and (changes_job or arguments.ethernet_ips):
+    power = arguments.power_on or arguments.power_off
+    is_silent = power or arguments.destroy is not None or arguments.report is not None
+    if arguments.watch and (is_silent or arguments.ethernet_ips):
         parser.error("--watch shows the job: it goes with no other action than --info")
-    if arguments.json and changes_job:
+    if arguments.json and is_silent:
         parser.error("--json is for --info, --watch and --ethernet-ips: other actions show nothing")
+
+
+def _check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Have ``report`` be a chip's x and y and a text, or None."""
+    if arguments.report is None:
+        if arguments.processor is not None:
+            parser.error("--processor goes with --report")
+        return
+    *chip, text = arguments.report
+    if not text.strip():
+        parser.error("--report: say what is wrong with the chip")
+    arguments.report = (*_natural_numbers(parser, "--report", chip), text)
+    if arguments.processor is not None and arguments.processor < 0:
+        parser.error(f"--processor: '{arguments.processor}' is less than 0")
+
+
+def _natural_numbers(
+    parser: argparse.ArgumentParser, option: str, texts: Sequence[str]
+) -> tuple[int, ...]:
+    for text in texts:
+        if not (text.isascii() and text.isdigit()):
+            parser.error(f"{option}: {text!r} is no whole number, 0 or more")
+    return tuple(map(int, texts))
 
 
 # --------------------------------------------------------------- the actions
@@ -241,6 +284,8 @@ def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace
     if arguments.destroy is not None:
         reason, colour = _reason(arguments), Colour(arguments.color)
         return job_actions.destroy(PROG, client, subject.job_id, reason, colour)
+    if arguments.report is not None:
+        return job_actions.report(client, subject.job_id, arguments.report, arguments.processor)
     if arguments.ethernet_ips:
         return show_once(client, job_actions.HostnamesView(subject.job_id), arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):

@@ -49,6 +49,18 @@ def destroy(
     return ExitCode.OK
 
 
+def report(
+    client: ServerCommands, job_id: int, what: tuple[int, int, str], processor: int | None
+) -> int:
+    """Tell the server what is wrong with chip `what` of the job; CommandError if it has none."""
+    chip_x, chip_y, text = what
+    try:
+        client.report_chip(job_id, chip_x, chip_y, processor, text)
+    except ValueError as error:
+        raise CommandError(f"Error: {error}", ExitCode.NO_ALLOCATION) from None
+    return ExitCode.OK
+
+
 class HostnamesView(View[list[Chip]]):
     """The hostnames of a job's Ethernet-connected chips as CSV; only the server knows them."""
 

@@ -34,7 +34,7 @@ class Commands:
     what the client gets for arguments that do not fit.
     """
 
-    known = frozenset(COMMANDS)
+    known = frozenset(name for name, command in COMMANDS.items() if not command.only_java)
     """The names of the commands that there are."""
 
     def __init__(self, jobs: Jobs, version: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spalloc_gevent.simulator.commands import Asker, Commands
 from spalloc_gevent.simulator.jobs import Jobs
@@ -27,18 +27,29 @@ from spalloc_gevent.wire.messages import (
 HIDDEN = "<Hidden>"
 _IGNORED_OPTIONS = frozenset(("min_ratio", "max_dead_links", "require_torus"))
 _JAVA_KEEPALIVE_S = 60.0
+NO_DESCRIPTION = "No description."
 _MOST_BY_POSITION = {"destroy_job": 1, "get_board_position": 0, "get_board_at_position": 0}
+
+
+class Report(NamedTuple):
+    """A bad board, chip or core as a client has reported it."""
+
+    address: str
+    chip: tuple[int, int] | None
+    core: int | None
+    description: str
 
 
 class JavaCommands(Commands):
     """The commands as the Java server's version-1 service answers them."""
 
-    known = frozenset((*COMMANDS, "report_problem"))
+    known = frozenset(COMMANDS)
 
     def __init__(self, jobs: Jobs, version: str) -> None:
         super().__init__(jobs, version)
         self.job_watches = SeparateWatches()
         self.machine_watches = SeparateWatches()
+        self.reports: list[Report] = []
 
     def carry_out(self, asker: Asker, request: CommandRequest) -> Returned | Refused:
         if len(request.args) > _MOST_BY_POSITION.get(request.name, len(request.args)):
@@ -108,10 +119,24 @@ class JavaCommands(Commands):
             raise ValueError("no such board")
         return location
 
-    def report_problem(
-        self, _asker: Asker, /, _address: Any, _x: Any, _y: Any, _p: Any, _description: Any
-    ) -> None:
-        """A bad board is reported; nobody comes to mend it."""
+    def report_problem(self, _asker: Asker, /, address: Any, *_: Any, **told: Any) -> None:
+        """A bad board is noted; nobody comes to mend it.
+
+        What stands behind the address is passed over; a chip has both its coordinates, a core
+        has a chip, or they are passed over too.
+        """
+        where = [told[name] for name in ("x", "y", "p") if name in told]
+        if not all(type(number) is int for number in where):
+            raise ValueError("x, y and p must be whole numbers")
+        is_chip = "x" in told and "y" in told
+        self.reports.append(
+            Report(
+                str(address),
+                (told["x"], told["y"]) if is_chip else None,
+                told.get("p") if is_chip else None,
+                str(told.get("description", NO_DESCRIPTION)),
+            )
+        )
 
     def _check_job(self, job_id: Any) -> None:
         if self._jobs.get(job_id) is None and not self._jobs.was_destroyed(job_id):

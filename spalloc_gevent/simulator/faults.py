@@ -19,7 +19,7 @@ from spalloc_gevent.wire.commands import COMMANDS
 ANY_COMMAND = "*"
 CONNECT = "connect"
 
-_OCCASIONS = (ANY_COMMAND, CONNECT, *COMMANDS, "report_problem")
+_OCCASIONS = (ANY_COMMAND, CONNECT, *COMMANDS)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Typed methods, the rule what may be sent again, the simulator's coverage and
 the contract tests are all checked against it. Source of every row: the
 protocol as measured on ``spalloc_server`` 1!7.0.0 and read from the Java
-server's version-1 compatibility service.
+server's version-1 compatibility service, which alone has ``report_problem``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Command(NamedTuple):
     """Is still sent when its caller has given up waiting."""
     names_job: bool = False
     """Its first argument is a job ID, and the server takes it as that job's keepalive."""
+    only_java: bool = False
+    """The Java server has it; the Python server would hang up."""
 
     def binds(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
         """True if the server can bind these arguments without an error."""
@@ -120,6 +122,17 @@ _TABLE = (
         optional=frozenset(_WHERE_IS_OPTIONS),
         options=_WHERE_IS_OPTIONS,
         returns="location or null",
+    ),
+    # The board's address by its place, all else by name: the Java server takes it in no other way.
+    Command(
+        "report_problem",
+        ("address",),
+        frozenset({"x", "y", "p", "description"}),
+        ("x", "y", "p", "description"),
+        positional_only=True,
+        repeatable=False,
+        route=Route.ALONE,
+        only_java=True,
     ),
 )
 

@@ -197,6 +197,15 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("job 1 --wait ready --wait-timeout x", "argument --wait-timeout: 'x' is no number"),
         ("job 1 --wait unknown", "argument --wait: invalid choice: 'unknown'"),
         ("job 1 --wait", "argument --wait: expected one argument"),
+        # Reports.
+        ("job 1 --report 0 0", "argument --report: expected 3 arguments"),
+        ("job 1 --report x 0 hot", "--report: 'x' is no whole number, 0 or more"),
+        ("job 1 --report 0 0 hot --processor=-1", "--processor: '-1' is less than 0"),
+        ("job 1 --report 0 0 hot --processor x", "argument --processor: 'x' is no whole number"),
+        ("job 1 --processor 1", "--processor goes with --report"),
+        ("job 1 --report 0 0 hot --json", "--json is for --info, --watch and --ethernet-ips"),
+        ("job 1 --report 0 0 hot --watch", "--watch shows the job: it goes with no other action"),
+        ("job 1 --report 0 0 hot --destroy", "not allowed with argument"),
         # Places.
         ("where-is", "one of the arguments --board/-b/--logical/-l"),
         ("where-is --logical m 0 0", "expected 4 arguments"),

@@ -177,7 +177,7 @@ def test_every_command_of_the_protocol_is_a_method() -> None:
 
 def test_an_unknown_method_is_an_attribute_error(client: ProtocolClient) -> None:
     with pytest.raises(AttributeError):
-        client.report_problem  # type: ignore[attr-defined] # noqa: B018
+        client.report_problems  # type: ignore[attr-defined] # noqa: B018
 
 
 def test_call_returns_the_object_returned_by_the_server(client: ProtocolClient) -> None:

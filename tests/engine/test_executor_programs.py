@@ -103,7 +103,7 @@ executor = new_executor(max_jobs=2, keepalive=0.5)
 def task(job, n):
     # Longer than a keepalive: jobs are kept alive to the end.
     time.sleep(1.0)
-    sys.stdout.write(f"{n} {job.state.name}\n")
+    sys.stdout.write(f"{n} {job.state.name}\\n")
 
 for n in range(3):
     executor.submit(task, n)

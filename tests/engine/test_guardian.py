@@ -107,8 +107,12 @@ def guardians_of(pid: int) -> list[int]:
 
 
 def guardian_of(pid: int) -> int:
-    eventually(lambda: [one for one in guardians_of(pid) if is_leader(one)], "a guardian")
-    (only,) = guardians_of(pid)
+    # What only starts it is called the same, and may be there a moment longer.
+    def leaders() -> list[int]:
+        return [one for one in guardians_of(pid) if is_leader(one)]
+
+    eventually(leaders, "a guardian")
+    (only,) = leaders()
     return only
 
 

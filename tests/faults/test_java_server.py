@@ -137,7 +137,8 @@ def test_every_method_of_the_client_works(server: SimulatedServer) -> None:
         assert client.where_is(job_id=999, chip_x=0, chip_y=0) is None
         client.destroy_job(job_id, "done")
         assert client.get_job_state(job_id)["reason"] == "done"
-        assert client.call("report_problem", "10.0.0.1", 0, 0, None, "hot") is None
+        assert client.call("report_problem", "10.0.0.1", x=0, y=0, description="hot") is None
+        client.report_problem("10.0.0.1", 0, 0, description="hot")
         with pytest.raises(SpallocServerException):
             client.call("no_such_command")
         assert client.version() == "5.0.0"
@@ -189,6 +190,7 @@ COMMANDS = (
     ["machine", "m", "--detailed"],
     ["job", "1"],
     ["job", "1", "--ethernet-ips"],
+    ["job", "1", "--report", "0", "0", "hot"],
     ["job", "1", "--power-off"],
     ["job", "1", "--reset"],
     ["where-is", "--board", "m", "0", "0", "0"],

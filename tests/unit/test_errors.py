@@ -26,6 +26,7 @@ from spalloc_gevent.errors import (
     SpallocError,
     SpallocServerException,
     StateChangeTimeoutError,
+    UnsupportedCommandError,
     WouldDeadlockError,
 )
 
@@ -43,6 +44,7 @@ TREE: dict[type[SpallocError], tuple[type[BaseException], ...]] = {
     QueueTimeoutError: (AllocationError, StateChangeTimeoutError),
     PowerTimeoutError: (AllocationError, StateChangeTimeoutError),
     ConfigError: (SpallocError, ValueError),
+    UnsupportedCommandError: (SpallocError,),
     IncompatibleServerError: (SpallocError, ValueError),
     WouldDeadlockError: (SpallocError, RuntimeError),
     LifecycleBugError: (SpallocError, AssertionError),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.simulator.commands import Commands
-from spalloc_gevent.simulator.dialects import JAVA, JavaCommands
+from spalloc_gevent.simulator.dialects import JAVA, NO_DESCRIPTION, JavaCommands, Report
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.wire.commands import COMMANDS
@@ -60,7 +60,7 @@ def server() -> Server:
     return Server()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(Commands.known))
 def test_every_command_of_the_table_is_answered_with_the_arguments_it_has_there(
     name: str,
 ) -> None:
@@ -111,14 +111,20 @@ JSON = st.recursive(
     max_leaves=4,
 )
 OPTIONS = st.sampled_from(
-    sorted({name for row in COMMANDS.values() for name in (*row.parameters, *row.options)})
+    sorted(
+        {
+            parameter
+            for name in Commands.known
+            for parameter in (*COMMANDS[name].parameters, *COMMANDS[name].options)
+        }
+    )
 )
 
 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(sorted(COMMANDS)),
+            st.sampled_from(sorted(Commands.known)),
             st.lists(JSON, max_size=4),
             st.dictionaries(OPTIONS, JSON, max_size=4),
         ),
@@ -392,8 +398,23 @@ def test_java_server_stops_only_the_all_jobs_watch_for_null(java: Server) -> Non
     assert list(java.commands.job_watches.concerned({job_id, 99})) == [(Me(), [job_id])]
 
 
-def test_java_server_takes_reports_of_bad_boards(java: Server) -> None:
-    assert java.ask("report_problem", "127.1.0.1", 0, 0, None, "smoke") is None
+def test_java_server_takes_reports_of_bad_boards_chips_and_processors(java: Server) -> None:
+    assert isinstance(java.commands, JavaCommands)
+    java.ask("report_problem", "127.1.0.1", 0, 0, None, "smoke")
+    java.ask("report_problem", "127.1.0.1", x=1, y=2, description="smoke")
+    java.ask("report_problem", "127.1.0.1", x=1, y=2, p=3)
+    assert java.commands.reports == [
+        Report("127.1.0.1", None, None, NO_DESCRIPTION),
+        Report("127.1.0.1", (1, 2), None, "smoke"),
+        Report("127.1.0.1", (1, 2), 3, NO_DESCRIPTION),
+    ]
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((), {}), (("a",), {"x": None, "y": 0})])
+def test_java_server_refuses_a_report_that_it_cannot_read(
+    java: Server, args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
+    assert isinstance(java.carry_out("report_problem", *args, **kwargs), Refused)
 
 
 def test_java_server_sends_characters_as_they_are_and_both_line_ends() -> None:

@@ -102,15 +102,16 @@ def server_binds(name: str, args: list[int], kwargs: dict[str, Any]) -> bool:
     return True
 
 
-def test_the_table_has_the_commands_of_the_real_server_and_no_others() -> None:
-    assert set(COMMANDS) == set(REAL)
+def test_the_table_has_the_commands_of_the_real_server_and_that_of_the_java_server() -> None:
+    assert {name for name, command in COMMANDS.items() if not command.only_java} == set(REAL)
+    assert set(COMMANDS) - set(REAL) == {"report_problem"}
     assert all(name == command.name for name, command in COMMANDS.items())
 
 
 @given(st.data())
 @settings(max_examples=100)
 def test_arguments_bind_where_they_bind_on_the_real_server(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(COMMANDS)))
+    name = data.draw(st.sampled_from(sorted(REAL)))
     own = sorted(inspect.signature(REAL[name]).parameters)
     args = data.draw(st.lists(st.just(1), max_size=5))
     names = st.sampled_from(own) | st.sampled_from(ARGUMENTS) if own else st.sampled_from(ARGUMENTS)
@@ -118,7 +119,7 @@ def test_arguments_bind_where_they_bind_on_the_real_server(data: st.DataObject) 
     assert COMMANDS[name].binds(args, kwargs) == server_binds(name, args, kwargs)
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted(REAL))
 def test_the_arguments_that_a_command_needs_bind_by_position_and_by_name(name: str) -> None:
     command = COMMANDS[name]
     needed = [one for one in command.parameters if one not in command.optional]
@@ -147,6 +148,15 @@ def test_a_job_needs_an_owner_and_takes_its_size_by_position_only() -> None:
     assert not create_job.binds([1, 2, 3, 4], {"owner": "me"})
 
 
+def test_a_report_names_the_board_by_position_and_all_else_by_name() -> None:
+    report = COMMANDS["report_problem"]
+    assert report.binds(["10.0.0.1"], {"x": 0, "y": 0, "p": 1, "description": "hot"})
+    assert report.binds(["10.0.0.1"], {})
+    # The Java server passes over what stands elsewhere.
+    assert not report.binds(["10.0.0.1", 0], {})
+    assert not report.binds([], {"address": "10.0.0.1"})
+
+
 def test_an_argument_given_twice_does_not_bind() -> None:
     assert not COMMANDS["destroy_job"].binds([1, "why"], {"reason": "why"})
     assert not COMMANDS["get_job_state"].binds([1], {"job_id": 1})
@@ -160,14 +170,24 @@ def test_where_is_takes_each_of_its_styles_by_name_only(style: tuple[str, ...]) 
 
 def test_what_would_happen_twice_is_never_sent_again_and_all_else_is() -> None:
     never = {name for name, command in COMMANDS.items() if not command.repeatable}
-    assert never == {"create_job", "power_on_job_boards", "power_off_job_boards"}
+    assert never == {
+        "create_job",
+        "power_on_job_boards",
+        "power_off_job_boards",
+        "report_problem",
+    }
 
 
 def test_watches_belong_on_the_connection_that_notifications_come_on() -> None:
     watches = {name for name, command in COMMANDS.items() if command.route is Route.WATCH}
     assert watches == {"notify_job", "no_notify_job", "notify_machine", "no_notify_machine"}
     others = {command.route for name, command in COMMANDS.items() if name not in watches}
-    assert others == {Route.POOL}
+    assert others == {Route.POOL, Route.ALONE}
+
+
+def test_what_not_every_server_has_travels_alone() -> None:
+    alone = {name for name, command in COMMANDS.items() if command.route is Route.ALONE}
+    assert alone == {name for name, command in COMMANDS.items() if command.only_java}
 
 
 def test_commands_that_name_a_job_have_its_id_first() -> None:
@@ -196,6 +216,7 @@ def test_commands_that_name_a_job_have_its_id_first() -> None:
         ("version", (1,), {}, Route.ALONE),
         ("notify_job", (1, 2), {}, Route.ALONE),
         ("create_job", (), {"owner": "me", "colour": "red"}, Route.ALONE),
+        ("report_problem", ("10.0.0.1",), {"x": 0, "y": 1, "description": "hot"}, Route.ALONE),
         ("report_problem", (), {"address": "10.0.0.1"}, Route.ALONE),
         ("Version", (), {}, Route.ALONE),
         ("", (), {}, Route.ALONE),
