@@ -7,10 +7,8 @@ alone.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +18,10 @@ if __package__ in (None, ""):
 from benchmarks.at_rest import live_jobs
 from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth, settle
 from benchmarks.figures import Figure, Spread, at_most, one, outcome, ratio_at_most
-from benchmarks.orders import ROOT, Worker, WorkerError
+from benchmarks.orders import Worker
 from benchmarks.raw_sockets import RawSockets
 from benchmarks.running import run
-from tools.real_machine import machine_with_boards
+from benchmarks.simulated import simulated_server
 
 SPARE_BOARDS = 200
 MOST_MEMORY_KIB = 150e6 / 1024
@@ -57,22 +55,6 @@ class Held:
     few: Cost
     many: Cost
     lost: int
-
-
-@contextmanager
-def simulated_server(boards: int) -> Iterator[tuple[str, int]]:
-    machine = machine_with_boards(boards)
-    command = [sys.executable, "-m", "spalloc_gevent.simulator", "--quiet", "--port=0"]
-    command += ["--power-seconds=0", f"--machine=m:{machine.width}x{machine.height}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            host, _, port = process.stdout.readline().strip().rpartition(":")
-            if not port:
-                raise WorkerError("the simulated server did not start")
-            yield host, int(port)
-        finally:
-            process.terminate()
 
 
 def hold(where: tuple[str, int], scale: Scale) -> Held:

@@ -72,6 +72,13 @@ def test_hundreds_of_jobs_on_a_simulated_server_are_all_there_at_the_end(tmp_pat
     ]
 
 
+def test_every_case_of_a_campaign_passes_and_no_job_is_left(tmp_path: Path) -> None:
+    assert judged(quick("batch", tmp_path)) == [
+        "cases that have not passed",
+        "jobs that are left at the end",
+    ]
+
+
 @pytest.mark.real_server
 def test_the_commands_lose_no_update(tmp_path: Path) -> None:
     figures = quick("commands", tmp_path)
