@@ -330,7 +330,7 @@ class Campaign(AbstractContextManager["Campaign"]):
             reason=outcome.reason,
             attempts=trial.attempts,
             started=trial.started,
-            ended=time.time(),
+            ended=trial.ended or time.time(),
             boards=trial.boards,
             stdout=None if files is None else files.stdout,
             stderr=None if files is None else files.stderr,

@@ -145,6 +145,8 @@ class Trial:
         self.files = desk.outputs.of_case(case.name)
         self.attempts = 0
         self.started: float | None = None
+        self.ended: float | None = None
+        """Unix times of its last run; None while there is none."""
         self.boards: Boards | None = None
         self.patience: Deadline | None = None
         """Until when it waits for a server that is gone; None while none was."""
@@ -157,12 +159,14 @@ class Trial:
         allocation = _allocation_of(job)
         self.boards = _boards(allocation)
         self.attempts += 1
-        self.started = time.time()
+        self.started, self.ended = time.time(), None
         try:
             code, ending = self._desk.run(self.case.command, allocation, self.files, self.case.name)
         except OSError as error:
             reason = f"it cannot be started: {error.strerror}"
             return Outcome(Verdict.FAILED, ExitCode.CANNOT_EXECUTE, reason)
+        finally:
+            self.ended = time.time()
         return _outcome(code, ending, job)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from spalloc_gevent.scripts import batch_options
 from spalloc_gevent.scripts.batch_records import Record, Verdict
+from spalloc_gevent.simulator import Silence
 from tests.cli.conftest import Site
 from tests.cli.desk import Desk
 from tests.cli.desk import desk_fixture as desk_fixture
@@ -249,6 +250,30 @@ def test_cases_wait_for_a_server_that_is_away(site: Site) -> None:
     assert process.wait() == 0
     (document,) = process.documents
     assert set(verdicts(document).values()) == {"passed"}
+
+
+def test_a_case_is_run_again_whose_server_has_lost_its_memory(site: Site) -> None:
+    write_cases(site, LOSING)
+    process = Piped(site.shell.start("batch", "cases", "--retries", "1", "--json"))
+    await_pids(site, 1)
+    site.server.restart(cold=True)
+    assert process.wait() == 0
+    (document,) = process.documents
+    (case,) = document["cases"]
+    assert (case["verdict"], case["attempts"]) == ("passed", 2)
+
+
+def test_a_case_is_over_when_its_command_is_whatever_becomes_of_its_boards(site: Site) -> None:
+    write_cases(site, "a touch started; while [ ! -e go ]; do sleep 0.05; done", "b true")
+    arguments = ["cases", "-j", "1", "--server-timeout", "1", "--json"]
+    process = Piped(site.shell.start("batch", *arguments))
+    eventually((site.shell.folder / "started").exists, "a case that runs")
+    site.server.faults = [Silence(on="destroy_job")]
+    (site.shell.folder / "go").touch()
+    assert process.wait() == 0
+    (document,) = process.documents
+    first, second = document["cases"]
+    assert second["started"] - first["ended"] > 0.9
 
 
 def test_reused_boards_go_from_case_to_case(desk: Desk) -> None:
