@@ -11,8 +11,16 @@ from spalloc_gevent.batch import waiting
 from spalloc_gevent.batch.attempts import Attempt, Board, told
 from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
 from spalloc_gevent.batch.phases import Phase
+from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine.pausing import pause
-from spalloc_gevent.errors import AllocationError, PowerTimeoutError, QueueTimeoutError
+from spalloc_gevent.errors import (
+    AllocationError,
+    PowerTimeoutError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    QueueTimeoutError,
+    SpallocError,
+)
 from spalloc_gevent.job import Job
 
 Check = Callable[[Job], "bool | Iterable[Board] | None"]
@@ -23,6 +31,9 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 QUEUE_WHILE_HOLDING_S = 60.0
 """How long to queue for others while bad boards are held, when the caller names no limit."""
+
+OUTAGE_S = 120.0
+"""How long a server is waited for that has answered before."""
 
 GIVEN_BACK = "These boards were of no use to their owner."
 
@@ -125,6 +136,10 @@ class Observer:
         """Wait before the next attempt."""
         pause(seconds)
 
+    def waits_out(self, _error: SpallocError) -> bool:
+        """Whether to wait for a server that cannot be reached when it is asked for boards."""
+        return False
+
 
 class Search:
     """One search for good boards; as a context manager it gives the bad ones back."""
@@ -145,6 +160,8 @@ class Search:
         self._pauses = _pauses()
         self._attempts: list[Attempt] = []
         self._held: list[Job] = []
+        self._outage: tuple[Deadline, Iterator[float]] | None = None
+        """How long, and how often, a server is still tried that is away; None while it is there."""
 
     def __enter__(self) -> Search:
         return self
@@ -156,19 +173,40 @@ class Search:
     def run(self) -> Job:
         """The good job."""
         while True:
-            job = self._ask()
+            job = self._asked()
             try:
                 failure = self._failure_of(job)
                 # Who ends the search destroys the job that is looked at: no board is bad for that.
                 self._observer.reached(Phase.READY if failure is None else Phase.BAD, job)
+            except (ProtocolError, ProtocolTimeoutError) as error:
+                job.destroy(GIVEN_BACK)
+                self._sit_out(error)
+                continue
             except BaseException:
                 job.destroy(GIVEN_BACK)
                 raise
+            self._outage = None
             if failure is None:
                 return job
             self._held.append(job)
             if failure.is_attempt:
                 self._count(job, failure)
+
+    def _asked(self) -> Job:
+        while True:
+            try:
+                return self._ask()
+            except (ProtocolError, ProtocolTimeoutError) as error:
+                self._sit_out(error)
+
+    def _sit_out(self, error: SpallocError) -> None:
+        """Wait a moment for a server that is away; raises `error` when that is no use."""
+        if self._outage is None:
+            self._outage = Deadline(OUTAGE_S), _pauses()
+        deadline, pauses = self._outage
+        if deadline.passed or not self._observer.waits_out(error):
+            raise error
+        self._observer.pause(next(pauses))
 
     def _count(self, job: Job, failure: _Failure) -> None:
         bad_boards.add(failure.machine, failure.bad, failure.why)

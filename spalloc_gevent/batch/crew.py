@@ -15,7 +15,7 @@ from spalloc_gevent.batch.tasks import Task
 from spalloc_gevent.engine.mailbox import Mailbox
 from spalloc_gevent.engine.pausing import Alarm
 from spalloc_gevent.engine.workers import GreenletThread, Threads, new_mutex, start
-from spalloc_gevent.errors import SpallocError
+from spalloc_gevent.errors import JobDestroyedError, SpallocError
 from spalloc_gevent.job import Job
 from spalloc_gevent.states import JobState
 
@@ -77,6 +77,8 @@ class Crew:
         self._workers = 0
         self._closed = False
         self._cancels = False
+        self.has_had_jobs = False
+        """True once the server has given one: it is waited for when it is away."""
         self._all_left = Alarm()
 
     # -- for the owner ------------------------------------------------------------
@@ -200,6 +202,7 @@ class _Wish(Observer):
         return self._ended.rung
 
     def reached(self, phase: Phase, job: Job) -> None:
+        self._crew.has_had_jobs = True
         with self._mutex:
             self._job = job
         if self.ended:
@@ -209,6 +212,9 @@ class _Wish(Observer):
     def pause(self, seconds: float) -> None:
         if self._ended.wait(seconds):
             raise NotWantedError
+
+    def waits_out(self, _error: SpallocError) -> bool:
+        return self._crew.has_had_jobs
 
     def comes_true(self) -> bool:
         """The boards are found: nobody may take them away from here on; False if one has."""
@@ -256,6 +262,11 @@ class _Worker:
             except NotWantedError:
                 self._settle(task, lost)
                 return
+            except JobDestroyedError as error:
+                # Somebody else was quicker than the boards, or there can be none: it is told
+                # from the other when it happens again.
+                lost = error
+                continue
             except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
                 self._settle(task, error)
                 return

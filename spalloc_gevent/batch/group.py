@@ -12,7 +12,7 @@ from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine.mailbox import Mailbox, NothingCameError
 from spalloc_gevent.engine.pausing import Alarm
 from spalloc_gevent.engine.workers import new_mutex, start
-from spalloc_gevent.errors import ClosedError, QueueTimeoutError
+from spalloc_gevent.errors import ClosedError, QueueTimeoutError, SpallocError
 from spalloc_gevent.job import Job
 
 CLOSE_WITHIN_S = 10.0
@@ -79,6 +79,8 @@ class JobGroup:
         self._at_work: dict[int, Job | None] = {}
         self._jobs: dict[int, Job] = {}
         self._begun = 0
+        self.has_had_jobs = False
+        """True once the server has given one: it is waited for when it is away."""
         self._handed_out = 0
         self.jobs: list[Job] = []
         """All jobs, once they are ready together; empty for a group that hands them out."""
@@ -220,6 +222,7 @@ class JobGroup:
 
     def looks_at(self, number: int, phase: Phase, job: Job) -> None:
         """A worker has come so far with a job; raises ClosedError when the group is closed."""
+        self.has_had_jobs = True
         with self._mutex:
             self._at_work[number] = job
         if self._closing.rung:
@@ -272,6 +275,9 @@ class _Worker(Observer):
 
     def pause(self, seconds: float) -> None:
         self._group.rest(seconds)
+
+    def waits_out(self, _error: SpallocError) -> bool:
+        return self._group.has_had_jobs
 
 
 def _whats(requests: int | Iterable[int | tuple[int, ...]]) -> list[tuple[int, ...]]:

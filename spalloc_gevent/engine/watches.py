@@ -191,7 +191,7 @@ class Watches:
             self._rest()
 
     def _bring_up_to_date(self) -> None:
-        if not any(self._wanted.values()) and self._connection is None:
+        if not self._wants_any and self._connection is None:
             self._in_step()
             return
         self._connect()
@@ -240,6 +240,10 @@ class Watches:
     def _ours(self, kind: Kind) -> list[Key]:
         """What is wanted, without the jobs whose numbers are others' now."""
         return [key for key in self._wanted[kind] if not self._vouching.roll.is_gone(key)]
+
+    @property
+    def _wants_any(self) -> bool:
+        return any(self._ours(kind) for kind in Kind)
 
     def _take_step(self, armed: Armed, command: str, key: Key) -> None:
         self._ask(command, key)
@@ -290,7 +294,7 @@ class Watches:
     def _rest(self) -> None:
         if self._news.wait(PROBE_AFTER_S) or self._closed or self._connection is None:
             return
-        if not any(self._wanted.values()):
+        if not self._wants_any:
             self._drop_connection()
             return
         self._probe()

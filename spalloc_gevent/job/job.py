@@ -212,17 +212,25 @@ class Job:
             self._disconnect()
 
     def _tell_destroyed(self, reason: str | None) -> Fate:
-        if self._holding.final is not None:
-            self._book.gone(self._holding.final)
+        if self._is_known_gone():
             return Fate.DESTROYED
         try:
             self._holding.destroy(reason, self._server.timeout_s)
         except JobDestroyedError:
-            return Fate.LOST  # The number is another job's now, and that one stays.
+            # It ended meanwhile, or the number is another job's now, and that one stays.
+            self._is_known_gone()
+            return Fate.LOST
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
             _log.warning("job %s: the server could not be told to destroy it: %s", self.id, error)
             return Fate.NOT_TOLD
         return Fate.GIVEN_BACK
+
+    def _is_known_gone(self) -> bool:
+        """Whether the server has told of the job's end, which is entered then."""
+        final = self._holding.final
+        if final is not None:
+            self._book.gone(final)
+        return final is not None
 
     def close(self) -> None:
         """Disconnect and stop keeping the job alive; does not free its boards.
@@ -346,10 +354,7 @@ class Job:
     def _known_end(self) -> JobStateInfo | None:
         if self._end == "destroyed":
             return job_state({"state": JobState.destroyed, "reason": self._reason})
-        final = self._holding.final
-        if final is not None:
-            self._book.gone(final)
-        return final
+        return self._holding.final if self._is_known_gone() else None
 
     def _ask_state(self, timeout_s: float | None) -> JobStateInfo:
         call = Call("get_job_state", (self._holding.job_id,), patient=True)

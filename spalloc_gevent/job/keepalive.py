@@ -136,9 +136,14 @@ class Holding:
         return self._held.is_gone
 
     def destroy(self, reason: str | None, timeout_s: float | None) -> None:
-        """Have the server destroy the job; that still goes out when we do not wait any more."""
+        """Have the server destroy the job; that still goes out when we do not wait any more.
+
+        A server that is started again has a moment to come back: the boards would
+        else be nobody's until the keepalive runs out.
+        """
         args, kwargs = (self.job_id,), {"reason": reason}
-        self._last_word = Call("destroy_job", args, kwargs, outlives_caller=True)
+        patient = timeout_s is not None
+        self._last_word = Call("destroy_job", args, kwargs, patient=patient, outlives_caller=True)
         self._link.run(self._last_word, timeout_s)
 
     def end(self) -> None:

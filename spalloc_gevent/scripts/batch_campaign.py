@@ -312,11 +312,13 @@ class Campaign(AbstractContextManager["Campaign"]):
         self._held_back.append((Deadline(trial.patience.left_or(pause_s)), trial))
 
     def _try_again(self) -> None:
-        due = [trial for when, trial in self._held_back if when.passed]
-        if due:
-            self._held_back = [(when, trial) for when, trial in self._held_back if not when.passed]
-            for trial in due:
+        # Looked at once each: the time of one may come between two looks.
+        held_back, self._held_back = self._held_back, []
+        for when, trial in held_back:
+            if when.passed:
                 self._submit(trial)
+            else:
+                self._held_back.append((when, trial))
 
     def _settle(self, trial: Trial, outcome: Outcome) -> None:
         self._left -= 1
