@@ -14,13 +14,14 @@ import pytest
 
 from spalloc_gevent import Job, JobDestroyedError, JobState
 from spalloc_gevent.batch import Allocation, SpallocExecutor, bad_boards
-from spalloc_gevent.errors import AllocationError, QueueTimeoutError
+from spalloc_gevent.errors import AllocationError, ConnectionLostError, QueueTimeoutError
 from tests.contract.conftest import MakeServer
 from tests.contract.support import (
     ONE_TRIAD,
     PATIENCE_S,
     SLOW_POWER_S,
     Server,
+    StoppableServer,
     Tap,
     asked,
     await_true,
@@ -402,6 +403,29 @@ def test_a_retry_that_finds_no_boards_ends_with_the_executor(make_server: MakeSe
     assert isinstance(future.exception(PATIENCE_S), OSError)
     taken[0].destroy()
     assert listed(server) == []
+
+
+def test_a_restart_of_the_server_costs_no_task(server: StoppableServer) -> None:
+    begun = threading.Semaphore(0)
+
+    def task(job: Job, number: int) -> int:
+        begun.release()
+        # Until the last are asked for, whatever happens to the server meanwhile.
+        assert job.id is not None
+        return number
+
+    with executor_on(server, max_jobs=4) as executor:
+        found = executor.map(task, range(200))
+        for _ in range(20):
+            assert begun.acquire(timeout=PATIENCE_S)
+        server.restart()
+        assert list(found) == list(range(200))
+    assert listed(server) == []
+
+
+def test_a_server_that_was_never_there_is_not_waited_for() -> None:
+    with SpallocExecutor(hostname="127.0.0.1", port=1, owner="me", config_filenames=[]) as executor:
+        assert isinstance(executor.submit(number_of).exception(PATIENCE_S), ConnectionLostError)
 
 
 # ------------------------------------------------------------------- no boards

@@ -16,6 +16,7 @@ from tests.contract.support import (
     ONE_TRIAD,
     PATIENCE_S,
     Server,
+    StoppableServer,
     await_true,
     destroying,
     in_thread,
@@ -67,6 +68,16 @@ def test_no_more_are_open_than_may_be(server: Server) -> None:
             job.destroy()
     assert most <= 3
     assert group.counts == {"done": 12}
+
+
+def test_a_restart_of_the_server_costs_no_request(server: StoppableServer) -> None:
+    with group_of(server, 60, max_open=4) as group:
+        for number, job in enumerate(group.as_ready(PATIENCE_S)):
+            if number == 10:
+                server.restart()
+            job.destroy()
+        assert group.counts == {"done": 60}
+    assert listed(server) == []
 
 
 def test_a_closed_job_makes_room_as_well(server: Server) -> None:

@@ -32,6 +32,7 @@ from tests.contract.support import (
     Tap,
     asked,
     await_end_of,
+    await_true,
     client_of,
     destroy_from_elsewhere,
     destroying,
@@ -639,6 +640,18 @@ def test_destroy_gives_a_reason_for_others_to_read(server: Server) -> None:
         assert (job.state, job.reason) == (JobState.destroyed, "done early")
     told = told_of(server, job.id)
     assert (told["state"], told["reason"]) == (JobState.destroyed, "done early")
+
+
+def test_destroy_waits_a_moment_for_a_server_that_is_started_again(
+    server: StoppableServer,
+) -> None:
+    job = job_of(server, keepalive=None, timeout=PATIENCE_S, reconnect_delay=0.05)
+    server.stop()
+    ended = in_thread(job.destroy)
+    await_true(lambda: job._client.link._pool.waiting == 1)
+    server.restart()
+    ended.result(PATIENCE_S)
+    assert listed(server) == []
 
 
 def test_destroy_disconnects_from_the_server_and_ends_the_keepalive(server: Server) -> None:
