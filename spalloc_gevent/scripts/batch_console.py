@@ -53,10 +53,14 @@ class Console:
     # -- news ---------------------------------------------------------------------------
 
     def case(self, record: Record, progress: Progress) -> None:
-        """Tell a case's verdict; one that has passed is only counted, where counts are shown."""
+        """Tell a case's verdict; one that has passed is only counted, where counts are shown.
+
+        So is one that was never started: nobody wants a line for each.
+        """
         self._news = True
         passed = record.verdict is Verdict.PASSED
-        if not passed or (self._footer is None and not self._quiet):
+        is_counted = self._footer is not None or self._quiet
+        if not (record.was_left_out or (passed and is_counted)):
             self.line(self._told(record, progress))
 
     def _told(self, record: Record, progress: Progress) -> str:
@@ -73,7 +77,7 @@ class Console:
         if record.boards is not None:
             where = f"{printable(record.boards.machine)} {places_told(record.boards.boards)}"
             parts.append(f"job {record.boards.job_id} on {where}")
-        if record.stderr is not None and record.verdict is not Verdict.PASSED:
+        if record.stderr is not None and record.verdict in (Verdict.FAILED, Verdict.TIMED_OUT):
             parts.append(f"see {printable(record.stderr)}")
         about = f": {', '.join(parts)}" if parts else ""
         return f"{count} {verdict}  {printable(record.case)}{about}"

@@ -78,6 +78,11 @@ class Record:
         return None if self.started is None else max(0.0, self.ended - self.started)
 
     @property
+    def was_left_out(self) -> bool:
+        """Whether it was never started, for a signal came first."""
+        return self.verdict is Verdict.CANCELLED and self.started is None
+
+    @property
     def result(self) -> str:
         """What is to be said of it besides its verdict; empty where there is nothing."""
         if self.verdict is Verdict.TIMED_OUT:

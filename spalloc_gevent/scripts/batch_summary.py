@@ -58,10 +58,13 @@ def rendered(summary: Summary, paint: Paint) -> str:
 
 
 def _last_line(summary: Summary) -> str:
-    run = len(summary.records) - len(summary.before)
+    left_out = sum(record.was_left_out for record in summary.records)
+    run = len(summary.records) - len(summary.before) - left_out
     told = f"{_cases(run)} in {span_told(summary.seconds)}"
     if run and summary.seconds:
         told += f", {rate_told(run / summary.seconds)}"
+    if left_out:
+        told += f"; {_cases(left_out)} not started"
     if summary.before:
         told += f"; {_cases(len(summary.before))} taken from the joblog"
     return told
@@ -75,12 +78,10 @@ def _cases(number: int) -> str:
 
 
 def _not_passed(records: Sequence[Record], paint: Paint) -> Iterator[str]:
-    # Those that nobody has started need no line each.
     told = [
         record
         for record in records
-        if record.verdict is not Verdict.PASSED
-        and not (record.verdict is Verdict.CANCELLED and record.started is None)
+        if record.verdict is not Verdict.PASSED and not record.was_left_out
     ]
     if not told:
         return

@@ -41,7 +41,7 @@ def test_what_has_not_passed_is_listed_and_all_are_counted() -> None:
         "lost           1    2.50       2.50",
         "cancelled      1",
         "",
-        "4 cases in 4.0 s, 1.0/s",
+        "3 cases in 4.0 s, 45/min; 1 case not started",
         "",
     ]
 
