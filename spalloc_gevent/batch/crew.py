@@ -91,13 +91,13 @@ class Crew:
         with self._mutex:
             if self._closed:
                 return False
-            self.tally.goes_on(None, Phase.WAITING)
-            if self._tasks.has_takers or self._workers >= self._most:
-                self._tasks.put(task)
-            else:
-                worker = _Worker(self)
-                self._place.start(lambda: worker.run(task))
+            has_worker = self._tasks.has_takers or self._workers >= self._most
+            if not has_worker:
+                # It waits until there is something: a failure to start it leaves nothing behind.
+                self._place.start(_Worker(self).run)
                 self._workers += 1
+            self.tally.goes_on(None, Phase.WAITING)
+            self._tasks.put(task)
             return True
 
     def close(self, *, cancel: bool) -> None:
@@ -243,13 +243,11 @@ class _Worker:
         self._plan = crew.plan
         self._job: Job | None = None
 
-    def run(self, first: Task) -> None:
+    def run(self) -> None:
         """Until the crew has no more tasks for it."""
-        task: Task | None = first
         try:
-            while task is not None:
+            while (task := self._crew.next_task()) is not None:
                 self._see_to(task)
-                task = self._crew.next_task()
         finally:
             self._give_back()
             self._crew.leave()

@@ -58,6 +58,7 @@ class SpallocExecutor(concurrent.futures.Executor):
     progress: called with ``{"waiting": 3, "in use": 1, ...}``, by one thread at a
     time, whenever a task has gone on; see :class:`Phase`.
 
+    A server that has given boards before is waited for when it is away, for two minutes.
     A future counts as running from when its boards are ready, and can be
     cancelled until then. When it is done its boards are given back, unless ``reuse``
     keeps them. A program that ends without :meth:`shutdown` runs first what it has submitted.

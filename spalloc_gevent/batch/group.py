@@ -41,6 +41,7 @@ class JobGroup:
     attempts, check, avoid, queue_timeout, power_timeout, settle: as for
     :func:`~spalloc_gevent.batch.allocate`. What is left is for ``Job``.
 
+    A server that has given boards before is waited for when it is away, for two minutes.
     The requests are worked on by native threads, whatever the program does
     meanwhile; so is `check`, by several at once.
     """
