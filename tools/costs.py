@@ -44,8 +44,16 @@ def own_pss_kib() -> int:
     return pss_kib(os.getpid())
 
 
+def own_heap_kib() -> int:
+    """What this process itself has filled, whoever else uses the interpreter's files just now."""
+    return pss_kib(os.getpid(), "Anonymous")
+
+
 def pss_kib(pid: int, kind: str = "Pss") -> int:
-    """The memory of a process, shared pages counted in part; "Pss_Anon": of no file's pages."""
+    """The memory of a process, shared pages counted in part; "Pss_Anon": of no file's pages.
+
+    "Anonymous": those too, but shared ones in full.
+    """
     for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
         if line.startswith(f"{kind}:"):
             return int(line.split()[1])

@@ -16,7 +16,7 @@ from spalloc_gevent.simulator.record import MOST_KEPT
 from tests.contract.support import await_true, job_of, nothing_left_behind
 from tests.engine.scripted_server import LONG_S
 from tests.faults.support import connected
-from tools.costs import own_pss_kib
+from tools.costs import own_heap_kib
 
 MOST_GROWTH_KIB = 2 * 1024
 
@@ -123,8 +123,8 @@ def test_nothing_is_left_of_a_cycle(
     gevent.sleep(0)
     await_true(lambda: server.connections == staying)
     with nothing_left_behind(server):
-        before, kib = greenlets(), own_pss_kib()
+        before, kib = greenlets(), own_heap_kib()
         cycle(server)
         await_true(lambda: server.connections == staying)
         await_true(lambda: greenlets() <= before)
-        assert own_pss_kib() - kib < MOST_GROWTH_KIB
+        assert own_heap_kib() - kib < MOST_GROWTH_KIB

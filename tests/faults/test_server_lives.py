@@ -22,7 +22,7 @@ from tests.contract.support import await_true
 from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tests.faults.proxy import ChaosProxy, Where
 from tests.faults.support import ask, client_of, connected, echoing_behind_proxy, own
-from tools.costs import own_pss_kib
+from tools.costs import own_heap_kib
 from tools.real_machine import machine_with_boards
 from tools.real_server import REAL_VERSION
 from tools.real_server import ask as ask_directly
@@ -111,12 +111,12 @@ def test_a_flood_of_unread_notifications_takes_bounded_memory() -> None:
         told.set()
 
     with ScriptedServer(first_only("notify_job", flood)) as server, connected(server) as client:
-        before_kib = own_pss_kib()
+        before_kib = own_heap_kib()
         client.notify_job()
         assert told.wait(2 * LONG_S)
         # Whatever the socket still held has been read when this is confirmed.
         client.notify_machine()
-        assert own_pss_kib() - before_kib < 24 * 1024
+        assert own_heap_kib() - before_kib < 24 * 1024
         unread = list(iter(lambda: client.wait_for_notification(-1), None))
         assert len(unread) <= MOST_UNREAD + 1
         assert unread[-1] is not None
