@@ -142,6 +142,7 @@ class Campaign(AbstractContextManager["Campaign"]):
         self._retries = terms.retries
         self._held_back: list[tuple[Deadline, Trial]] = []
         self._is_server_gone = False
+        self._latest_remark = ""
         self._is_stopping = False
         self._is_ending = False
         self.signum: int | None = None
@@ -262,12 +263,14 @@ class Campaign(AbstractContextManager["Campaign"]):
                 self._running.remove(news.run)
             elif isinstance(news, Ended):
                 self._ended(news.trial, news.future)
-            else:
+            elif news.text != self._latest_remark:
+                # Everybody who waits for a server says the same while it is away.
+                self._latest_remark = news.text
                 self._audience.remark(news.text)
 
     def _started(self, news: Started) -> None:
         run = news.run
-        self._is_server_gone = False
+        self._is_server_gone, self._latest_remark = False, ""
         self._running.add(run)
         if self._is_ending or (self._is_stopping and run.case is None):
             self._running.end(run, Ending.SIGNAL)

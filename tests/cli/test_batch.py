@@ -241,15 +241,27 @@ def test_a_case_waits_no_longer_for_boards_than_it_may(desk: Desk) -> None:
 
 def test_cases_wait_for_a_server_that_is_away(site: Site) -> None:
     write_cases(site, "a touch started; while [ ! -e go ]; do sleep 0.05; done", "b true", "c true")
-    process = Piped(site.shell.start("batch", "cases", "-j", "1", "--json"))
+    arguments = ["cases", "-j", "1", "--server-timeout", "1", "--json"]
+    process = Piped(site.shell.start("batch", *arguments))
     eventually((site.shell.folder / "started").exists, "a case that runs")
     site.server.stop()
     (site.shell.folder / "go").touch()
-    process.read_until(lambda piped: "trying again" in piped.err, "word of it")
+    process.read_until(lambda piped: "1/3" in piped.err, "the end of a")
+    told = len(process.err)
+    process.read_until(lambda piped: "cannot connect" in piped.err[told:], "word of it")
     site.server.start()
     assert process.wait() == 0
     (document,) = process.documents
     assert set(verdicts(document).values()) == {"passed"}
+
+
+def test_cases_are_tried_again_when_the_first_boards_cannot_be_asked_for(site: Site) -> None:
+    write_cases(site, "a true")
+    site.server.faults = [Silence(on="create_job", times=1)]
+    done = batch(site, "cases", "--server-timeout", 0.5)
+    assert done.returncode == 0
+    assert "no boards can be asked for, trying again: " in done.stderr
+    assert "[1/1] passed     a: " in done.stderr
 
 
 def test_a_case_is_run_again_whose_server_has_lost_its_memory(site: Site) -> None:
