@@ -242,18 +242,11 @@ class Campaign(AbstractContextManager["Campaign"]):
             self._running.kill_all()
         elif signum == signal.SIGINT and not self._is_stopping:
             self.stop()
-            running = len(self._running.cases())
-            self._audience.remark(
-                f"Ctrl+C: no more cases are started; waiting for the {running} that run "
-                "(Ctrl+C again ends them)"
-                if running
-                else "Ctrl+C: no more cases are started"
-            )
+            self._audience.remark(_told_of_stop(len(self._running.cases())))
         else:
             self._end()
-            self._audience.remark(
-                f"{signal.Signals(signum).name}: ending {len(self._running.cases())} running cases"
-            )
+            running = len(self._running.cases())
+            self._audience.remark(f"{signal.Signals(signum).name}: ending {running} running cases")
 
     def _take_news(self) -> None:
         for news in self._channel.take():
@@ -341,3 +334,10 @@ class Campaign(AbstractContextManager["Campaign"]):
             stderr=None if files is None else files.stderr,
         )
         self._audience.ended(record, trial)
+
+
+def _told_of_stop(running: int) -> str:
+    told = "Ctrl+C: no more cases are started"
+    if not running:
+        return told
+    return f"{told}; waiting for the {running} that run (Ctrl+C again ends them)"

@@ -522,7 +522,7 @@ def test_python_m_does_the_same_as_the_scripts(site: Site) -> None:
 @pytest.mark.parametrize("arguments", [[], ["nosuch"]])
 def test_python_m_without_a_command_that_exists_is_2(shell: Shell, arguments: list[str]) -> None:
     done = shell.run(*(arguments or [""]))
-    assert "alloc, ps, job, machine, where-is, simulator, config" in done.stderr
+    assert "alloc, batch, ps, job, machine, where-is, simulator, config" in done.stderr
     assert done.returncode == 2
 
 
