@@ -246,9 +246,10 @@ def test_cases_wait_for_a_server_that_is_away(site: Site) -> None:
     eventually((site.shell.folder / "started").exists, "a case that runs")
     site.server.stop()
     (site.shell.folder / "go").touch()
-    process.read_until(lambda piped: "1/3" in piped.err, "the end of a")
-    told = len(process.err)
-    process.read_until(lambda piped: "cannot connect" in piped.err[told:], "word of it")
+    process.read_until(
+        lambda piped: "[1/3] passed     a" in piped.err and "cannot connect" in piped.err,
+        "the end of a, and word of the server",
+    )
     site.server.start()
     assert process.wait() == 0
     (document,) = process.documents
