@@ -75,6 +75,7 @@ class Crew:
         self._tasks: Mailbox[Task | None] = Mailbox()
         self._searches: dict[_Wish, Task] = {}
         self._workers = 0
+        self._at_work: set[object] = set()
         self._closed = False
         self._cancels = False
         self.has_had_jobs = False
@@ -121,7 +122,12 @@ class Crew:
         self._place.end()
 
     def await_all(self) -> None:
-        """Wait until every worker has given back what it had, after :meth:`close`."""
+        """Wait until every worker has given back what it had, after :meth:`close`.
+
+        Raises RuntimeError in a worker, which would wait for itself.
+        """
+        if self._place.here() in self._at_work:
+            raise RuntimeError("a task cannot wait for the end of the executor that runs it")
         self._all_left.wait()
 
     def _cancelled(self, task: Task) -> None:
@@ -137,12 +143,17 @@ class Crew:
 
     # -- for the workers ----------------------------------------------------------
 
+    def arrive(self) -> None:
+        """A worker has begun."""
+        self._at_work.add(self._place.here())
+
     def next_task(self) -> Task | None:
         """The next one, waited for; None when the worker may go."""
         return self._tasks.take()
 
     def leave(self) -> None:
         """A worker has gone."""
+        self._at_work.discard(self._place.here())
         with self._mutex:
             self._workers -= 1
             if self._closed and not self._workers:
@@ -245,6 +256,7 @@ class _Worker:
 
     def run(self) -> None:
         """Until the crew has no more tasks for it."""
+        self._crew.arrive()
         try:
             while (task := self._crew.next_task()) is not None:
                 self._see_to(task)

@@ -142,7 +142,8 @@ class SpallocExecutor(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take on no more tasks; `wait` until all have ended, and their boards are given back.
 
-        cancel_futures: give up the tasks that do not have their boards yet.
+        cancel_futures: give up the tasks that do not have their boards yet. Raises
+        RuntimeError when a task of its own waits.
         """
         if os.getpid() != self._crew.process:
             return

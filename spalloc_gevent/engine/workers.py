@@ -33,6 +33,10 @@ class Threads:
         """Run ``work()``, which must not raise; raises SpallocError as :func:`start` does."""
         start(work)
 
+    def here(self) -> object:
+        """What runs at present, as long as it runs: the thread."""
+        return native.thread_ident()
+
     def end(self) -> None:
         """No more work will come."""
 
@@ -47,6 +51,10 @@ class GreenletThread:
     def start(self, work: Callable[[], object]) -> None:
         """Run ``work()``, which must not raise."""
         self._work.put(work)
+
+    def here(self) -> object:
+        """What runs at present, as long as it runs: the greenlet."""
+        return gevent.getcurrent()
 
     def end(self) -> None:
         """No more work will come: the thread ends when its greenlets have ended."""

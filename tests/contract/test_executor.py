@@ -90,7 +90,9 @@ def test_each_task_has_ready_boards_of_its_own(server: Server, workers: str) -> 
 
 @pytest.mark.parametrize("workers", ["threads", "greenlets"])
 def test_nothing_is_left_behind(server: Server, workers: str) -> None:
-    with nothing_left_behind(server), executor_on(server, workers=workers) as executor:
+    # The guardian is left to who comes next.
+    options = {"workers": workers, "guardian": False}
+    with nothing_left_behind(server), executor_on(server, **options) as executor:
         list(executor.map(number_of, range(8)))
 
 
@@ -227,6 +229,14 @@ def test_the_end_need_not_be_waited_for(server: Server) -> None:
     assert not future.done()
     gate.opened.set()
     assert future.result(PATIENCE_S)
+
+
+@pytest.mark.parametrize("workers", ["threads", "greenlets"])
+def test_a_task_cannot_wait_for_its_own_executor(server: Server, workers: str) -> None:
+    with executor_on(server, workers=workers) as executor:
+        future = executor.submit(lambda _: executor.shutdown())
+        with pytest.raises(RuntimeError, match="a task cannot wait for the end of the executor"):
+            future.result(PATIENCE_S)
 
 
 def test_one_that_nobody_has_any_more_still_runs_what_it_has_taken_on(server: Server) -> None:
