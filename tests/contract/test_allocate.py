@@ -23,6 +23,7 @@ from tests.contract.support import (
     PATIENCE_S,
     SLOW_POWER_S,
     Server,
+    Tap,
     destroy_from_elsewhere,
     destroying,
     in_thread,
@@ -124,18 +125,18 @@ def test_boards_that_the_caller_names_are_avoided_in_this_call_alone(server: Ser
 
 
 def test_settling_is_waiting_that_notices_a_loss(server: Server) -> None:
-    first: list[int] = []
+    with Tap(server) as tap:
 
-    def destroyed_while_settling() -> None:
-        while not (jobs := [told for told in listed(server) if told["state"] == JobState.ready]):
-            pass
-        first.append(jobs[0]["job_id"])
-        destroy_from_elsewhere(server, first[0], "taken away")
+        def destroyed_while_settling() -> None:
+            # Asked when the job is known to have boards.
+            tap.await_command("get_job_machine_info")
+            (told,) = listed(server)
+            destroy_from_elsewhere(server, told["job_id"], "taken away")
 
-    taking = in_thread(destroyed_while_settling)
-    with pytest.raises(AllocationError, match="it was destroyed"):
-        allocated(server, settle=PATIENCE_S, attempts=1)
-    taking.result(PATIENCE_S)
+        taking = in_thread(destroyed_while_settling)
+        with pytest.raises(AllocationError, match="it was destroyed"):
+            allocated(tap, settle=PATIENCE_S, attempts=1)
+        taking.result(PATIENCE_S)
 
 
 # ------------------------------------------------------------------- giving up
