@@ -166,8 +166,8 @@ def test_100_jobs_outlive_it_too_with_one_guardian(
         program = Program(
             big,
             f"""
-            jobs = [new_job(keepalive={KEEPALIVE_S * 2}) for _ in range(100)]
-            hold_up({LONG_S * 2})
+            jobs = [new_job(keepalive={KEEPALIVE_S * 4}) for _ in range(100)]
+            hold_up({LONG_S * 2.5})
             print([job.state.name for job in jobs].count("ready"))
             [job.destroy() for job in jobs]
             """,
