@@ -265,6 +265,9 @@ class _Worker:
             self._crew.leave()
 
     def _see_to(self, task: Task) -> None:
+        if task.future.cancelled():
+            self._crew.give_up(task)
+            return
         lost: BaseException | None = None
         for _ in range(self._plan.retries + 1):
             try:

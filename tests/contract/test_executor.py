@@ -273,6 +273,19 @@ def test_a_task_without_boards_can_be_cancelled_and_leaves_the_queue(
     assert executor.counts == {"done": 1, "cancelled": 1}
 
 
+def test_no_boards_are_asked_for_a_task_that_was_cancelled_before(server: Server) -> None:
+    gate = Gate()
+    with Tap(server) as tap:
+        with executor_on(tap, max_jobs=1) as executor:
+            running = executor.submit(gate)
+            gate.await_entry()
+            assert all(executor.submit(number_of).cancel() for _ in range(3))
+            gate.opened.set()
+            assert running.result(PATIENCE_S)
+        assert tap.count("create_job") == 1
+    assert executor.counts == {"done": 1, "cancelled": 3}
+
+
 def test_the_end_may_cancel_what_has_no_boards_yet(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     gate = Gate()
