@@ -166,9 +166,7 @@ class ServerCommands(ABC):
         if not isinstance(address, str) or not address.strip():
             raise ValueError(f"address must be a board's IP address or hostname, not {address!r}")
         self._check_takes_reports(timeout)
-        if description is not None:
-            place["description"] = str(description)
-        self._ask("report_problem", address, timeout=timeout, **place)
+        self._report(address, place, description, timeout)
 
     def report_chip(
         self,
@@ -188,7 +186,14 @@ class ServerCommands(ABC):
             raise ValueError(f"job {job_id} has no chip {chip}")
         x, y = found["board_chip"]
         address = _board_address(self.get_job_machine_info(job_id, timeout), chip, (x, y))
-        self.report_problem(address, x, y, processor, description, timeout)
+        self._report(address, _reported_place(x, y, processor), description, timeout)
+
+    def _report(
+        self, address: str, place: dict[str, Any], description: str | None, timeout: Timeout
+    ) -> None:
+        if description is not None:
+            place["description"] = str(description)
+        self._ask("report_problem", address, timeout=timeout, **place)
 
     def _check_takes_reports(self, timeout: Timeout) -> None:
         """Raise UnsupportedCommandError on a server that would hang up on a report.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from spalloc_gevent.batch import waiting
 from spalloc_gevent.batch.attempts import Attempt, Board, told
@@ -26,6 +26,8 @@ from spalloc_gevent.job import Job
 Check = Callable[[Job], "bool | Iterable[Board] | None"]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
 means that it failed; None, True or no boards that it is good."""
+
+J = TypeVar("J", bound=Job)
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -136,17 +138,18 @@ class Observer:
         """Wait before the next attempt."""
         pause(seconds)
 
-    def waits_out(self, _error: SpallocError) -> bool:
+    @property
+    def waits_for_server(self) -> bool:
         """Whether to wait for a server that cannot be reached when it is asked for boards."""
         return False
 
 
-class Search:
+class Search(Generic[J]):
     """One search for good boards; as a context manager it gives the bad ones back."""
 
     def __init__(
         self,
-        ask: Callable[[], Job],
+        ask: Callable[[], J],
         limits: Limits,
         check: Check | None = None,
         unwanted: BadBoards | None = None,
@@ -163,14 +166,14 @@ class Search:
         self._outage: tuple[Deadline, Iterator[float]] | None = None
         """How long, and how often, a server is still tried that is away; None while it is there."""
 
-    def __enter__(self) -> Search:
+    def __enter__(self) -> Search[J]:
         return self
 
     def __exit__(self, *_: object) -> None:
         while self._held:
             self._held.pop().destroy(GIVEN_BACK)
 
-    def run(self) -> Job:
+    def run(self) -> J:
         """The good job."""
         while True:
             job = self._asked()
@@ -192,7 +195,7 @@ class Search:
             if failure.is_attempt:
                 self._count(job, failure)
 
-    def _asked(self) -> Job:
+    def _asked(self) -> J:
         while True:
             try:
                 return self._ask()
@@ -204,7 +207,7 @@ class Search:
         if self._outage is None:
             self._outage = Deadline(OUTAGE_S), _pauses()
         deadline, pauses = self._outage
-        if deadline.passed or not self._observer.waits_out(error):
+        if deadline.passed or not self._observer.waits_for_server:
             raise error
         self._observer.pause(next(pauses))
 

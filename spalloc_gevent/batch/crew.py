@@ -168,7 +168,7 @@ class Crew:
         task.future.set_running_or_notify_cancel()
         self.goes_on(task, Phase.CANCELLED)
 
-    def searched_for(self, task: Task) -> Job:
+    def searched_for(self, task: Task) -> LentJob:
         """Good boards; raises NotWantedError when nobody wants them any more."""
         wish = _Wish(self, task)
         with self._mutex:
@@ -224,7 +224,8 @@ class _Wish(Observer):
         if self._ended.wait(seconds):
             raise NotWantedError
 
-    def waits_out(self, _error: SpallocError) -> bool:
+    @property
+    def waits_for_server(self) -> bool:
         return self._crew.has_had_jobs
 
     def comes_true(self) -> bool:
@@ -252,7 +253,7 @@ class _Worker:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._plan = crew.plan
-        self._job: Job | None = None
+        self._job: LentJob | None = None
 
     def run(self) -> None:
         """Until the crew has no more tasks for it."""
@@ -276,8 +277,8 @@ class _Worker:
                 self._settle(task, lost)
                 return
             except JobDestroyedError as error:
-                # Somebody else was quicker than the boards, or there can be none: it is told
-                # from the other when it happens again.
+                # By somebody else before it was looked at, or because no machine can ever have
+                # such boards: the second happens again, and is told then.
                 lost = error
                 continue
             except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
@@ -292,7 +293,7 @@ class _Worker:
                 return
         self._settle(task, lost)
 
-    def _boards_for(self, task: Task) -> Job:
+    def _boards_for(self, task: Task) -> LentJob:
         if self._job is not None and self._is_fit(self._job):
             return self._job
         self._give_back()
@@ -308,13 +309,13 @@ class _Worker:
             return False
         return True
 
-    def _run(self, task: Task, job: Job) -> BaseException | None:
+    def _run(self, task: Task, job: LentJob) -> BaseException | None:
         """Settle the task; or what it raised, when the job was destroyed under it."""
         self._crew.goes_on(task, Phase.IN_USE)
         try:
             result = self._plan.call(task, job)
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            if isinstance(job, LentJob) and job.was_taken_away:
+            if job.was_taken_away:
                 return error
             self._end_use()
             self._settle(task, error)

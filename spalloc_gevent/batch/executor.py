@@ -51,7 +51,7 @@ class SpallocExecutor(concurrent.futures.Executor):
     reuse: leave a task's boards, as they are, to the next one, until the end;
     reset: power-cycle them in between. Only new boards are checked.
     retries: how often a task is run again, on new boards, that raised an
-    exception after somebody else had destroyed its job.
+    exception after somebody else had destroyed its job, or whose job ended before it had any.
     attempts, check, avoid, queue_timeout, power_timeout, settle: as for
     :func:`~spalloc_gevent.batch.allocate`, whose errors a task's future has when there
     are no boards for it.

@@ -12,7 +12,7 @@ from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.engine.mailbox import Mailbox, NothingCameError
 from spalloc_gevent.engine.pausing import Alarm
 from spalloc_gevent.engine.workers import new_mutex, start
-from spalloc_gevent.errors import ClosedError, QueueTimeoutError, SpallocError
+from spalloc_gevent.errors import ClosedError, QueueTimeoutError
 from spalloc_gevent.job import Job
 
 CLOSE_WITHIN_S = 10.0
@@ -277,7 +277,8 @@ class _Worker(Observer):
     def pause(self, seconds: float) -> None:
         self._group.rest(seconds)
 
-    def waits_out(self, _error: SpallocError) -> bool:
+    @property
+    def waits_for_server(self) -> bool:
         return self._group.has_had_jobs
 
 

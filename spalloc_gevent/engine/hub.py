@@ -1,7 +1,7 @@
 """The one background native thread with its gevent hub, and the door in and out.
 
 Everything that must not stop when the user's program blocks or computes runs
-here: sockets, connection state, keepalive greenlets. State that only this
+here: sockets, connection state, keepalives. State that only this
 thread touches needs no lock; whatever comes from outside is posted, and its
 outcome waited for. What is lent to others now and then, in good order, is one
 idle connection (``lending.py``).

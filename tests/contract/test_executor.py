@@ -432,9 +432,8 @@ def test_a_restart_of_the_server_costs_no_task(server: StoppableServer) -> None:
     begun = threading.Semaphore(0)
 
     def task(job: Job, number: int) -> int:
-        begun.release()
-        # Until the last are asked for, whatever happens to the server meanwhile.
         assert job.id is not None
+        begun.release()
         return number
 
     with executor_on(server, max_jobs=4) as executor:
