@@ -1,7 +1,7 @@
 """The ledger: what was asked for, what was granted, and what became of it, line by line in a file.
 
 Each line is one JSON object, added with one write, so that many programs may share a file:
-``docs/ledger.rst`` describes it. What is written is read again by :func:`read_ledger`.
+``docs/reference/ledger.rst`` describes it. What is written is read again by :func:`read_ledger`.
 """
 
 from __future__ import annotations

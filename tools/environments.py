@@ -57,7 +57,7 @@ RECIPES: Mapping[str, Recipe] = {
     for recipe in (
         Recipe(
             "project",
-            ("--editable", f"{ROOT}[test]"),
+            ("--editable", f"{ROOT}[test,docs]"),
             (
                 ROOT / "setup.cfg",
                 ROOT / "setup.py",

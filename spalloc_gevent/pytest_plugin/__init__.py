@@ -1,6 +1,6 @@
 """Boards for tests: ``pytest_plugins = ["spalloc_gevent.pytest_plugin"]`` in a ``conftest.py``.
 
-``docs/pytest.rst`` describes the fixtures, the mark, the options and what is guaranteed.
+``docs/howto/pytest.rst`` describes the fixtures, the mark, the options and what is guaranteed.
 """
 
 from __future__ import annotations

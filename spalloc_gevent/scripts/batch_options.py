@@ -193,7 +193,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--joblog",
         metavar="FILE",
-        help="add a line of JSON to FILE for each case, as docs/batch.rst describes it",
+        help="add a line of JSON to FILE for each case, as docs/reference/batch.rst describes it",
     )
     group.add_argument(
         "--resume",

@@ -90,7 +90,7 @@ class Record:
         return self.reason or (exit_code_told(self.exit_code) if self.exit_code else "")
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of its line in the joblog, by docs/json/joblog.schema.json."""
+        """The fields of its line in the joblog, by docs/reference/json/joblog.schema.json."""
         boards = self.boards
         return {
             "case": self.case,

@@ -37,7 +37,7 @@ class Summary:
         return max(0.0, self.ended - self.began)
 
     def document(self) -> dict[str, Any]:
-        """The content of the JSON document, by docs/json/batch.schema.json."""
+        """The content of the JSON document, by docs/reference/json/batch.schema.json."""
         return {
             "began": round(self.began, 3),
             "seconds": round(self.seconds, 3),

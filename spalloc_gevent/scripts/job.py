@@ -146,8 +146,9 @@ def _add_ledger(parser: argparse.ArgumentParser) -> None:
     ledger.add_argument(
         "--fate",
         metavar="FILE",
-        help="show what became of every allocation in this ledger (see docs/ledger.rst); asks the "
-        "servers named there about those whose end it does not tell",
+        help="show what became of every allocation in this ledger (see "
+        "docs/reference/ledger.rst); asks the servers named there about those whose end it does "
+        "not tell",
     )
     ledger.add_argument(
         "--board",

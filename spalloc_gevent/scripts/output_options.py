@@ -34,7 +34,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--json",
         action="store_true",
-        help="one line of JSON for scripts, as docs/json.rst describes it",
+        help="one line of JSON for scripts, as docs/reference/json.rst describes it",
     )
     return group
 

@@ -26,7 +26,7 @@ from tests.cli.either_server import office_fixture as office_fixture
 from tests.cli.emulator import windows_fixture as windows_fixture
 from tests.cli.piped import Piped
 
-FOLDER = Path(__file__).parents[2] / "docs" / "json"
+FOLDER = Path(__file__).parents[2] / "docs" / "reference" / "json"
 DOCUMENTS = (
     "ps",
     "job",

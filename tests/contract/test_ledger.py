@@ -26,7 +26,7 @@ from tests.contract.support import (
     listed,
 )
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "json" / "ledger.schema.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "json" / "ledger.schema.json"
 
 pytestmark = pytest.mark.usefixtures("quick_and_forgetful")
 

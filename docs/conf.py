@@ -1,0 +1,25 @@
+"""How Sphinx makes the documentation: ``python3 tools/docs.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from spalloc_gevent._version import __version__  # noqa: E402
+
+project = "spalloc_gevent"
+author = "the developers of spalloc_gevent"
+copyright = f"2026, {author}"
+version = release = __version__
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["examples"]
+nitpicky = True
+html_theme = "furo"
+html_title = f"spalloc_gevent {release}"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
