@@ -3,8 +3,8 @@
 Everything that must not stop when the user's program blocks or computes runs
 here: sockets, connection state, keepalives. State that only this
 thread touches needs no lock; whatever comes from outside is posted, and its
-outcome waited for. What is lent to others now and then, in good order, is one
-idle connection (``lending.py``).
+outcome waited for. What is lent to others now and then, in good order, are
+idle connections (``lending.py``).
 """
 
 from __future__ import annotations

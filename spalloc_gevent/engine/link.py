@@ -17,7 +17,7 @@ from spalloc_gevent.engine.guardian import Guardian
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.hub import Hub, Timer
 from spalloc_gevent.engine.inbox import Inbox
-from spalloc_gevent.engine.lending import LONGEST_WAIT_S, Loan
+from spalloc_gevent.engine.lending import LONGEST_WAIT_S
 from spalloc_gevent.engine.monitor import Monitor
 from spalloc_gevent.engine.outcome import Followed, NotSettledError, Outcome
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, Pool
@@ -64,7 +64,7 @@ class ServerLink:
         return (
             f"{self.host}:{self.port} {'closed' if self.closed else 'open'}, "
             f"{self.connections} connections, {self._pool.in_flight} in-flight, "
-            f"{self._pool.waiting} waiting" + (", one lent" if self.lends else "")
+            f"{self._pool.waiting} waiting" + (f", {self.lent} lent" if self.lends else "")
         )
 
     @property
@@ -77,9 +77,14 @@ class ServerLink:
         return self._pool.connections + self._watches.connections + self._alone.connections
 
     @property
+    def lent(self) -> int:
+        """How many connections plain threads may use themselves at present."""
+        return len(self._pool.lender.loans)
+
+    @property
     def lends(self) -> bool:
         """True while plain threads may use a connection themselves."""
-        return self._pool.lender.loan is not None
+        return self.lent > 0
 
     def spawn(self, fn: Callable[..., object], *args: Any) -> None:
         """Run ``fn(*args)`` in a greenlet of the hub."""
@@ -123,8 +128,9 @@ class ServerLink:
             raise
 
     def _carry(self, call: Call, timeout_s: float | None) -> Any:
-        loan = self._pool.lender.loan
-        if loan is None or not self._may_borrow(loan, call, timeout_s):
+        lender = self._pool.lender
+        loan = lender.borrow(call) if lender.loans and self._may_borrow(call, timeout_s) else None
+        if loan is None:
             self.begin(call)
             return call.outcome.wait(timeout_s)
         deadline = Deadline(timeout_s)
@@ -132,10 +138,9 @@ class ServerLink:
             self.begin(call)
         return call.outcome.wait(deadline.left())
 
-    def _may_borrow(self, loan: Loan, call: Call, timeout_s: float | None) -> bool:
+    def _may_borrow(self, call: Call, timeout_s: float | None) -> bool:
         hasty = timeout_s is not None and timeout_s <= LONGEST_WAIT_S
-        vouched = loan.connection.vouched or not self._roll.known_as(call.job_id)
-        return call.lendable and vouched and not hasty and not self.closed
+        return call.lendable and not hasty and not self.closed
 
     def begin(self, call: Call) -> None:
         """Send `call` without waiting for it."""

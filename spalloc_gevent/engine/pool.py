@@ -43,7 +43,7 @@ class Pool:
 
     A call takes an idle connection, else a new one up to `limit`, else waits in
     order. What a lost connection carried is sent again if that is harmless. To
-    a lone caller a connection is lent: it counts as busy until it is home again.
+    plain threads connections are lent: busy until they are home again.
     """
 
     def __init__(
@@ -116,16 +116,18 @@ class Pool:
         """
         if not call.introduces:
             call.held = self._vouching.roll.known_as(call.job_id)
-        self.lender.recall(call)
+        self.lender.bring_home(call)
         if call.sends:
             return
-        self.lender.count(call, alone=self._quiet)
+        self.lender.count(call)
         if self._closed and not (call.outlives_caller and self._open):
             call.outcome.fail(ClosedError(f"{call.name!r} was called on a closed client"))
         elif self._reachability.down and not self._open and not call.patient:
             self._submit_while_down(call)
         else:
             self._queue.append(call)
+            if not self._idle:
+                self.lender.free_one(soon=not call.lendable or not self._kept)
             if self._idle or not self._is_full or call.urgent_at is not None:
                 self._pump()
 
@@ -134,8 +136,23 @@ class Pool:
         return len(self._open) + self._dialling >= self._limit
 
     @property
-    def _quiet(self) -> bool:
-        return len(self._idle) == len(self._open) and not (self._queue or self._dialling)
+    def _kept(self) -> int:
+        """How many connections are open and not lent."""
+        return len(self._open) - len(self.lender.loans)
+
+    @property
+    def _may_lend(self) -> bool:
+        """Whether plain threads may have a connection that has become idle.
+
+        The last one only as long as nobody waits for it; and none while another
+        one still needs the word that its answers give.
+        """
+        return (
+            self.lender.willing(len(self._queue))
+            and (self._kept > 1 or not (self._queue or self._dialling))
+            and all(self._vouching.vouches_for(one) for one in self._open)
+            and not self._closed
+        )
 
     def _submit_while_down(self, call: Call) -> None:
         if not self._dialling and not self._reachability.open_to_impatient(self._clock()):
@@ -148,7 +165,7 @@ class Pool:
     def abandon(self, call: Call) -> None:
         """The caller of `call` has given up; its connection is busy until the late answer."""
         call.abandon()
-        self.lender.recall(call)
+        self.lender.bring_home(call)
         connection = next((c for c in self._open if c.in_flight is call), None)
         if connection is None:
             return
@@ -227,6 +244,7 @@ class Pool:
             else:
                 self._queue.append_left(call)
                 self._doubted.take(connection, others=any(one.vouched for one in self._open))
+                self.lender.recall_all()
         if self._queue and not self._idle:
             self._grow()
             self._relieve_later()
@@ -330,16 +348,20 @@ class Pool:
     # -- what connections tell ----------------------------------------------
 
     def idle(self, connection: Connection) -> None:
+        if not self._is_ours(connection):
+            return
+        if self._may_lend:
+            self.lender.lend(connection)
+        else:
+            self._free(connection)
+
+    def _is_ours(self, connection: Connection) -> bool:
+        """Take note of an answer; False if what follows it is not up to this pool."""
         if self._reachability.doubtful:
             self._reachability.answered()
             self._tell_back()
             self.when_back()
-        if not self._doubted.answered(connection):
-            return
-        self._free(connection)
-        if self.lender.willing and self._quiet and connection in self._idle:
-            del self._idle[connection]
-            self.lender.lend(connection)
+        return self._doubted.answered(connection)
 
     def _tell_back(self) -> None:
         if self._told_away:
@@ -353,7 +375,8 @@ class Pool:
         if loan.in_doubt:
             self._retire(connection)
         elif was_idle and connection in self._open:
-            self.idle(connection)
+            self._is_ours(connection)
+            self._free(connection)
         if self._closed:
             self._retire_all()
 
@@ -413,7 +436,7 @@ class Pool:
             return
         self._closed = True
         self._cancel_timers()
-        self.lender.recall(self)
+        self.lender.stop()
         for call in list(self._queue.drain()):
             self._close_call(call)
         self._pump()
@@ -453,7 +476,6 @@ class Pool:
         call.outcome.fail(ClosedError(reason))
 
     def _cancel_timers(self) -> None:
-        self.lender.stop_looking()
         for timer in (self._redial, self._shrink, self._watchdog, self._relief):
             if timer is not None:
                 timer.cancel()

@@ -1,11 +1,11 @@
-"""A lone caller in a plain thread, who is lent a connection, and everybody else's rights to it."""
+"""Plain threads, which are lent connections, and everybody else's rights to those."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,7 @@ from tests.engine.scripted_server import (
     Command,
     Peer,
     ScriptedServer,
+    echo,
     first_only,
 )
 
@@ -418,6 +419,131 @@ def test_a_lent_connection_that_nobody_uses_is_watched_again(
     server.peers[0].answer("stray")
     server.wait_until(lambda: server.peers[0].end)
     assert not link.lends
+
+
+# -- many plain threads ------------------------------------------------------------------
+
+
+def lend_some(link: ServerLink, threads: ThreadPoolExecutor, count: int) -> None:
+    """Have `count` connections or more lent, by so many threads that call at once."""
+    enough = threading.Event()
+
+    def call_until_enough() -> None:
+        while not enough.is_set():
+            link.run(Call("version"), LONG_S)
+            if link.lent >= count:
+                enough.set()
+
+    for calling in [threads.submit(call_until_enough) for _ in range(2 * count)]:
+        calling.result(LONG_S)
+
+
+@pytest.fixture
+def crowd() -> Iterator[ThreadPoolExecutor]:
+    """Plain threads without a gevent hub, as many as a test likes to use."""
+    with ThreadPoolExecutor(16) as threads:
+        yield threads
+
+
+def ask_in_each(crowd: ThreadPoolExecutor, link: ServerLink, numbers: Sequence[int]) -> list[Any]:
+    return [asked.result(LONG_S) for asked in [crowd.submit(ask, link, n) for n in numbers]]
+
+
+def test_threads_that_call_at_once_need_no_hub_for_their_answers(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor, hub: Hub
+) -> None:
+    link, busy, both_there = link_to(server), threading.Event(), threading.Barrier(2)
+
+    def answered_when_both_have_asked(peer: Peer, command: Command) -> None:
+        both_there.wait(LONG_S)
+        peer.answer(command.echo)
+
+    lend_some(link, crowd, 2)
+    server.script = answered_when_both_have_asked
+    hub.acquire().post(busy.wait, LONG_S)
+    answers = ask_in_each(crowd, link, [1, 2])
+    busy.set()
+    assert answers == [echo_of(1), echo_of(2)]
+
+
+def test_a_crowd_gets_its_own_answers_over_no_more_connections_than_the_pool_has(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor
+) -> None:
+    link = link_to(server, limit=4)
+
+    def work(number: int) -> bool:
+        return all(ask(link, 100 * number + n) == echo_of(100 * number + n) for n in range(100))
+
+    assert all(crowd.map(work, range(32)))
+    assert len(server.peers) <= 4
+    assert all(peer.sent_early == 0 for peer in server.peers)
+
+
+def test_a_greenlet_gets_a_lent_connection_that_no_thread_is_using(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor
+) -> None:
+    link, gate = link_to(server, limit=4), threading.Event()
+    lend_some(link, crowd, 3)
+    server.script = held_until(gate)
+    asked = [gevent.spawn(ask, link, n) for n in range(4)]
+    gevent.sleep(0)
+    server.wait_until(lambda: server.counts["get_job_state"] == 4)
+    gate.set()
+    gevent.joinall(asked, LONG_S, raise_error=True)
+    assert [one.value for one in asked] == [echo_of(n) for n in range(4)]
+    assert len(server.peers) <= 4
+
+
+def test_a_greenlet_does_not_wait_for_threads_whose_answers_do_not_come(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor
+) -> None:
+    link, gate = link_to(server, limit=3), threading.Event()
+    lend_some(link, crowd, 2)
+
+    def answers_only_nought(peer: Peer, command: Command) -> None:
+        (held_until(gate) if command.args[0] else echo)(peer, command)
+
+    server.script = answers_only_nought
+    held = [crowd.submit(ask, link, n) for n in (1, 2)]
+    server.wait_until(lambda: server.counts["get_job_state"] == 2)
+    assert gevent.spawn(ask, link, 0).get(timeout=LONG_S) == echo_of(0)
+    gate.set()
+    assert [one.result(LONG_S) for one in held] == [echo_of(1), echo_of(2)]
+
+
+def test_threads_that_stop_calling_leave_nothing_lent(
+    server: ScriptedServer,
+    link_to: LinkTo,
+    crowd: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = link_to(server, limit=4)
+    lend_some(link, crowd, 3)
+    monkeypatch.setattr(lending, "UNUSED_FOR_S", 0.05)
+    for peer in server.peers:
+        peer.answer("stray")
+    server.wait_until(lambda: all(peer.end for peer in server.peers))
+    assert not link.lends
+
+
+@pytest.mark.parametrize("fault", [garbage, hang_up])
+def test_a_crowd_whose_connections_break_is_answered_all_the_same(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor, fault: Fault
+) -> None:
+    link = link_to(server, limit=4)
+    lend_some(link, crowd, 3)
+    server.script = first_only("get_job_state", fault)
+    assert ask_in_each(crowd, link, range(40)) == [echo_of(n) for n in range(40)]
+
+
+def test_lent_connections_are_closed_politely_whoever_uses_them(
+    server: ScriptedServer, link_to: LinkTo, crowd: ThreadPoolExecutor
+) -> None:
+    link = link_to(server, limit=4)
+    lend_some(link, crowd, 3)
+    link.close()
+    server.wait_until(lambda: server.open_connections == 0)
+    assert {peer.end for peer in server.peers} == {"finished"}
 
 
 # -- the end -----------------------------------------------------------------------------
