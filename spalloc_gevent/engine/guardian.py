@@ -24,6 +24,7 @@ import gevent.event
 from spalloc_gevent.engine import native
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.hub import HubThread
+from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.guardian.charges import (
     ALIVE_LINE,
     SILENT_SHARE,
@@ -64,6 +65,8 @@ class Guardian:
         self._news = gevent.event.Event()
         self._socket: Any = None
         self._unsaid = bytearray()
+        self._listened_to: list[Outcome[None]] = []
+        """Who waits until all that was to be said is with the guardian."""
         self._writer: Any = None
         self._greenlet: gevent.Greenlet[..., Any] | None = None
         self._may_start_at = 0.0
@@ -83,6 +86,13 @@ class Guardian:
             if self._socket is None:
                 self._start()
             self._greenlet = self._thread.spawn(self._stay_in_touch)
+
+    def when_said(self, said: Outcome[None]) -> None:
+        """Settle `said` once the guardian has, or will find, all that it was told so far."""
+        if self._unsaid:
+            self._listened_to.append(said)
+        else:
+            said.settle(None)
 
     def drop(self, held: Held, key: Key) -> None:
         """The job is not ours any more; but another one in the program may have its number."""
@@ -160,6 +170,10 @@ class Guardian:
 
     def _speak_on(self, there_is_more: bool) -> None:
         """Go on when it has listened; it starts more slowly than hundreds of jobs are made."""
+        if not there_is_more:
+            listened_to, self._listened_to = self._listened_to, []
+            for said in listened_to:
+                said.settle(None)
         if there_is_more and self._writer is None:
             self._writer = self._thread.loop.io(self._socket.fileno(), _WRITABLE)
             self._writer.start(self._speak)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -33,6 +34,10 @@ T = TypeVar("T")
 
 SHORTEST_PATIENCE_S = 0.25
 """However short a job's keepalive is: distant servers, and busy machines, need some time."""
+
+
+LONGEST_TELLING_S = 1.0
+"""For so long a new job waits for a guardian that does not listen; usually it is only starting."""
 
 
 class ServerLink:
@@ -272,17 +277,23 @@ class ServerLink:
         """Have the guardian keep the job alive when the hub cannot; again when more is known.
 
         `wait`: until it has been told, since the program may be held up as soon as it has
-        its job.
+        its job; but not for long.
         """
         if wait:
-            self._thread.ask(self._guard, held, interval_s)
+            told: Outcome[None] = Outcome()
+            self._thread.post(self._guard, held, interval_s, told)
+            with contextlib.suppress(NotSettledError):
+                told.wait(LONGEST_TELLING_S)
         elif not self._thread.ended:
             self._thread.post(self._guard, held, interval_s)
 
-    def _guard(self, held: Held, interval_s: float) -> None:
+    def _guard(self, held: Held, interval_s: float, told: Outcome[None] | None = None) -> None:
+        guardian = self._thread.only(Guardian)
         if held in self._roll.known_as(held.job_id):
             key = GuardedKey(self.host, self.port, held.job_id)
-            self._thread.only(Guardian).hold(held, Charge(key, interval_s, held.identity))
+            guardian.hold(held, Charge(key, interval_s, held.identity))
+        if told is not None:
+            guardian.when_said(told)
 
     def unguard(self, held: Held) -> None:
         """Nobody has to keep the job alive any more."""

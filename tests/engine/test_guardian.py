@@ -159,21 +159,30 @@ def test_it_does_so_on_the_real_server_too(make_real_server: MakeRealServer) -> 
         program.ends_well()
 
 
-def test_100_jobs_outlive_it_too_with_one_guardian(
-    server: SimulatedServer, start: StartProgram
-) -> None:
+def test_150_jobs_outlive_it_too_with_one_guardian_that_starts_late(tmp_path: Path) -> None:
+    """What the program has told it by then is more than it could say to one that does not hear."""
+    begin = tmp_path / "begin"
+    os.mkfifo(begin)
+    late = tmp_path / "python3"
+    late.write_text(f'#!/bin/sh\nread begun <{begin}\nexec {sys.executable} "$@"\n')
+    late.chmod(0o700)
     with SimulatedServer([_BIG]) as big:
         program = Program(
             big,
             f"""
-            jobs = [new_job(keepalive={KEEPALIVE_S * 4}) for _ in range(100)]
+            import spalloc_gevent.engine.link as link
+            link.LONGEST_TELLING_S = {10 * LONG_S}
+            sys.executable = {str(late)!r}
+            jobs = [new_job(keepalive={KEEPALIVE_S * 4}) for _ in range(150)]
             hold_up({LONG_S * 2.5})
             print([job.state.name for job in jobs].count("ready"))
             [job.destroy() for job in jobs]
             """,
         )
         with contextlib.closing(program):
-            assert program.says() == "100"
+            eventually(lambda: big.command_counts["create_job"] > 50, "the first jobs")
+            begin.write_text("now\n")
+            assert program.says() == "150"
             program.ends_well()
 
 
