@@ -100,12 +100,6 @@ class HubThread:
         self.post(self._spawn_for, outcome, fn, args)
         return outcome.wait(timeout_s)
 
-    def ask(self, fn: Callable[..., T], *args: Any) -> T:
-        """Run ``fn(*args)`` in the order of what is posted, and wait for it; it must not block."""
-        outcome: Outcome[T] = Outcome()
-        self.post(_settle_with, outcome, fn, args)
-        return outcome.wait()
-
     @property
     def is_current(self) -> bool:
         """True on the background thread itself."""
