@@ -77,7 +77,7 @@ def _board(machine_map: MachineMap, board: Board) -> str:
     kind, upon = _kind_and_mark(machine_map, board)
     place = (x, y + _LOWERED) if upon else around
     inside = [hexagon(around, RADIUS - _GAP), *upon, label(place, coordinates, size, "at")]
-    return element("g", told, *inside, class_=kind)
+    return element("g", told, *inside, class_=f"board {kind}")
 
 
 def _kind_and_mark(machine_map: MachineMap, board: Board) -> tuple[str, list[str]]:

@@ -60,7 +60,7 @@ class Legend:
             top += _LINE * (lines + 1.5)
         if self._left_out:
             words = f"and {counted(self._left_out, 'more job')}: point at a board"
-            elements.append(_text("line", (left, top), words))
+            elements.append(_text("line", (left, top + _LINE / 2), words))
             top += _LINE
         return elements, top - at[1]
 
