@@ -121,7 +121,9 @@ def photograph(page: Path, target: Path, size: tuple[int, int], *, dark: bool = 
 def _browse(page: Path, dark: bool, *options: str) -> str:
     scheme = f"--blink-settings=preferredColorScheme={_SCHEMES[dark]}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [ready(), *_OPTIONS, f"--user-data-dir={folder}", scheme, *options]
+        # Installing takes its time: that is done before, or not at all.
+        browser = ready(may_install=lambda: False)
+        command = [browser, *_OPTIONS, f"--user-data-dir={folder}", scheme, *options]
         done = subprocess.run(
             [*command, page.resolve().as_uri()],
             stdin=subprocess.DEVNULL,
