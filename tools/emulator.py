@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,19 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Run:
+    """Characters side by side that look the same, without blanks at either end.
+
+    column, columns: where they begin, and how much room they take.
+    """
+
+    column: int
+    columns: int
+    text: str
+    look: Look
+
+
+@dataclass(frozen=True)
 class Left:
     """What a command leaves behind in a window."""
 
@@ -141,6 +155,11 @@ class Window:
                 assert len(looks) == 1, f"{text!r} looks like {looks}"
                 return looks.pop()
         raise AssertionError(f"no {text!r} on the screen:\n{self}")
+
+    def runs(self) -> list[list[Run]]:
+        """All lines of the window, in pieces of one look each."""
+        rows = (self._glass.buffer[y] for y in range(self._glass.lines))
+        return [list(_runs([row[x] for x in range(self._glass.columns)])) for row in rows]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -210,3 +229,16 @@ class Window:
 
 def _look(char: Char) -> Look:
     return Look(char.fg, char.bold, char.underscore)
+
+
+def _runs(cells: Sequence[Char]) -> Iterator[Run]:
+    places = itertools.groupby(range(len(cells)), lambda x: _look(cells[x]))
+    for look, group in places:
+        own = list(group)
+        # The right half of a wide character is an empty text.
+        while own and cells[own[0]].data == " ":
+            own.pop(0)
+        while own and cells[own[-1]].data == " ":
+            own.pop()
+        if own:
+            yield Run(own[0], len(own), "".join(cells[x].data for x in own), look)

@@ -11,7 +11,7 @@ from spalloc_gevent.display.map_boards import drawn_boards
 from spalloc_gevent.display.map_facts import MachineMap, counted
 from spalloc_gevent.display.map_legend import MOST_JOBS, Legend
 from spalloc_gevent.display.map_style import style_sheet
-from spalloc_gevent.display.svg import CHARACTER_EM, element, number, text_of
+from spalloc_gevent.display.svg import CHARACTER_EM, NAMESPACE, element, number, text_of
 from spalloc_gevent.display.terminal import printable
 from spalloc_gevent.display.widths import cut, width_of
 
@@ -20,19 +20,18 @@ _TITLE_PX = 20.0
 _TITLE_FOOT = _MARGIN + 16.0
 _SUMMARY_FOOT = _TITLE_FOOT + 24.0
 _MAP_TOP = _SUMMARY_FOOT + 24.0
-_SUMMARY_PX = 12.0
+_PX = 12.0
 
 
 def drawn(machine_map: MachineMap) -> str:
     """An SVG document, all of it ASCII."""
     plan, legend = box_of(machine_map.boards), Legend(machine_map)
-    summary_width = len(machine_map.summary) * CHARACTER_EM * _SUMMARY_PX
+    summary_width = len(machine_map.summary) * CHARACTER_EM * _PX
     inner = max(plan.width, legend.least_width, summary_width)
     right, down = _MARGIN + (inner - plan.width) / 2 - plan.left, _MAP_TOP - plan.top
     listed, height = legend.drawn((_MARGIN, _MAP_TOP + plan.height + _MARGIN), inner)
     width, height = inner + 2 * _MARGIN, _MAP_TOP + plan.height + _MARGIN + height + _MARGIN
-    lines = [
-        _opening(width, height),
+    inside = [
         element("title", text_of(machine_map.title), id="spalloc-map-title"),
         element("desc", text_of(_described(machine_map)), id="spalloc-map-desc"),
         element("style", style_sheet()),
@@ -43,18 +42,21 @@ def drawn(machine_map: MachineMap) -> str:
         *drawn_boards(machine_map),
         "</g>",
         *listed,
-        "</svg>\n",
     ]
-    return "\n".join(lines)
-
-
-def _opening(width: float, height: float) -> str:
-    size = f'width="{number(width)}" height="{number(height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="spalloc-map" {size} font-size="12" '
-        f'viewBox="0 0 {number(width)} {number(height)}" role="img" '
-        'aria-labelledby="spalloc-map-title" aria-describedby="spalloc-map-desc">'
+    whole = element(
+        "svg",
+        "\n".join(["", *inside, ""]),
+        xmlns=NAMESPACE,
+        class_="spalloc-map",
+        width=width,
+        height=height,
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        font_size=_PX,
+        role="img",
+        aria_labelledby="spalloc-map-title",
+        aria_describedby="spalloc-map-desc",
     )
+    return f"{whole}\n"
 
 
 def _line(kind: str, foot: float, words: str) -> str:

@@ -10,6 +10,7 @@ from spalloc_gevent.display.terminal import printable
 Point = tuple[float, float]
 """To the right, and down, in pixels."""
 
+NAMESPACE = "http://www.w3.org/2000/svg"
 MONOSPACE = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
 """Fonts whose characters are all of one width."""
 CHARACTER_EM = 0.62

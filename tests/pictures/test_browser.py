@@ -12,6 +12,7 @@ from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.scripts import job, machine
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.pictures.inspecting import Inspected, inspected
+from tools.environments import ROOT
 
 OWNERS = ("me@example.org", "a <b>&\"'</title>\n\x1b[31m", "張偉 😀", "שלום", "w" * 200, "me")
 MANY = 720
@@ -67,6 +68,8 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
             file = str(gallery.new(f"job-on-{name}"))
             assert job.main([str(job_id), "--svg", file, *where]) == 0
     _spoil(gallery)
+    for name in README:
+        gallery.pictures[f"readme-{name}"] = ROOT / "docs" / f"{name}.svg"
     gallery.light = inspected(gallery.pictures, gallery.folder)
     gallery.dark = inspected(gallery.pictures, gallery.folder, dark=True)
     return gallery
@@ -94,6 +97,7 @@ def _spoil(gallery: Gallery) -> None:
 
 
 SOUND = ("single", "triad", "torus", "many", "job-on-single", "job-on-torus", "job-on-many")
+README = ("machine", "ps-watch")
 SPOILT = {
     "spoilt-large": "A: leaves its hexagon",
     "spoilt-moved": ": overlap",
@@ -105,7 +109,7 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", [*SOUND, *(f"readme-{name}" for name in README)])
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_nothing_overlaps_leaves_its_hexagon_or_is_hard_to_see(
     gallery: Gallery, name: str, page: str
@@ -121,7 +125,7 @@ def test_the_inspection_finds_what_is_wrong_with_a_spoilt_picture(
     assert any(SPOILT[name] in problem for problem in gallery.light[name].problems)
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", [*SOUND, *(f"readme-{name}" for name in README)])
 def test_the_paper_is_light_or_dark_as_the_desktop_is(gallery: Gallery, name: str) -> None:
     assert gallery.light[name].paper == _rgb(LIGHT.paper)
     assert gallery.dark[name].paper == _rgb(DARK.paper)
