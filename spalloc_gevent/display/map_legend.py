@@ -24,7 +24,7 @@ _GAP = 12.0
 _BETWEEN_COLUMNS = 32.0
 _FOOT = 4.3
 """From the middle of a line to the foot of its text."""
-_MOST_OF_OWNER = 32
+_MOST_OF_OWNER = 40
 """Columns of characters."""
 _HEADINGS = ("Job", "Boards", "Owner")
 

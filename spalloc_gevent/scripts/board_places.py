@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.display.map_facts import Place
 from spalloc_gevent.geometry import Board
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 LONGEST_S = 10.0
 """What 1,200 boards take is a third of a second nearby; nobody waits longer for a far server."""
-
-Place = tuple[int, int, int]
-"""A board's cabinet, frame and board."""
 
 
 def places_of(

@@ -84,8 +84,8 @@ def add_picture_option(group: argparse._ArgumentGroup, what: str) -> None:
     group.add_argument(
         "--svg",
         metavar="FILE",
-        help=f"draw {what} as an SVG picture into FILE instead, - for standard output; with "
-        "physical locations, jobs and dead links where it is pointed at",
+        help=f"draw {what} into FILE instead, as SVG, - for standard output; "
+        "docs/reference/pictures.rst tells what it shows",
     )
 
 

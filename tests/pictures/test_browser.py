@@ -11,6 +11,7 @@ from spalloc_gevent.display.palette import DARK, LIGHT
 from spalloc_gevent.protocol_client import ProtocolClient
 from spalloc_gevent.scripts import job, machine
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
+from tests.isolation import forget_configuration
 from tests.pictures.inspecting import Inspected, inspected
 from tools.environments import ROOT
 
@@ -57,6 +58,18 @@ class Gallery:
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     """All pictures, made by the commands and looked at twice."""
     gallery = Gallery(tmp_path_factory.mktemp("gallery"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        forget_configuration(monkeypatch, tmp_path_factory)
+        _draw(gallery)
+    _spoil(gallery)
+    for name in README:
+        gallery.pictures[f"readme-{name}"] = ROOT / "docs" / f"{name}.svg"
+    gallery.light = inspected(gallery.pictures, gallery.folder)
+    gallery.dark = inspected(gallery.pictures, gallery.folder, dark=True)
+    return gallery
+
+
+def _draw(gallery: Gallery) -> None:
     with SimulatedServer(MACHINES) as server:
         where = ["--hostname", server.host, "--port", str(server.port)]
         with ProtocolClient(server.host, server.port, 60.0) as client:
@@ -67,12 +80,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
         for name, job_id in first.items():
             file = str(gallery.new(f"job-on-{name}"))
             assert job.main([str(job_id), "--svg", file, *where]) == 0
-    _spoil(gallery)
-    for name in README:
-        gallery.pictures[f"readme-{name}"] = ROOT / "docs" / f"{name}.svg"
-    gallery.light = inspected(gallery.pictures, gallery.folder)
-    gallery.dark = inspected(gallery.pictures, gallery.folder, dark=True)
-    return gallery
 
 
 def _occupy(client: ProtocolClient) -> dict[str, int]:
@@ -168,7 +175,7 @@ def test_the_legend_tells_id_boards_and_owner_whatever_it_is_called(gallery: Gal
         "a <b>&\"'</title>\\n\\x1b[31m",
         "張偉 😀",
         "שלום",
-        "w" * 31 + "…",
+        "w" * 39 + "…",
         "me",
     ]
 
