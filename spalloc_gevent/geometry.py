@@ -13,7 +13,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 Board = tuple[int, int, int]
+BoardLink = tuple[int, int, int, int]
+"""A board's x, y, z and the number of one of its links."""
 Chip = tuple[int, int]
+Torus = tuple[int, int]
+"""The width and height, in triads, of a machine whose opposite edges are joined."""
 Wrap = tuple[bool, bool]
 """Whether something wraps around in x, and in y."""
 
@@ -126,6 +130,14 @@ def neighbour(board: Board, link: Link, width: int, height: int) -> tuple[Board,
     x, y, z = next_board(board, link)
     wrapped = (x % width, y % height, z)
     return wrapped, (wrapped[0] != x, wrapped[1] != y)
+
+
+def ends_of_link(link: BoardLink, torus: Torus | None) -> tuple[tuple[Board, Link], ...]:
+    """A link as each of its two boards knows it; it wraps around the `torus`, if there is one."""
+    x, y, z, number = link
+    board, down = (x, y, z), Link(number)
+    there = next_board(board, down) if torus is None else neighbour(board, down, *torus)[0]
+    return (board, down), (there, down.opposite)
 
 
 def chips_across(triads: int, wraps: bool) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.isolation import forget_configuration
 from tools.real_server import RealServer
 
 MakeRealServer = Callable[..., RealServer]
@@ -27,12 +27,7 @@ def no_configuration_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Neither SPALLOC_* variables nor anybody's configuration files reach a test."""
-    for name in [name for name in os.environ if name.startswith("SPALLOC_")]:
-        monkeypatch.delenv(name)
-    home = tmp_path_factory.getbasetemp() / "home"
-    home.mkdir(exist_ok=True)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
-        monkeypatch.setenv(name, str(home))
+    forget_configuration(monkeypatch, tmp_path_factory)
 
 
 @pytest.fixture

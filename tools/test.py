@@ -1,7 +1,7 @@
 """``python3 tools/test.py``: lint, format, strict types and every test, from a bare Python.
 
-Makes the environments first (kept for the next time). Every step runs, whatever failed before
-it; the exit code is 0 only when all went well. Arguments go to pytest:
+Makes the environments first (kept for the next time), and sees to a browser. Every step runs,
+whatever failed before it; the exit code is 0 only when all went well. Arguments go to pytest:
 ``python3 tools/test.py tests/unit -k pool``. Standard library only.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tools import environments
+from tools import browser, environments
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except environments.EnvironmentBuildError as error:
         print(error, file=sys.stderr)
         return 1
+    try:
+        browser.ready()
+    except browser.BrowserError as error:
+        # The tests that need one fail, and nothing else.
+        print(error, file=sys.stderr)
     failed = run(project, steps(arguments), environ_for(project, os.environ))
     if failed:
         print(f"FAILED: {', '.join(failed)}", flush=True)

@@ -11,25 +11,27 @@ r"""Boards drawn as hexagons, seen from above; rows count upwards.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from spalloc_gevent.display.sheet import Sheet, Styles
 from spalloc_gevent.display.terminal import Style
-from spalloc_gevent.geometry import Board, Link, hexagon_position, neighbour, next_board
+from spalloc_gevent.geometry import (
+    Board,
+    BoardLink,
+    Link,
+    Torus,
+    ends_of_link,
+    hexagon_position,
+    next_board,
+)
 
 FREE_LABEL = " . "
 PITCH = 4
 """Characters from one column of hexagons to the next."""
 
 _LABEL_WIDTH = 3
-
-BoardLink = tuple[int, int, int, int]
-"""A board's x, y, z and the number of one of its links."""
-
-Torus = tuple[int, int]
-"""The width and height, in triads, of a machine whose opposite edges are joined."""
 
 
 class _Edge(NamedTuple):
@@ -82,8 +84,8 @@ def board_picture(
     for group in groups:
         _draw_group(sheet, group)
         drawn.update(group.boards)
-    for x, y, z, number in dead_links:
-        for board, link in _ends_of((x, y, z), Link(number), torus):
+    for dead_link in dead_links:
+        for board, link in ends_of_link(dead_link, torus):
             if board in drawn:
                 _draw_edge(sheet, board, link)
     return sheet
@@ -105,12 +107,6 @@ def _draw_group(sheet: Sheet, group: BoardGroup) -> None:
 def _boards_around(board: Board) -> tuple[Board, ...]:
     """The neighbours on an endless plane, in the order of the edges."""
     return tuple(next_board(board, link) for link in _EDGES)
-
-
-def _ends_of(board: Board, link: Link, torus: Torus | None) -> Iterator[tuple[Board, Link]]:
-    yield board, link
-    there = next_board(board, link) if torus is None else neighbour(board, link, *torus)[0]
-    yield there, link.opposite
 
 
 def _draw_edge(sheet: Sheet, board: Board, link: Link) -> None:

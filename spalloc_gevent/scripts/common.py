@@ -75,6 +75,8 @@ class ExitCode(enum.IntEnum):
     """spalloc-job: the job was not in the state waited for in time."""
     NEVER_TO_BE = 11
     """spalloc-job: the job will never be in the state waited for."""
+    NOT_DRAWN = 12
+    """spalloc-machine, spalloc-job: the file of the picture cannot be written."""
 
     CANNOT_EXECUTE = 126
     """spalloc: the command exists, but cannot be executed."""

@@ -39,11 +39,12 @@ _EXIT_CODES = (
     (ExitCode.NO_ALLOCATION.value, "the job is queued or does not exist"),
     (ExitCode.WAIT_TIMED_OUT.value, "the job was not in the state of --wait in time"),
     (ExitCode.NEVER_TO_BE.value, "the job will never be in the state of --wait"),
+    (ExitCode.NOT_DRAWN.value, "the file of --svg cannot be written"),
 )
 
 _NOTE = """\
 looking at a job keeps it alive only where its hostname has to be asked for: once,
-by --info and --ethernet-ips; --watch and --wait never do, and --watch shows no hostname"""
+by --info and --ethernet-ips; --watch, --svg and --wait never do, and --watch shows no hostname"""
 
 _STATES = {state.name: state for state in JobState if state is not JobState.unknown}
 
@@ -67,6 +68,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_report(parser)
     _add_ledger(parser)
     output = output_options.add_output_options(parser)
+    output_options.add_picture_option(output, "the job's boards within their machine")
     output_options.add_watch_options(output, "the job")
     common.add_server_options(parser, defaults)
     arguments = parser.parse_args(argv)
@@ -197,7 +199,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
 def _check_fate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     others = ("info", "power_on", "power_off", "ethernet_ips", "wait", "watch")
     told = arguments.destroy is not None or arguments.report is not None
-    given = told or any(getattr(arguments, name) for name in others)
+    given = told or arguments.svg is not None or any(getattr(arguments, name) for name in others)
     if given or arguments.job_id is not None:
         parser.error("--fate is about a ledger, and goes with no job ID and no action")
 
@@ -209,6 +211,9 @@ def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         parser.error("--watch shows the job: it goes with no other action than --info")
     if arguments.json and is_silent:
         parser.error("--json is for --info, --watch and --ethernet-ips: other actions show nothing")
+    output_options.check_picture(parser, arguments)
+    if arguments.svg is not None and (is_silent or arguments.ethernet_ips):
+        parser.error("--svg draws the job: it goes with no other action than --info")
 
 
 def _check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -289,9 +294,18 @@ def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace
         return job_actions.report(client, subject.job_id, arguments.report, arguments.processor)
     if arguments.ethernet_ips:
         return show_once(client, job_actions.HostnamesView(subject.job_id), arguments)
+    if arguments.svg is not None:
+        return _draw(client, subject, arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):
         return ExitCode.OK
     return show_once(client, JobView(subject, with_hostname=True), arguments)
+
+
+def _draw(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:
+    # Not needed for a quick look, and that is to be quick.
+    from spalloc_gevent.scripts.drawing import draw_job
+
+    return draw_job(PROG, client, subject, arguments)
 
 
 def _reason(arguments: argparse.Namespace) -> str | None:

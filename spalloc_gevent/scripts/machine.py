@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, run
+from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -24,7 +24,11 @@ from spalloc_gevent.scripts.views import View
 
 PROG = "spalloc-machine"
 
-_EXIT_CODES = (*EXIT_CODES, (ExitCode.NO_MACHINE.value, "there is no such machine"))
+_EXIT_CODES = (
+    *EXIT_CODES,
+    (ExitCode.NO_MACHINE.value, "there is no such machine"),
+    (ExitCode.NOT_DRAWN.value, "the file of --svg cannot be written"),
+)
 
 _NOTES = (
     """\
@@ -55,14 +59,26 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="list the jobs on the machine with their boards and owners",
     )
     output = output_options.add_output_options(parser)
+    output_options.add_picture_option(output, "the machine's boards and jobs")
     output_options.add_table_options(output)
     output_options.add_watch_options(output, "the machines")
     common.add_server_options(parser, common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     output_options.check_output(parser, arguments)
+    _check_picture(parser, arguments)
     arguments.view = _view(parser, arguments)
     common.require_hostname(parser, arguments.hostname)
     return arguments
+
+
+def _check_picture(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    output_options.check_picture(parser, arguments)
+    if arguments.svg is not None:
+        if arguments.machine is None:
+            parser.error("--svg draws one machine: name it")
+        if arguments.detailed:
+            parser.error("--svg draws one picture: it does not go with --detailed")
+        output_options.refuse_table_options(parser, arguments, "--svg draws a picture")
 
 
 def _view(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> View[Any]:
@@ -80,7 +96,17 @@ def _view(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Vie
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    if arguments.svg is not None:
+        return _draw(arguments)
     return present(PROG, arguments.view, arguments)
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    # Not needed for a quick look, and that is to be quick.
+    from spalloc_gevent.scripts.drawing import draw_machine
+
+    with connected(PROG, arguments) as client:
+        return draw_machine(PROG, client, arguments.machine, arguments)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,16 @@ def add_watch_options(group: argparse._ArgumentGroup, what: str) -> None:
     )
 
 
+def add_picture_option(group: argparse._ArgumentGroup, what: str) -> None:
+    """--svg, of which `what` says what is drawn; None, or the name of a file."""
+    group.add_argument(
+        "--svg",
+        metavar="FILE",
+        help=f"draw {what} into FILE instead, as SVG, - for standard output; "
+        "docs/reference/pictures.rst tells what it shows",
+    )
+
+
 def listed(columns: Sequence[Column[Any]], what: str = "the table") -> str:
     """A note for --help: what the columns of a table are called."""
     return f"columns of {what}: " + ", ".join(column.name for column in columns)
@@ -93,6 +103,17 @@ def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
         ):
             if given:
                 parser.error(f"{option} goes with --watch")
+
+
+def check_picture(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where --svg does not go together with other ways to show things."""
+    if arguments.svg is None:
+        return
+    if not arguments.svg:
+        parser.error("--svg: name a file, or - for standard output")
+    for option, given in (("--json", arguments.json), ("--watch", arguments.watch)):
+        if given:
+            parser.error(f"--svg draws one picture: it does not go with {option}")
 
 
 def chosen_columns(

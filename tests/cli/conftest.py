@@ -13,7 +13,7 @@ import pytest
 
 import spalloc_gevent
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
-from tests.cli.terminal import PATIENCE_S, Terminal
+from tools.terminal import PATIENCE_S, Terminal
 
 _ROOT = Path(spalloc_gevent.__file__).parent.parent
 

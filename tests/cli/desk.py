@@ -14,7 +14,8 @@ import pytest
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.conftest import Shell
 from tests.cli.either_server import Office
-from tests.cli.emulator import Window, Windows
+from tests.cli.emulator import Windows
+from tools.emulator import Window
 from tools.real_server import RealServer
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from tests.cli.terminal import PATIENCE_S
+from tools.terminal import PATIENCE_S
 
 
 class Piped:

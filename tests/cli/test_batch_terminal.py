@@ -11,10 +11,11 @@ from tests.cli.desk import desk_fixture as desk_fixture
 from tests.cli.desk import make_desk_fixture as make_desk_fixture
 from tests.cli.desk import make_simulated_desk_fixture as make_simulated_desk_fixture
 from tests.cli.desk import simulated_desk_fixture as simulated_desk_fixture
-from tests.cli.emulator import CTRL_C, CTRL_Z, Window
+from tests.cli.emulator import CTRL_C, CTRL_Z
 from tests.cli.emulator import windows_fixture as windows_fixture
 from tests.cli.terminal import is_alive
 from tests.cli.test_batch import FOREVER, await_pids, joblog, write_cases
+from tools.emulator import Window
 
 WAITING = "while [ ! -e go ]; do sleep 0.05; done"
 IN_FOLDER = 'cd "$HOME"; exec "$@"'

@@ -21,9 +21,10 @@ from tests.cli.desk import make_real_desk_fixture as make_real_desk_fixture
 from tests.cli.desk import make_simulated_desk_fixture as make_simulated_desk_fixture
 from tests.cli.desk import real_desk_fixture as real_desk_fixture
 from tests.cli.desk import simulated_desk_fixture as simulated_desk_fixture
-from tests.cli.emulator import CTRL_C, CTRL_Z, DOWN, LEFT, PAGE_DOWN, RIGHT, UP, Left, Look, Window
+from tests.cli.emulator import CTRL_C, CTRL_Z, DOWN, LEFT, PAGE_DOWN, RIGHT, UP
 from tests.cli.emulator import windows_fixture as windows_fixture
 from tests.cli.terminal import eventually
+from tools.emulator import Left, Look, Window
 from tools.real_server import RealServer
 
 HEADINGS = ["ID", "State", "Power", "Boards", "Machine", "Created", "at", "Keepalive", "Owner"]

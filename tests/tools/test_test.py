@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import environments
+from tools import browser, environments
 from tools import test as runner
 from tools.test import Step, environ_for, run, steps
 
@@ -55,8 +55,22 @@ def test_the_exit_code_says_whether_anything_failed(
     failed: list[str], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environments, "python_of", lambda _: Path(sys.executable))
+    monkeypatch.setattr(browser, "ready", lambda: "chromium")
     monkeypatch.setattr(runner, "run", lambda *_: failed)
     assert runner.main([]) == code
+
+
+def test_a_browser_that_cannot_be_had_is_told_before_the_tests_that_need_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> str:
+        raise browser.BrowserError("no browser was found")
+
+    monkeypatch.setattr(environments, "python_of", lambda _: Path(sys.executable))
+    monkeypatch.setattr(browser, "ready", fail)
+    monkeypatch.setattr(runner, "run", lambda *_: ["pytest"])
+    assert runner.main([]) == 1
+    assert capsys.readouterr().err == "no browser was found\n"
 
 
 def test_an_environment_that_cannot_be_made_is_told_without_a_traceback(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.boards import BoardGroup, BoardLink, Torus, board_picture
+from spalloc_gevent.display.boards import BoardGroup, board_picture
 from spalloc_gevent.display.terminal import Paint, Style
-from spalloc_gevent.geometry import Link, boards_of_triads
+from spalloc_gevent.geometry import BoardLink, Link, Torus, boards_of_triads
 
 
 def draw_boards(

@@ -1,0 +1,52 @@
+"""The colours of pictures: who can tell them apart, and which job has which."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spalloc_gevent.display.palette import DARK, JOB_COLOURS, LIGHT, Page, colours_of_jobs
+from spalloc_gevent.geometry import Board, Link, boards_of_triads, next_board
+from tests.pictures.colours import LEAST_CONTRAST, SIGHTS, contrast, seen_as
+
+TELLABLE = 10.0
+"""A difference in CIE Lab that nobody overlooks in areas of this size."""
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize("page", [LIGHT, DARK], ids=["light", "dark"])
+def test_fills_can_be_told_apart_by_everybody(page: Page, sight: str) -> None:
+    fills = [*(colour.fill for colour in JOB_COLOURS), page.free, page.other]
+    for one, other in itertools.combinations(fills, 2):
+        apart = math.dist(seen_as(one, SIGHTS[sight]), seen_as(other, SIGHTS[sight]))
+        assert apart >= TELLABLE, f"{one} and {other}: {apart:.1f}"
+
+
+def test_letters_can_be_read_on_every_colour() -> None:
+    for colour in JOB_COLOURS:
+        assert contrast(colour.fill, colour.text) >= LEAST_CONTRAST, colour
+
+
+def test_few_jobs_have_a_colour_each() -> None:
+    boards: dict[int, list[Board]] = {
+        7 * number: [(5 * number, 0, 0)] for number in range(len(JOB_COLOURS))
+    }
+    assert len(set(colours_of_jobs(boards).values())) == len(JOB_COLOURS)
+
+
+def test_a_lone_job_keeps_its_colour() -> None:
+    assert colours_of_jobs({12: [(0, 0, 0)]}) == colours_of_jobs({12: [(3, 1, 2)]})
+
+
+@given(st.permutations(list(boards_of_triads(0, 0, 5, 5))))
+def test_single_boards_that_touch_differ_whoever_comes_first(order: list[Board]) -> None:
+    numbers = {board: number for number, board in enumerate(order)}
+    chosen = colours_of_jobs({number: [board] for board, number in numbers.items()})
+    for board, number in numbers.items():
+        for link in Link:
+            other = numbers.get(next_board(board, link))
+            assert other is None or chosen[other] != chosen[number]
