@@ -174,6 +174,7 @@ class Terminal:
     """A shell in which one command runs after another, and what they print."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        ear, self._line = os.pipe()
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -182,9 +183,13 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=(ear,),
         )
+        os.close(ear)
         self._mark = f"done-{os.urandom(8).hex()}"
         self._read = b""
+        # Ctrl+C for all that runs in here once the line is cut, by our own death as well.
+        self._type(f"{{ read -r _; kill -INT 0; }} <&{ear} >/dev/null 2>&1 & exec {ear}<&-")
 
     def run(self, command: Command) -> None:
         """Run it to its end, and compare what it has printed."""
@@ -225,24 +230,20 @@ class Terminal:
                 self._read += piece
 
     def close(self) -> bool:
-        """End what runs in it as Ctrl+C does; False if that did not heed it and was killed."""
+        """End what runs in it by a Ctrl+C; False if that was not heeded, and it was killed."""
         assert self._shell.stdin is not None, "it is a pipe"
         assert self._shell.stdout is not None, "it is a pipe"
         with contextlib.suppress(BrokenPipeError):
             self._shell.stdin.close()
-        heeded = self._is_ended_by(signal.SIGINT)
-        if not heeded:
-            self._is_ended_by(signal.SIGKILL)
-        self._shell.stdout.close()
-        return heeded
-
-    def _is_ended_by(self, number: signal.Signals) -> bool:
-        # Until the shell has been waited for, no other group can have its number.
-        os.killpg(self._shell.pid, number)
+        os.close(self._line)
         try:
             self._shell.wait(END_S)
         except subprocess.TimeoutExpired:
+            os.killpg(self._shell.pid, signal.SIGKILL)
+            self._shell.wait()
             return False
+        finally:
+            self._shell.stdout.close()
         return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -141,6 +143,37 @@ def test_what_does_not_end_at_ctrl_c_is_killed_and_told(
         first_hour.Hour(tmp_path, has_environment=False) as hour,
     ):
         hour.follow(page)
+
+
+def test_what_is_left_running_ends_with_a_script_that_is_killed(tmp_path: Path) -> None:
+    fifo = tmp_path / "told"
+    os.mkfifo(fifo)
+    wait = (
+        f"import signal; told = open({str(fifo)!r}, 'w'); print('up', flush=True); signal.pause()"
+    )
+    page = tmp_path / "page.rst"
+    page.write_text(
+        f"""
+.. code-block:: console
+   :caption: Elsewhere
+
+   $ python3 -c "{wait}"
+   up
+
+.. code-block:: console
+
+   $ kill -KILL $PPID
+""",
+        "utf-8",
+    )
+    command = [sys.executable, str(_TOOL), "--venv", sys.prefix, str(page)]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with (
+        subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as script,
+        fifo.open("rb") as held_open_by_it,
+    ):
+        assert script.wait() == -signal.SIGKILL
+        assert held_open_by_it.read() == b""
 
 
 def test_a_command_that_ends_the_terminal_is_told(tmp_path: Path) -> None:
