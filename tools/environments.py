@@ -65,6 +65,11 @@ RECIPES: Mapping[str, Recipe] = {
             ),
         ),
         Recipe("runtime", _requirements(), (ROOT / "setup.cfg",)),
+        Recipe(
+            "user",
+            ("--editable", str(ROOT)),
+            (ROOT / "setup.cfg", ROOT / "setup.py", ROOT / "spalloc_gevent" / "_version.py"),
+        ),
         Recipe("real-server", ("spalloc_server==1!7.0.0",)),
         Recipe("existing-client", ("spalloc==1!7.0.0",)),
     )
