@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -87,12 +88,6 @@ def head_of(text: str) -> str:
     return f"from tests.docs.stand_ins import {', '.join(names)}\n" if names else ""
 
 
-def _replaced(text: str) -> str:
-    for written, meant in stand_ins.REPLACED.items():
-        text = text.replace(written, meant)
-    return text
-
-
 class Stage:
     """Runs the blocks of one page in their order."""
 
@@ -140,7 +135,7 @@ class Stage:
         """Run a block; AssertionError says where it does not do what the page says."""
         if block.file is not None:
             head = head_of(block.text) if block.file.endswith(".py") else ""
-            _write(self._here, {block.file: head + _replaced(block.text)})
+            _write(self._here, {block.file: head + self._replaced(block.text)})
         elif block.language == "python":
             self._run_python(block)
         elif block.language == "console":
@@ -149,13 +144,19 @@ class Stage:
             told = f"{block}: the example above printed\n{self._printed}"
             assert agrees(block.text, self._printed), told
 
+    def _replaced(self, text: str) -> str:
+        for written, meant in stand_ins.REPLACED.items():
+            there = meant.format(host=self._server.host, port=self._server.port)
+            text = text.replace(written, there)
+        return text
+
     def _run_python(self, block: Block) -> None:
         if block.said("own process") is not None:
             self.end_python()
         told = self._ask(
             page=block.page,
             line=block.line,
-            text=_replaced(block.text),
+            text=self._replaced(block.text),
             head=head_of(block.text),
             goes_on=block.said("goes on") is not None,
         )
@@ -196,7 +197,7 @@ class Stage:
         code = int(block.said("exit code") or 0)
         for line in lines:
             expected = code if line is lines[-1] else 0
-            ended, written = self._run_line(_replaced(line.command))
+            ended, written = self._run_line(self._replaced(line.command))
             told = f"{block}: {line.command!r} ended with {ended} and wrote\n{written}"
             assert ended == expected, told
             assert not line.written or agrees(line.written, written), told
@@ -205,7 +206,7 @@ class Stage:
         for typing in stand_ins.KEYS:
             if re.match(typing.command, command):
                 return self._type(command, typing)
-        done = subprocess.run(
+        with subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", command],
             cwd=self._here,
             env=self._environ,
@@ -213,10 +214,14 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PROMPT_S,
             start_new_session=True,
-        )
-        return done.returncode, done.stdout
+        ) as shell:
+            try:
+                written, _ = shell.communicate(timeout=PROMPT_S)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(shell.pid, signal.SIGKILL)
+        return shell.returncode, written
 
     def _type(self, command: str, typing: stand_ins.Typing) -> tuple[int, str]:
         argv = ["bash", "-c", f"cd {self._here}; {command}"]

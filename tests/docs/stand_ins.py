@@ -63,9 +63,10 @@ SERVERS: Mapping[str, Scene] = {"java": Scene(dialect="java"), "empty": EMPTY}
 """By name, for blocks that ask for one with a note."""
 
 REPLACED: Mapping[str, str] = {
-    "spalloc.example.org": "127.0.0.1",
+    'ProtocolClient("spalloc.example.org"': 'ProtocolClient("{host}", {port}',
+    "spalloc.example.org": "{host}",
 }
-"""What is written in examples, and what is put in its place; the port is in the environment."""
+"""What is written in examples, and what is put in its place, in this order."""
 
 
 # -- command lines --------------------------------------------------------------
