@@ -97,7 +97,7 @@ class PowerTimeoutError(AllocationError, StateChangeTimeoutError):
 
 
 class ConfigError(SpallocError, ValueError):
-    """A configuration file or environment variable cannot be understood."""
+    """A configuration file or environment variable cannot be understood, or a ledger written."""
 
 
 class UnsupportedCommandError(SpallocError):

@@ -66,4 +66,6 @@ def mark_docstring(
     _app: object, _what: str, _name: str, thing: object, _options: object, lines: list[str]
 ) -> None:
     """For Sphinx's event ``autodoc-process-docstring``, which has `lines` changed in place."""
-    lines[:] = marked(lines, arguments_of(thing))
+    # What Python says of a named tuple's field, when nobody else says anything.
+    is_said = not (lines and lines[0].startswith("Alias for field number"))
+    lines[:] = marked(lines, arguments_of(thing)) if is_said else []

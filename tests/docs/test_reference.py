@@ -111,6 +111,28 @@ def bare_members(kind: type) -> list[str]:
     return [name for name, one in code.items() if not inspect.getdoc(one)]
 
 
+def test_the_tree_of_errors_is_that_of_the_source() -> None:
+    page = (REFERENCE / "api" / "errors.rst").read_text("utf-8")
+    line = re.compile(r"^    ((?:  )*)(\w+Error|\w+Exception)(?: +\(and (\w+)\))?$", re.MULTILINE)
+    told: dict[str, set[str]] = {}
+    above: list[str] = []
+    for indent, name, other in line.findall(page):
+        above = [*above[: len(indent) // 2], name]
+        told[name] = {*above[-2:-1], *filter(None, [other])}
+    kinds = {name: getattr(errors, name) for name in public_names(errors)}
+    bases = {name: {base.__name__ for base in kind.__bases__} for name, kind in kinds.items()}
+    assert told == {**bases, "SpallocError": set()}
+
+
+# -- documents --------------------------------------------------------------------
+
+
+def test_every_schema_is_in_the_reference() -> None:
+    page = (REFERENCE / "json.rst").read_text("utf-8")
+    told = set(re.findall(r":download:`(json/[\w.]+)`", page))
+    assert told == {f"json/{file.name}" for file in (REFERENCE / "json").iterdir()}
+
+
 # -- configuration --------------------------------------------------------------
 
 _CONFVAL = re.compile(
