@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from spalloc_gevent._version import __version__  # noqa: E402
+from tools.docstrings import mark_docstring  # noqa: E402
 
 project = "spalloc_gevent"
 author = "the developers of spalloc_gevent"
@@ -18,8 +21,21 @@ version = release = __version__
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["examples"]
 nitpicky = True
+# Elsewhere: the standard library, gevent, pytest, and names of types that stand for any.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|concurrent|contextlib|enum|gevent|os|pathlib|types|typing)\..*"),
+    ("py:.*", rf"{'|'.join(dir(builtins))}"),
+    ("py:.*", r"(spalloc_gevent\.([a-z_]+\.)+)?(Value|[A-Z])"),
+    # The background thread: other ones are for this project's own tests.
+    ("py:.*", r"spalloc_gevent\.engine\.hub\.Hub"),
+]
+default_role = "code"
 html_theme = "furo"
 html_title = f"spalloc_gevent {release}"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", mark_docstring)

@@ -73,6 +73,19 @@ _LONGEST_QUOTE = 80
 
 Filename = str | os.PathLike[str]
 
+__all__ = [
+    "OPTIONS",
+    "SEARCH_PATH",
+    "Config",
+    "ConfigWarning",
+    "Option",
+    "Setting",
+    "find_search_path",
+    "load_config",
+    "load_settings",
+    "read_config",
+]
+
 _T = TypeVar("_T")
 
 
@@ -158,7 +171,7 @@ class Option(NamedTuple):
     """One thing that can be configured.
 
     ``parse`` turns stripped text into a value, or raises ValueError or
-    KeyError; ``allowed`` says in words what it takes.
+    KeyError; ``allowed`` says in words what it takes, ``help`` what it is for.
     """
 
     name: str
@@ -312,8 +325,8 @@ class Config:
 class Setting(NamedTuple):
     """A value and where it was said.
 
-    ``source`` is "default", the name of a file, or "environment variable
-    SPALLOC_...".
+    ``source`` is ``"default"``, the name of a file, or ``"environment variable
+    SPALLOC_..."``.
     """
 
     value: Any
@@ -328,13 +341,14 @@ def read_config(
 ) -> dict[str, Any]:
     """The value of every option by name, in a dictionary that is the caller's to change.
 
-    `filenames`: the files to read, lowest priority first; None for
-    :data:`SEARCH_PATH`, an empty list for no files at all. `environ`: the
-    environment variables, None for those of this process.
+    filenames: the files to read, lowest priority first; None for
+    :data:`SEARCH_PATH`, an empty list for no files at all.
+    environ: the environment variables, None for those of this process.
 
     ``tags`` is a list of names or None, as in the existing client.
 
-    Raises ConfigError for a file or value that cannot be understood.
+    Raises ConfigError for a file or value that cannot be understood, and warns
+    with :class:`ConfigWarning` of what was passed over.
     """
     config = _values(load_settings(filenames, environ))
     config["tags"] = None if config["tags"] is None else list(config["tags"])

@@ -55,7 +55,7 @@ class ProtocolTimeoutError(SpallocError):
 
 
 class SpallocServerException(SpallocError):
-    """The server answered with an exception; the connection stays in step."""
+    """The server answered `command` with an exception, whose text is `reason`."""
 
     def __init__(self, command: str, reason: str) -> None:
         super().__init__(f"the server refused {command!r}: {reason}")
@@ -97,7 +97,7 @@ class PowerTimeoutError(AllocationError, StateChangeTimeoutError):
 
 
 class ConfigError(SpallocError, ValueError):
-    """A configuration file or environment variable cannot be understood."""
+    """A configuration file or environment variable cannot be understood, or a ledger written."""
 
 
 class UnsupportedCommandError(SpallocError):

@@ -1,7 +1,7 @@
 """Arithmetic of boards, triads and chips; it knows no server.
 
 A board is ``(x, y, z)``: the triad's column and row, and 0, 1 or 2 for the
-board within the triad. Triads repeat every 12 by 12 chips (PROTOCOL, geometry).
+board within the triad. Triads repeat every 12 by 12 chips, as the machines are built.
 Chips are ``(x, y)``; "up" is a growing y. A machine's ``width`` and ``height``
 are in triads unless a name says chips.
 """
@@ -12,17 +12,45 @@ import enum
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
+__all__ = [
+    "BOARDS_PER_TRIAD",
+    "BOARD_CHIPS",
+    "CHIPS_PER_BOARD",
+    "TRIAD_CHIPS",
+    "Board",
+    "BoardLink",
+    "Chip",
+    "Link",
+    "Torus",
+    "Wrap",
+    "board_of_chip",
+    "boards_of_triads",
+    "chip_in_job",
+    "chip_on_board",
+    "ends_of_link",
+    "ethernet_chip",
+    "hexagon_position",
+    "job_dimensions",
+    "machine_chip",
+    "neighbour",
+    "next_board",
+]
+
 Board = tuple[int, int, int]
+"""Logical (x, y, z): the triad's column and row, and 0, 1 or 2 for the board in it."""
 BoardLink = tuple[int, int, int, int]
 """A board's x, y, z and the number of one of its links."""
 Chip = tuple[int, int]
+"""(x, y), counted from the lower left."""
 Torus = tuple[int, int]
 """The width and height, in triads, of a machine whose opposite edges are joined."""
 Wrap = tuple[bool, bool]
 """Whether something wraps around in x, and in y."""
 
 BOARDS_PER_TRIAD = 3
+"""Side by side on a machine; z tells them apart."""
 CHIPS_PER_BOARD = 48
+"""In a hexagon."""
 TRIAD_CHIPS = 12
 """The width, and the height, of a triad in chips."""
 BOARD_SPAN_CHIPS = 8
@@ -48,6 +76,7 @@ class Link(enum.IntEnum):
 
     @property
     def opposite(self) -> Link:
+        """The link by which the neighbour down this one leads back."""
         return Link((self + 3) % 6)
 
 
@@ -189,7 +218,7 @@ def machine_chip(job_chip: Chip, origin: Board, width: int, height: int) -> Chip
 def chip_in_job(chip: Chip, board: Board, origin: Board, dimensions: tuple[int, int]) -> Chip:
     """A machine's chip, which `board` holds, in the coordinates of the job that begins at `origin`.
 
-    dimensions: the job's width and height in chips.
+    dimensions: the job's width and height in chips, at which its chips wrap around.
     """
     x, y = ethernet_chip_in_job(board, origin)
     on_board = chip_on_board(chip)

@@ -19,6 +19,8 @@ from spalloc_gevent.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
+__all__ = ["Entered", "Fate", "read_ledger", "used_board"]
+
 FORMAT = 1
 Board = tuple[int, int, int]
 
@@ -127,7 +129,11 @@ class Entry:
 
 @dataclass
 class Entered:
-    """One allocation as a ledger tells of it; None for what it does not tell."""
+    """One allocation as a ledger tells of it; None for what it does not tell.
+
+    Times are Unix times; ``what`` are the arguments of ``Job``; ``boards`` are logical
+    (x, y, z); ``fate`` is the value of a :class:`Fate`.
+    """
 
     entry: str
     server: str
@@ -146,7 +152,7 @@ class Entered:
 
 
 def read_ledger(lines: Iterable[bytes]) -> tuple[list[Entered], int]:
-    """What the lines of a ledger tell, in the order of asking, and how many tell nothing.
+    """What the lines of a ledger tell, in the order of asking, and how many lines tell nothing.
 
     A program that was killed may have left half of a line; others may have
     written to the file.

@@ -205,9 +205,8 @@ class ProtocolClient(ServerCommands):
         ProtocolTimeoutError when none comes in time; a negative one gives what
         is here already, or None. Raises ProtocolError when the connection for
         notifications is lost meanwhile: some may have been missed, and the
-        watches are armed again in the background. At most
-        :data:`~spalloc_gevent.engine.inbox.MOST_UNREAD` wait unread; after that
-        they are folded into one.
+        watches are armed again in the background. At most 1,000 wait unread; after
+        that they are folded into one.
         """
         link, inbox = self._link_and_inbox()
         if timeout is not None and timeout < 0:

@@ -26,7 +26,7 @@ DEFAULT_PORT = 22244
 
 
 class NotGiven:
-    """What stands for a time-out that the caller did not name; None is one."""
+    """What stands for a time-out that the caller did not name: the client's own counts then."""
 
     def __repr__(self) -> str:
         return "the client's own timeout"

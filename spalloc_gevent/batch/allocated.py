@@ -26,7 +26,9 @@ class Allocation:
     width: int
     """Of the network of boards, in chips."""
     height: int
+    """Of the same, in chips."""
     machine: str
+    """The name of the machine that the boards are part of."""
     boards: tuple[Board, ...]
     """Logical (x, y, z) of each, in order."""
 

@@ -23,7 +23,7 @@ from spalloc_gevent.errors import (
 )
 from spalloc_gevent.job import Job
 
-Check = Callable[[Job], "bool | Iterable[Board] | None"]
+Check = Callable[[Job], bool | Iterable[Board] | None]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
 means that it failed; None, True or no boards that it is good."""
 
@@ -59,7 +59,8 @@ def allocate(
     avoid: ``(machine, x, y, z)`` of boards not to be used, besides those that
     have failed in this program (:data:`~spalloc_gevent.batch.bad_boards`).
     queue_timeout, power_timeout: seconds to wait for boards, and for their power;
-    None for ever. settle: seconds to leave boards alone before the check.
+    None for ever.
+    settle: seconds to leave boards alone before the check.
 
     A bad allocation is held while another one is asked for, since the server
     would hand out the same boards again; then it is given back. Its boards are

@@ -13,10 +13,13 @@ class Attempt(NamedTuple):
     """One allocation that was of no use, and why."""
 
     job_id: int | None
+    """The number of the job."""
     machine: str | None
     """None when no boards were allocated."""
     boards: tuple[Board, ...]
+    """Logical (x, y, z) of each."""
     why: str
+    """What was wrong with them."""
 
     def __str__(self) -> str:
         where = f"{self.machine} {listed(self.boards)}" if self.machine else "no boards"

@@ -44,12 +44,12 @@ class SpallocExecutor(concurrent.futures.Executor):
     workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,
     in one thread with a hub of their own, for tasks that only wait; or any other
     executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``, but
-    not in a monkey-patched program.
-    ``boards`` are the :class:`~spalloc_gevent.Job`, but on another executor an
-    :class:`Allocation`, which can be pickled: this program holds all jobs and keeps
-    them alive.
-    reuse: leave a task's boards, as they are, to the next one, until the end;
-    reset: power-cycle them in between. Only new boards are checked.
+    not in a monkey-patched program. ``boards`` are the :class:`~spalloc_gevent.Job`,
+    but on another executor an :class:`Allocation`, which can be pickled: this program
+    holds all jobs and keeps them alive.
+    reuse: leave a task's boards, as they are, to the next one, until the end. Only
+    new boards are checked.
+    reset: power-cycle them in between.
     retries: how often a task is run again, on new boards, that raised an
     exception after somebody else had destroyed its job, or whose job ended before it had any.
     attempts, check, avoid, queue_timeout, power_timeout, settle: as for
@@ -142,8 +142,9 @@ class SpallocExecutor(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take on no more tasks; `wait` until all have ended, and their boards are given back.
 
-        cancel_futures: give up the tasks that do not have their boards yet. Raises
-        RuntimeError when a task of its own waits.
+        cancel_futures: give up the tasks that do not have their boards yet.
+
+        Raises RuntimeError when a task of its own waits.
         """
         if os.getpid() != self._crew.process:
             return

@@ -44,7 +44,9 @@ class Look(Generic[T]):
     at: float
     """Unix time."""
     data: T | None = None
+    """What ``collect()`` returned."""
     trouble: SpallocError | None = None
+    """Why it could not; it is tried again."""
 
 
 def rest_s(cpu_s: float, asked_s: float) -> float:

@@ -64,23 +64,36 @@ class Job:
         with Job(6) as j:
             my_boot(j.hostname, j.width, j.height)
 
-    Keywords: ``hostname`` (required), ``port``, ``reconnect_delay`` (seconds),
-    ``timeout`` (seconds or None), ``config_filenames``, ``ignore_version``,
-    ``resume_job_id``, ``owner`` (required), ``keepalive`` (seconds or None),
-    ``machine``, ``tags``, ``min_ratio``, ``max_dead_boards``,
-    ``max_dead_links``, ``require_torus``, ``guardian`` (True: see
-    :mod:`spalloc_gevent.guardian`), ``ledger`` (the name of a file in which the
-    allocation is entered, see :mod:`spalloc_gevent.ledger`), ``label`` (what it is
-    for, as the ledger is to say). What is not given is taken from the environment
-    and the configuration files; an explicit None is a value.
+    Keywords; what is not given is taken from the environment and the configuration
+    files, and an explicit None is a value:
 
-    Raises ValueError or TypeError for a request that cannot be, OSError
-    (ConnectionLostError) or ProtocolTimeoutError when the server cannot be
-    reached, IncompatibleServerError (a ValueError) for its version,
+    hostname, port: where the server is; it has to be known.
+    owner: whose job it is, by custom an e-mail address; it has to be known.
+    keepalive: seconds of silence after which the server destroys the job; None: never.
+    machine: the name of the one machine that will do.
+    tags: names that a machine must have, all of them, instead; None: ``["default"]``.
+    min_ratio: how square several boards must lie, from 0.0 (any shape) to 1.0.
+    max_dead_boards, max_dead_links: the most that will do; None: any number.
+    require_torus: True: only boards whose links wrap around, mostly a whole machine.
+    timeout: seconds to wait for an answer of the server; None: for ever.
+    reconnect_delay: the longest pause, in seconds, between attempts to reach a lost server.
+    ignore_version: True: use a server whose version is not known to work.
+    config_filenames: the files to read, lowest priority first, instead of the usual.
+    resume_job_id: the job to take over; nothing is asked for.
+    guardian: True: a small process keeps the job alive while the program is stopped.
+    ledger: the name of a file in which the allocation is entered; None: no file.
+    label: what the job is for, as the ledger is to say.
+
+    Raises ValueError or TypeError for a request that cannot be, ConfigError for a
+    configuration that cannot be understood, OSError (ConnectionLostError) or
+    ProtocolTimeoutError when the server cannot be reached, SpallocServerException
+    when it refuses, IncompatibleServerError (a ValueError) for its version,
     JobDestroyedError when the job to resume is gone. Nothing is left behind then.
 
     Any thread and any greenlet may use it, several at once. In a forked child
-    it is the parent's: it does nothing there.
+    it is the parent's: it does nothing there. Every property asks the server, except
+    for what is known for good (boards, once there are some; the end), and raises
+    ConnectionLostError or ProtocolTimeoutError when that cannot be reached.
     """
 
     id: int | None = None
@@ -399,6 +412,7 @@ class Job:
         """Power the boards on (True; resets those that are on) or off (False).
 
         Does nothing without boards. :meth:`wait_until_ready` waits for the end of it.
+        Raises JobDestroyedError if the job is lost, ClosedError after its end here.
         """
         self._check_ours()
         if power:
@@ -407,7 +421,7 @@ class Job:
             self._client.power_off_job_boards(self._holding.job_id)
 
     def reset(self) -> None:
-        """Power-cycle the boards; does nothing without boards."""
+        """Power-cycle the boards; the same as ``set_power(True)``."""
         self.set_power(True)
 
     def report_problem(

@@ -35,7 +35,14 @@ Pieces = list[Piece]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What all faults have: where they strike, and how often."""
+    """What all faults have: where they strike, and how often.
+
+    on: the command at whose arrival it strikes; ``"*"``: any; ``"connect"``: a new connection.
+    times: how often it strikes; None: always.
+
+    Raises ValueError for a command that no server has. Several that fit strike together,
+    in the order given.
+    """
 
     on: str = ANY_COMMAND
     times: int | None = 1
@@ -123,7 +130,7 @@ class Duplicate(Fault):
 
 @dataclass(frozen=True)
 class Unsolicited(Fault):
-    """After the answer (or before it) send another one, which nobody asked for."""
+    """After the answer (with `before`: before it) send `value`, for which nobody asked."""
 
     value: Any = None
     before: bool = False
@@ -135,7 +142,10 @@ class Unsolicited(Fault):
 
 @dataclass(frozen=True)
 class Split(Fault):
-    """Send the answer in pieces of these sizes in bytes, the last with all that is left."""
+    """Send the answer in pieces of these sizes in bytes, the last with all that is left.
+
+    pause_s: seconds between two pieces.
+    """
 
     sizes: tuple[int, ...] = (1,)
     pause_s: float = 0.002

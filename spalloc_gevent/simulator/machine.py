@@ -23,9 +23,13 @@ MOST_MACHINES = 254
 class MachineSpec:
     """A machine of `width` x `height` triads, three boards each.
 
+    name: what it is called; two of a server have different ones.
+    tags: what jobs may ask it to have.
     dead_boards: (x, y, z) of each board that does not work.
     dead_links: (x, y, z, link) of each link that does not work; a link that is
-        dead both ways stands there twice, once from either end.
+    dead both ways stands there twice, once from either end.
+
+    Raises ValueError for a size, board or link that cannot be.
     """
 
     name: str = "m"

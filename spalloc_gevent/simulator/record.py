@@ -10,12 +10,16 @@ MOST_KEPT = 20_000
 
 
 class SeenCommand(NamedTuple):
-    """One command, in the order of arrival; connections are numbered from 1."""
+    """One command that has arrived."""
 
     name: str
+    """``create_job``, for example."""
     args: list[Any]
+    """By position."""
     kwargs: dict[str, Any]
+    """By name."""
     connection: int
+    """On which it came; numbered from 1."""
 
 
 class CommandsSeen(Sequence[SeenCommand]):
@@ -42,6 +46,7 @@ class CommandsSeen(Sequence[SeenCommand]):
 
     @property
     def names(self) -> list[str]:
+        """What each is called."""
         return [command.name for command in self._commands]
 
     def count(self, value: object) -> int:

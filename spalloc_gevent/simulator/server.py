@@ -495,7 +495,7 @@ class SimulatedServer:
     version: what the ``version`` command answers; None for the dialect's own.
     dialect: "python", or "java" for the differences of the Java server.
     host, port: where it listens; an IPv6 address makes it speak IPv6, port 0 takes a free one.
-    faults: what it does wrong (:mod:`spalloc_gevent.simulator.faults`).
+    faults: what it does wrong (:class:`~spalloc_gevent.simulator.Fault`).
     clock: seconds, for keepalive, powering and freeing; after changing one by
         hand call :meth:`wake`.
 
@@ -553,6 +553,7 @@ class SimulatedServer:
 
     @property
     def host(self) -> str:
+        """The address that it listens on."""
         return self._host
 
     @property

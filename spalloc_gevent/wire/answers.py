@@ -22,12 +22,15 @@ class JobStateInfo(TypedDict):
     state: int
     """A :class:`~spalloc_gevent.JobState` as a number."""
     power: bool | None
+    """Whether the boards are on, or being powered on; None without boards."""
     keepalive: float | None
     """The interval in seconds; on the Java server the time stamp of the last keepalive."""
     reason: str | None
+    """Why the job was destroyed."""
     start_time: float | None
     """Unix time at which the job was created."""
     keepalivehost: str | None
+    """Whence the last keepalive came; None where the server does not tell."""
 
 
 class MachineInfo(TypedDict):
@@ -36,15 +39,22 @@ class MachineInfo(TypedDict):
     width: int | None
     """In chips."""
     height: int | None
+    """In chips."""
     connections: list[tuple[tuple[int, int], str]] | None
     """``[[[x, y], hostname], ...]`` of the Ethernet-connected chips, unordered."""
     machine_name: str | None
+    """The machine that the boards are part of."""
     boards: list[tuple[int, int, int]] | None
-    """Logical coordinates, unordered."""
+    """Logical (x, y, z), unordered."""
 
 
 class JobDescription(TypedDict):
-    """One job as ``list_jobs`` tells it."""
+    """One job as ``list_jobs`` tells it.
+
+    ``start_time`` is a Unix time, ``keepalive`` in seconds, ``state`` a
+    :class:`~spalloc_gevent.JobState` as a number; ``args`` and ``kwargs`` are those of
+    ``create_job``; ``boards`` are logical ``[x, y, z]``, None without any.
+    """
 
     job_id: int
     owner: str
@@ -60,7 +70,11 @@ class JobDescription(TypedDict):
 
 
 class MachineDescription(TypedDict):
-    """One machine as ``list_machines`` tells it; width and height in triads."""
+    """One machine as ``list_machines`` tells it; width and height in triads.
+
+    ``dead_boards`` are ``[x, y, z]``, ``dead_links`` ``[x, y, z, link]`` with a link's number
+    as in :class:`~spalloc_gevent.geometry.Link`.
+    """
 
     name: str
     tags: list[str]
@@ -71,7 +85,12 @@ class MachineDescription(TypedDict):
 
 
 class Location(TypedDict):
-    """What ``where_is`` tells of a board or chip."""
+    """What ``where_is`` tells of a board or chip.
+
+    ``logical`` is ``[x, y, z]``, ``physical`` ``[cabinet, frame, board]``; ``chip`` is counted
+    on the machine, ``board_chip`` on the board, ``job_chip`` in the job that has the board,
+    which is ``job_id``, None if there is none.
+    """
 
     machine: str
     logical: list[int]

@@ -7,7 +7,9 @@ import re
 from spalloc_gevent.errors import IncompatibleServerError
 
 VERSION_RANGE_START = (0, 1, 0)
+"""The oldest version of a server that is used without being told to ignore its version."""
 VERSION_RANGE_STOP = (8, 0, 0)
+"""The first version of a server that is too new."""
 
 _VERSION = re.compile(r"(?:\d+!)?(\d+(?:\.\d+)*)")
 

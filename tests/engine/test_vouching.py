@@ -26,7 +26,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def hold(link: ServerLink, job_id: int) -> Held:
     held = Held(job_id, Identity("me"))
-    link._thread.ask(link.hold_on_hub, held)
+    link._thread.call(link.hold_on_hub, held)
     return held
 
 

@@ -1,0 +1,97 @@
+"""The code blocks of README.rst and of the pages in docs, with the notes above them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.engine.programs import ROOT
+
+_DIRECTIVE = re.compile(r"(?P<indent> *)\.\. (?:code-block|code|sourcecode)::\s*(?P<language>\S*)")
+_NOTE = re.compile(r" *\.\. example: (?P<note>.*)")
+_OPTION = re.compile(r" *:[\w-]+:")
+_FILE = re.compile(r"# (?P<name>[\w./-]+\.\w+)\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of a page; `line` is the number of its first line of code."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def first_line(self) -> str:
+        return self.text.partition("\n")[0]
+
+    def said(self, what: str) -> str | None:
+        """What follows `what` in a note; None when no note begins with it."""
+        found = [note for note in self.notes if note == what or note.startswith(f"{what} ")]
+        return found[0].removeprefix(what).strip() if found else None
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that the block is to be, if it is one."""
+        named = _FILE.match(self.text) if self.language == "python" else None
+        return named["name"] if named else self.said("file")
+
+
+def pages() -> list[str]:
+    """Every page that a reader may meet, by its path below the project."""
+    found = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+    return [str(page.relative_to(ROOT)) for page in found]
+
+
+def blocks_of(page: str) -> list[Block]:
+    return list(blocks_in(page, Path(ROOT, page).read_text("utf-8")))
+
+
+def blocks_in(page: str, text: str) -> Iterator[Block]:
+    """The code blocks of a page's text, in order."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        directive = _DIRECTIVE.fullmatch(line.rstrip())
+        if directive:
+            start, end = _extent(lines, number, len(directive["indent"]))
+            code = textwrap.dedent("\n".join(lines[start:end])).rstrip() + "\n"
+            notes = _notes_above(lines, number)
+            yield Block(page, start + 1, directive["language"], code, notes)
+
+
+def _extent(lines: Sequence[str], directive: int, indent: int) -> tuple[int, int]:
+    """From which line to which the code of a directive goes."""
+    start = directive + 1
+    while start < len(lines) and (_OPTION.match(lines[start]) or not lines[start].strip()):
+        start += 1
+    end = start
+    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
+        end += 1
+    return start, end
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _notes_above(lines: Sequence[str], directive: int) -> tuple[str, ...]:
+    """The notes of the comment directly above; it may go on in indented lines."""
+    said: list[str] = []
+    for line in reversed(lines[:directive]):
+        note = _NOTE.fullmatch(line.rstrip())
+        if note:
+            whole = " ".join([note["note"], *reversed(said)])
+            return tuple(part.strip() for part in whole.split(";"))
+        if line.strip() and not (line.startswith(" ") and line.strip()[:2] != ".."):
+            break
+        if line.strip():
+            said.append(line.strip())
+    return ()
