@@ -205,7 +205,7 @@ def test_zsh_is_told_of_every_option(scripts: Path, prog: str) -> None:
     bash = (scripts / f"{prog}.bash").read_text("utf-8")
     (words,) = re.findall(r"_option_strings=\((.*)\)", bash)
     for option in words.split():
-        assert re.search(rf'[{{,"*]{re.escape(option)}[}},\["]', told), option
+        assert re.search(rf'[{{,"*)]{re.escape(option)}[}},\["]', told), option
 
 
 @pytest.mark.parametrize(
