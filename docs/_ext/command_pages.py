@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
@@ -170,9 +169,7 @@ class _Made(SphinxDirective):
     required_arguments: ClassVar[int] = 1
 
     def _parsed(self, lines: Iterable[str]) -> list[nodes.Node]:
-        source, line = self.get_source_info()
-        content = StringList(list(lines), source=f"{source}:{line}")
-        return self.parse_text_to_nodes("\n".join(content))
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
 class Synopsis(_Made):
