@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from docs._ext import command_pages  # noqa: E402
 from spalloc_gevent._version import __version__  # noqa: E402
 from tools.docstrings import mark_docstring  # noqa: E402
 
@@ -18,7 +19,7 @@ author = "the developers of spalloc_gevent"
 copyright = f"2026, {author}"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", command_pages.__name__]
 exclude_patterns = ["examples"]
 nitpicky = True
 # Elsewhere: the standard library, gevent, pytest, and names of types that stand for any.
@@ -35,6 +36,8 @@ html_title = f"spalloc_gevent {release}"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+man_pages = command_pages.man_pages(author)
 
 
 def setup(app: Any) -> None:

@@ -41,7 +41,7 @@ MACHINERY = frozenset(
 )
 """Threads, greenlets and sockets."""
 
-RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "tabulate"}
+RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "shtab", "tabulate"}
 """What only the rooms may import that say so; with importlib, no import would be seen here."""
 
 
@@ -83,12 +83,18 @@ ROOMS = (
     Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
     Room("job", ("job", "job.*"), "job ledger client commands config engine wire bottom"),
     Room("batch", ("batch", "batch.*"), "batch job waiting bottom", frozenset({"concurrent"})),
+    Room(
+        "command_line",
+        ("command_line", "command_line.*"),
+        "command_line bottom",
+        frozenset({"argparse", "importlib", "shtab"}),
+    ),
     Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
     Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),
     Room(
         "simulator's_command",
         ("simulator.__main__",),
-        "simulator wire bottom",
+        "simulator command_line wire bottom",
         frozenset({"argparse"}),
     ),
     Room("simulator", ("simulator", "simulator.*"), "simulator wire bottom"),
@@ -96,7 +102,7 @@ ROOMS = (
     Room(
         "scripts",
         ("scripts", "scripts.*"),
-        "scripts batch job ledger client commands config wire's_words display bottom",
+        "scripts batch job ledger client commands config wire's_words display command_line bottom",
         frozenset({"argparse"}),
     ),
     Room(

@@ -23,7 +23,9 @@ BUILDERS = ("html", "man")
 
 def build(python: Path, builder: str, target: Path) -> int:
     """Run Sphinx with `python`; its exit code. The pages are in `target` afterwards."""
-    options = ("-W", "--keep-going", "-q", "-b", builder, "-d", str(target.parent / "doctrees"))
+    # Each has its own: what is read for one builder has other quotation marks than for the next.
+    doctrees = target.parent / f"doctrees-{builder}"
+    options = ("-W", "--keep-going", "-q", "-b", builder, "-d", str(doctrees))
     command = [str(python), "-m", "sphinx", *options, str(SOURCE), str(target)]
     return subprocess.run(command, stdin=subprocess.DEVNULL, cwd=environments.ROOT).returncode
 

@@ -72,6 +72,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe("real-server", ("spalloc_server==1!7.0.0",)),
         Recipe("existing-client", ("spalloc==1!7.0.0",)),
+        Recipe("packaging", ("build>=1.2", "twine>=6.1")),
     )
 }
 

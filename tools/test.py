@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         project = environments.python_of("project")
         # Made now, so that no test's time limit has to cover an installation.
-        for name in ("real-server", "existing-client", "runtime", "user"):
+        for name in ("real-server", "existing-client", "runtime", "user", "packaging"):
             environments.python_of(name)
     except environments.EnvironmentBuildError as error:
         print(error, file=sys.stderr)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.config import Config
 from spalloc_gevent.scripts import common
 from spalloc_gevent.scripts.common import or_minus_one
@@ -70,7 +71,7 @@ def parse(
     Raises SystemExit(2) after a message about what is wrong with it, SystemExit(0)
     after --help and --version, and ConfigError.
     """
-    parser = _parser(defaults := common.read_defaults(PROG, environ, stderr))
+    parser = make_parser(defaults := common.read_defaults(PROG, environ, stderr))
     before, command = _split_at_command(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(before)
     if command is not None:
@@ -92,13 +93,14 @@ def _split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str] | None]
 # --------------------------------------------------------------- the parser
 
 
-def _parser(defaults: Config) -> argparse.ArgumentParser:
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc``, whose help tells these defaults."""
     parser = common.new_parser(
         PROG,
         "Request (and allocate) a SpiNNaker machine.",
         notes=[
-            common.described("tokens in a command", TOKENS),
-            common.described("environment of a command", VARIABLES),
+            described("tokens in a command", TOKENS),
+            described("environment of a command", VARIABLES),
             _CSV_NOTE,
         ],
         exit_codes=EXIT_CODES,

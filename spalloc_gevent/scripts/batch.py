@@ -5,7 +5,7 @@ results is found before any boards are asked for. Then a campaign runs until
 each case has its verdict; whatever ends it, all boards are given back.
 
 ``spalloc-batch --help`` lists the options, the tokens and environment of a
-command, and the exit codes; ``docs/reference/batch.rst`` tells the rest.
+command, and the exit codes; ``docs/reference/commands/spalloc-batch.rst`` tells the rest.
 """
 
 from __future__ import annotations

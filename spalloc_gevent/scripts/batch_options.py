@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.config import Config
 from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import alloc_options, common
@@ -24,12 +25,15 @@ MOST_JOBS = 16
 EXIT_CODES = (
     (0, "every case has passed"),
     (1, "a case has not passed"),
-    (2, "the command line or the cases are wrong"),
-    (5, "a file of results could not be written"),
-    (6, "the server cannot be reached, or reports an error"),
+    (2, "the command line or the cases are wrong, or --joblog names a file of something else"),
+    (5, "a file of results could not be written, or what cases write not be passed on"),
+    (6, "the server cannot be reached, or reports an error, before any case is begun with"),
     ("128 + n", "signal n has kept cases from being run, or ended some (Ctrl+C: 130)"),
 )
 """What --help says of :class:`~spalloc_gevent.scripts.common.ExitCode`."""
+
+CASE_TOKENS = (CASE_TOKEN, *TOKENS)
+CASE_VARIABLES = (CASE_VARIABLE, *VARIABLES)
 
 _CASES_NOTE = """\
 cases: one a line, NAME COMMAND. The name is the line's first field, quoted as in
@@ -70,7 +74,7 @@ def parse(
     Raises SystemExit(2) after a message about what is wrong with it, SystemExit(0)
     after --help and --version, and ConfigError.
     """
-    parser = _parser(defaults := common.read_defaults(PROG, environ, stderr))
+    parser = make_parser(defaults := common.read_defaults(PROG, environ, stderr))
     # FILE and WHAT may stand anywhere among the options.
     arguments = parser.parse_intermixed_args(sys.argv[1:] if argv is None else argv)
     return _order(parser, arguments, defaults)
@@ -79,14 +83,15 @@ def parse(
 # --------------------------------------------------------------- the parser
 
 
-def _parser(defaults: Config) -> argparse.ArgumentParser:
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc-batch``, whose help tells these defaults."""
     parser = common.new_parser(
         PROG,
         "Run many commands, each on SpiNNaker boards of its own.",
         notes=[
             _CASES_NOTE,
-            common.described("tokens in a command", [CASE_TOKEN, *TOKENS]),
-            common.described("environment of a command", [CASE_VARIABLE, *VARIABLES]),
+            described("tokens in a command", CASE_TOKENS),
+            described("environment of a command", CASE_VARIABLES),
             _EXAMPLE,
         ],
         exit_codes=EXIT_CODES,
@@ -193,7 +198,8 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--joblog",
         metavar="FILE",
-        help="add a line of JSON to FILE for each case, as docs/reference/batch.rst describes it",
+        help="add a line of JSON to FILE for each case, as "
+        "docs/reference/commands/spalloc-batch.rst describes it",
     )
     group.add_argument(
         "--resume",

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn, TextIO
 
-from spalloc_gevent._version import __version__
+from spalloc_gevent.command_line.help_text import described
+from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.config import Config, load_config
 from spalloc_gevent.display.terminal import Colour, Paint, Style, discard_unwritable, write
 from spalloc_gevent.errors import (
@@ -194,7 +195,7 @@ def new_parser(
     notes: Sequence[str] = (),
     exit_codes: Iterable[tuple[object, str]] = (),
 ) -> argparse.ArgumentParser:
-    """A parser with --help and --version; `notes` and `exit_codes` are printed below the help."""
+    """A parser with the options of all commands; `notes` and `exit_codes` end its help."""
     epilog = "\n\n".join([*notes, described("exit codes", exit_codes)])
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -202,15 +203,15 @@ def new_parser(
         epilog=epilog.strip().replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", "-V", action="version", version=__version__)
+    add_standard_options(parser, _server_line)
     return parser
 
 
-def described(title: str, rows: Iterable[tuple[object, str]]) -> str:
-    """A titled list for the end of --help: names flush left, then what they mean."""
-    named = [(str(name), meaning) for name, meaning in rows]
-    width = max((len(name) for name, _ in named), default=0)
-    return f"{title}:\n" + "\n".join(f"  {name:<{width}}  {what}" for name, what in named)
+def _server_line(arguments: argparse.Namespace) -> str:
+    # Hardly anybody asks for it.
+    from spalloc_gevent.scripts.server_version import server_line
+
+    return server_line(arguments)
 
 
 def add_server_options(

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour
-from spalloc_gevent.scripts import common, job_actions, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, connected_to_stay, run
+from spalloc_gevent.scripts import administration, common, job_actions, output_options
+from spalloc_gevent.scripts.administration import connected, connected_to_stay, run
 from spalloc_gevent.scripts.common import ExitCode, ended_by
 from spalloc_gevent.scripts.job_fates import board_of_machine, show_fates
 from spalloc_gevent.scripts.job_sight import Subject
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 PROG = "spalloc-job"
 
-_EXIT_CODES = (
-    *EXIT_CODES,
+EXIT_CODES = (
+    *administration.EXIT_CODES,
     (ExitCode.NOT_ONE_JOB.value, "no job ID given, and the owner has no live job, or several"),
     (ExitCode.POWER_INTERRUPTED.value, "interrupted while waiting for the boards' power"),
     (ExitCode.NO_POWER.value, "the job is in no state to change its power"),
@@ -57,11 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 # --------------------------------------------------------------- the parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    defaults = common.read_defaults(PROG)
-    parser = common.new_parser(
-        PROG, "Show and manage a job.", notes=[_NOTE], exit_codes=_EXIT_CODES
-    )
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc-job``, whose help tells these defaults."""
+    parser = common.new_parser(PROG, "Show and manage a job.", notes=[_NOTE], exit_codes=EXIT_CODES)
     _add_choice_of_job(parser, defaults)
     _add_actions(parser)
     _add_waiting(parser)
@@ -71,6 +69,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output_options.add_picture_option(output, "the job's boards within their machine")
     output_options.add_watch_options(output, "the job")
     common.add_server_options(parser, defaults)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser(common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     output_options.check_output(parser, arguments)
     _check(parser, arguments)

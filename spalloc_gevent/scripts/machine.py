@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, run
+from spalloc_gevent.scripts import administration, common, output_options
+from spalloc_gevent.scripts.administration import connected, run
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -22,10 +22,13 @@ from spalloc_gevent.scripts.machine_views import (
 from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
 
+if TYPE_CHECKING:
+    from spalloc_gevent.config import Config
+
 PROG = "spalloc-machine"
 
-_EXIT_CODES = (
-    *EXIT_CODES,
+EXIT_CODES = (
+    *administration.EXIT_CODES,
     (ExitCode.NO_MACHINE.value, "there is no such machine"),
     (ExitCode.NOT_DRAWN.value, "the file of --svg cannot be written"),
 )
@@ -44,12 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(PROG, lambda: _parse(argv), _show)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc-machine``, whose help tells these defaults."""
     parser = common.new_parser(
         PROG,
         "List the machines, or show the jobs on one of them.",
         notes=_NOTES,
-        exit_codes=_EXIT_CODES,
+        exit_codes=EXIT_CODES,
     )
     parser.add_argument("machine", nargs="?", metavar="NAME", help="the machine to show")
     parser.add_argument(
@@ -62,7 +66,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output_options.add_picture_option(output, "the machine's boards and jobs")
     output_options.add_table_options(output)
     output_options.add_watch_options(output, "the machines")
-    common.add_server_options(parser, common.read_defaults(PROG))
+    common.add_server_options(parser, defaults)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser(common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     output_options.check_output(parser, arguments)
     _check_picture(parser, arguments)

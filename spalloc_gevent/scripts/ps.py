@@ -29,6 +29,7 @@ from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
+    from spalloc_gevent.config import Config
     from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import JobDescription
 
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(PROG, lambda: _parse(argv), _list)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc-ps``, whose help tells these defaults."""
     parser = common.new_parser(
         PROG,
         "List all running and queued jobs.",
@@ -53,7 +55,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output = output_options.add_output_options(parser)
     output_options.add_table_options(output)
     output_options.add_watch_options(output, "the jobs")
-    common.add_server_options(parser, common.read_defaults(PROG))
+    common.add_server_options(parser, defaults)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser(common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     output_options.check_output(parser, arguments)
     arguments.columns = output_options.chosen_columns(parser, arguments, COLUMNS)

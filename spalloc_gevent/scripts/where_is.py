@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.terminal import Paint, printable
-from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, run
+from spalloc_gevent.scripts import administration, common, output_options
+from spalloc_gevent.scripts.administration import run
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
+    from spalloc_gevent.config import Config
     from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import Location
 
 PROG = "spalloc-where-is"
 
-_EXIT_CODES = (*EXIT_CODES, (ExitCode.NO_BOARDS.value, "no boards at the location"))
+EXIT_CODES = (*administration.EXIT_CODES, (ExitCode.NO_BOARDS.value, "no boards at the location"))
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(PROG, lambda: _parse(argv), _locate)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser(defaults: Config) -> argparse.ArgumentParser:
+    """The parser of ``spalloc-where-is``, whose help tells these defaults."""
     parser = common.new_parser(
         PROG,
         "Find out where a board or chip is, physically and logically.",
-        exit_codes=_EXIT_CODES,
+        exit_codes=EXIT_CODES,
     )
     questions = parser.add_argument_group("questions").add_mutually_exclusive_group(required=True)
     for style in _STYLES:
@@ -114,7 +116,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             *style.flags, nargs=len(style.names), metavar=style.metavar, help=style.help
         )
     output_options.add_output_options(parser)
-    common.add_server_options(parser, common.read_defaults(PROG))
+    common.add_server_options(parser, defaults)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser(common.read_defaults(PROG))
     arguments = parser.parse_args(argv)
     common.require_hostname(parser, arguments.hostname)
     arguments.question = _question(parser, arguments)

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 
+from spalloc_gevent.command_line.help_text import described
+from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.geometry import Board
 from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON
 from spalloc_gevent.simulator.machine import BoardLink, MachineSpec
@@ -26,6 +28,18 @@ EXIT_FAILED = 1
 EXIT_CANNOT_RUN = 126
 EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
+
+EXIT_CODES = (
+    (0, "ended by Ctrl+C or SIGTERM"),
+    ("any", "with --run: the command's own; 128 + n when signal n ended it"),
+    (EXIT_FAILED, "nothing can listen at that address and port"),
+    (2, "the command line is wrong"),
+    (EXIT_CANNOT_RUN, "with --run: the command cannot be executed"),
+    (EXIT_NOT_FOUND, "with --run: there is no such command"),
+)
+"""What --help says of them."""
+
+_EXAMPLE = "example: spalloc-simulator --run spalloc 3 -c 'echo got {}'"
 
 _OWNER = "spalloc-simulator"
 _REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -95,11 +109,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of ``spalloc-simulator``."""
     parser = argparse.ArgumentParser(
         prog="spalloc-simulator",
         description="A spalloc server without hardware, to try and test things on.",
-        epilog="Example: spalloc-simulator --run spalloc 3 -c 'echo got {}'",
+        epilog=f"{_EXAMPLE}\n\n{described('exit codes', EXIT_CODES)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_machine_options(parser.add_argument_group("machines (default: m:4x2, 24 boards)"))
     add = parser.add_argument
@@ -117,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--run", nargs=argparse.REMAINDER,
         help="a COMMAND with its arguments: run it, pointed at the server by the "
         "environment, and end with its exit code")  # fmt: skip
+    add_standard_options(parser)
     return parser
 
 
@@ -160,7 +177,7 @@ def _named(machines: Mapping[str, MachineSpec], name: str | None) -> MachineSpec
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     words, command = _split(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(words)
     if command == []:
         parser.error("--run needs a command")

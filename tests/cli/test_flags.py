@@ -137,7 +137,10 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
     from spalloc_gevent._version import __version__
 
     for flag in ("--version", "-V"):
-        assert shell.run(command, flag).stdout == f"{__version__}\n"
+        shown = shell.run(command, flag)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        first, *_, last = shown.stdout.splitlines()
+        assert (first, last) == (f"spalloc-{command} {__version__}", "server: not configured")
 
 
 # --------------------------------------------------------------- misuse

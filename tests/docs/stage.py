@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
-from tests.cli.terminal import Terminal
 from tests.docs import stand_ins
 from tests.docs.pages import Block
 from tests.docs.stand_ins import Scene
 from tests.engine.programs import ROOT
+from tools.terminal import Terminal
 
 PROMPT_S = 60.0
 

@@ -242,9 +242,9 @@ def test_flags_joined_to_the_command_switch_count() -> None:
 @pytest.mark.parametrize("switch", ["--version", "-V"])
 def test_version_is_shown_and_ends_with_0(switch: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        order(switch)
+        order("--hostname", "", switch)
     assert caught.value.code == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+    assert capsys.readouterr().out.startswith(f"spalloc {__version__}\nPython: ")
 
 
 def help_text(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
@@ -257,7 +257,8 @@ def help_text(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
 def test_run_spalloc_help_for_a_complete_listing(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_text(capsys)
     all_options = (
-        "WHAT --version -V --quiet -q --debug --no-destroy -D --resume -r --machine -m --tags -t "
+        "WHAT --version -V --print-completion --quiet -q --debug --no-destroy -D --resume -r "
+        "--machine -m --tags -t "
         "--min-ratio --max-dead-boards --max-dead-links --require-torus -w --no-require-torus -W "
         "--command -c --owner --hostname -H --port -P --keepalive --reconnect-delay --timeout "
         "--ignore-version --boot -B --boot-command"

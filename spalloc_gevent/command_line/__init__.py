@@ -1,0 +1,1 @@
+"""What every command has, the simulator's included, and nothing that asks a server."""

@@ -1,0 +1,27 @@
+"""Which versions of what a command runs on: what a report of a problem begins with."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from spalloc_gevent._version import __version__
+
+PACKAGES = ("gevent", "greenlet", "platformdirs", "tabulate")
+
+
+def version_lines(prog: str) -> list[str]:
+    """``PROG VERSION``, then a line for each thing below it."""
+    python = f"Python: {platform.python_version()} ({platform.python_implementation()})"
+    return [
+        f"{prog} {__version__}",
+        f"{python} on {platform.platform()}",
+        *(f"{name}: {_version_of(name)}" for name in PACKAGES),
+    ]
+
+
+def _version_of(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
