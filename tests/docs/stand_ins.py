@@ -57,7 +57,10 @@ OWNER = "me@example.org"
 
 EMPTY = Scene(jobs={})
 
-SCENES: Mapping[str, Scene] = {"docs/howto/campaigns.rst": EMPTY}
+SCENES: Mapping[str, Scene] = {
+    "docs/howto/campaigns.rst": EMPTY,
+    "docs/reference/commands/spalloc.rst": EMPTY,
+}
 """By page, for pages whose server is not the usual one."""
 
 SERVERS: Mapping[str, Scene] = {"java": Scene(dialect="java"), "empty": EMPTY}
@@ -66,8 +69,11 @@ SERVERS: Mapping[str, Scene] = {"java": Scene(dialect="java"), "empty": EMPTY}
 REPLACED: Mapping[str, str] = {
     'ProtocolClient("spalloc.example.org"': 'ProtocolClient("{host}", {port}',
     "spalloc.example.org": "{host}",
+    "/tmp/": "{folder}/",
+    # The port that it takes by itself may be in use.
+    "spalloc-simulator --machine": "spalloc-simulator --port 0 --machine",
 }
-"""What is written in examples, and what is put in its place, in this order."""
+"""What is written in examples and what they show, and what is put in its place, in this order."""
 
 
 # -- command lines --------------------------------------------------------------
@@ -81,6 +87,7 @@ FILES: Mapping[str, str] = {
         "conv-2   ./trial {} --seed 2 && ./compare {case}.dat\n"
     ),
     "trial": '#!/bin/sh\ntest "$2" = --seed\n',
+    "ping": "#!/bin/sh\ntest $# -eq 1\n",
     "compare": '#!/bin/sh\ntest -n "$1"\n',
 }
 
@@ -113,6 +120,7 @@ KEYS = (
     Typing(r"spalloc-\S+ [^|]*(--watch|-w\b)(?!.*--json)", "my-machine", "q"),
     Typing(r"spalloc-ps --watch --json \|", '"format"', "\x03", 130),
     Typing(r"spalloc( \d+)*(?= *(#|$))", "<Press enter", "\r"),
+    Typing(r"spalloc-simulator (?!.*--run)", "127.0.0.1:", "\x03"),
 )
 """These run on a terminal of their own."""
 
@@ -127,8 +135,9 @@ NOT_RUN: Mapping[tuple[str, str], str] = {
     ("README.rst", "$ python3 tools/bench.py"): (
         "takes twenty minutes; tests/tools/test_bench_quick.py runs the short form"
     ),
-    ("README.rst", "$ python3 tools/real_server.py --boards 1200"): (
-        "serves until it is stopped; tests/tools/test_real_server.py runs it"
+    ("docs/explanation/figures.rst", "$ python3 tools/bench.py"): "as in README.rst",
+    ("docs/reference/commands/index.rst", '$ man "$(python3 tools/docs.py man)'): (
+        "needs a checkout and man; tests/docs/test_commands.py makes and reads the pages"
     ),
 }
 """Page and beginning of a block, and why it is not run."""

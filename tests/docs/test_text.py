@@ -28,6 +28,7 @@ A comment directly above a block says more about it, with semicolons between sev
 - ``file NAME``: the block, in any language, is that file;
 - ``output``: the block is what the Python block before has printed;
 - ``server NAME``: it runs on another server, by ``SERVERS``, and in another folder;
+- ``other numbers``: the console block shows numbers as they may be, and others may be written;
 - ``exit code N``: the last command of the console block ends with N;
 - ``not run: why``: it is not run. Better put it into ``NOT_RUN``, where all are seen at once.
 """
@@ -45,7 +46,7 @@ import pytest
 from spalloc_gevent.config import SECTION, load_config
 from tests.docs import stand_ins
 from tests.docs.pages import Block, blocks_in, blocks_of, pages
-from tests.docs.stage import Line, Stage, agrees, console_lines, head_of, staged
+from tests.docs.stage import Line, Stage, agrees, console_lines, head_of, staged, without_numbers
 from tests.docs.stand_ins import Scene
 from tests.engine.programs import ROOT
 from tools import first_hour
@@ -225,6 +226,7 @@ def test_blocks_are_found_with_their_lines_and_notes() -> None:
         ("a 1\n...\nc 3", True),
         ("...", True),
         ("...\nc 3", True),
+        (" a 1\nb 2\nc 3", False),
         ("a 1\n...", True),
         ("a 1", False),
         ("a ... 3", False),
@@ -233,6 +235,13 @@ def test_blocks_are_found_with_their_lines_and_notes() -> None:
 )
 def test_what_a_page_shows_is_compared_with_what_was_written(shown: str, agreed: bool) -> None:
     assert agrees(shown, "a 1\nb 2  \nc 3\n") is agreed
+
+
+def test_numbers_and_the_blanks_that_they_need_may_be_others_and_nothing_else() -> None:
+    shown = without_numbers("job 7    12:30:07  10.1.2.3")
+    assert shown == without_numbers("job 1024 09:00:01  127.0.0.1")
+    assert shown != without_numbers("job seven 12:30:07  10.1.2.3")
+    assert shown != without_numbers("job 7  12:30  10.1.2.3")
 
 
 def test_the_pages_are_those_of_the_project() -> None:
