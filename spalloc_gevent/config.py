@@ -488,7 +488,7 @@ def _parsed(lines: Iterable[str], filename: str) -> configparser.RawConfigParser
     try:
         parser.read_file(lines, filename)
     except configparser.Error as error:
-        raise ConfigError(f"{_printable(filename)}, {_format_complaint(error)}") from None
+        raise ConfigError(_printable(filename) + ", " + _format_complaint(error)) from None
     return parser
 
 

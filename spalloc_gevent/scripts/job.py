@@ -222,7 +222,7 @@ def _check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         parser.error("--report: say what is wrong with the chip")
     arguments.report = (*_natural_numbers(parser, "--report", chip), text)
     if arguments.processor is not None and arguments.processor < 0:
-        parser.error(f"--processor: '{arguments.processor}' is less than 0")
+        parser.error(f"--processor: '{arguments.processor}' is less than 0: give 0 or more")
 
 
 def _natural_numbers(

@@ -138,7 +138,7 @@ def _coordinate(text: str) -> int:
     # As in a pair that is pasted: 14, 3
     number = common.whole_number(text.removesuffix(","))
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is less than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 0: give 0 or more")
     return number
 
 

@@ -137,7 +137,7 @@ def machines_from(arguments: argparse.Namespace) -> list[MachineSpec]:
     asked: list[MachineSpec] = arguments.machines or [MachineSpec()]
     machines = {machine.name: machine for machine in asked}
     if len(machines) < len(asked):
-        raise ValueError("two machines have the same name")
+        raise ValueError("two machines have the same name: give each one of its own")
     for name, board in arguments.dead_boards:
         machine = _named(machines, name)
         dead_boards = (*machine.dead_boards, board)
