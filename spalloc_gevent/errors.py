@@ -46,6 +46,20 @@ class ConnectionLostError(ProtocolError, OSError):
         self.may_have_happened = may_have_happened
 
 
+class UnknownStateError(ProtocolError, ValueError):
+    """The server told a job's state that this client does not know; ``state`` is what it told.
+
+    :ref:`Its messages <errors-protocolerror>`.
+    """
+
+    def __init__(self, state: object) -> None:
+        super().__init__(f"the server told a job's state that is none: {state!r}")
+        self.state = state
+
+    def __reduce__(self) -> tuple[type[UnknownStateError], tuple[object]]:
+        return type(self), (self.state,)
+
+
 class ClosedError(ProtocolError):
     """The client or job that was asked has been closed by its owner.
 

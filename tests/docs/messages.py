@@ -174,9 +174,8 @@ def _values(name: str, body: ast.AST) -> Iterator[ast.expr]:
 
 def _additions(name: str, body: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(body):
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            if node.target.id == name:
-                yield node.value
+        if isinstance(node, ast.AugAssign) and ast.unparse(node.target) == name:
+            yield node.value
 
 
 def _returned(call: ast.Call, scope: _Scope) -> set[str]:
@@ -212,7 +211,9 @@ def name_of(func: ast.expr) -> str:
 def calls_in(module: Module) -> Iterator[tuple[ast.Call, Function | None]]:
     """Every call, and the innermost function that it stands in."""
 
-    def walk(node: ast.AST, function: Function | None) -> Iterator[tuple[ast.Call, Function | None]]:
+    def walk(
+        node: ast.AST, function: Function | None
+    ) -> Iterator[tuple[ast.Call, Function | None]]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Call):
                 yield child, function

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from spalloc_gevent import __file__ as _package
-from pathlib import Path
 
 REFERENCE = Path(_package).parent.parent / "docs" / "reference"
 

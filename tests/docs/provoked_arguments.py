@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.batch import JobGroup, SpallocExecutor, allocate
 from spalloc_gevent.batch import executor as executor_module
@@ -137,7 +135,8 @@ def broken_down(stage: Stage) -> str:
     with stage.patch.context() as patch:
         patch.setattr(simulator_server._Loop, "_round", lambda _: 1 / 0)
         server.wake()
-        return told(server.wait) if stage else ""
+        server.wait()
+    return told(server.stop)
 
 
 def rejects(*what: Any, **options: Any) -> Callable[[Stage], str]:
@@ -230,9 +229,11 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "a chip has two coordinates, not x=<x> and y=<y>": of_client("report_problem", "a", x=1),
     "processor <p> is of no chip: give x and y too": of_client("report_problem", "a", p=1),
     # configuration
-    "error: <message>": shown_configuration("[spalloc]\nport = x\n"),
+    "error: <message>": shown_configuration("[spalloc]\nkeepalive = x\n"),
     "warning: <message>": shown_configuration("[spalloc]\nprot = 1\n"),
-    "<place>: <option> cannot be <value>: give <allowed><hint>": file_with("[spalloc]\nport = x\n"),
+    "<place>: <option> cannot be <value>: give <allowed><hint>": file_with(
+        "[spalloc]\nkeepalive = x\n"
+    ),
     "<file>: this configuration file cannot be read (<why>): make it readable, or move it out of "
     "the way": unreadable,
     "<file>, line <number>: this is not UTF-8 text: save the file as UTF-8": file_with(b"\xff"),
@@ -248,7 +249,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "<file>: passed over, because it is a folder and not a configuration file": warned("."),
     "<file>: passed over, because this user may not enter its folder": folder_not_entered,
-    "<file>: passed over, because it has no section [<section>]": warned("file", "[other]\na = 1\n"),
+    "<file>: passed over, because it has no section [<section>]": warned(
+        "file", "[other]\na = 1\n"
+    ),
     "<file>: passed over <name>, because there is no such option; the nearest is <name>": warned(
         "file", "[spalloc]\nprot = 1\n"
     ),
@@ -270,7 +273,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "the aspect ratio cannot be negative": refused("create_job", 4, owner="me", min_ratio=-1.0),
     "boards not allocated": no_boards_of_java,
     "no such job": no_keepalive_of_java,
-    "no such board": refused("where_is", machine="big", x=99, y=0, z=0, dialect="java"),
+    "no such board": refused(
+        "where_is", machine="big", cabinet=99, frame=0, board=0, dialect="java"
+    ),
     "x, y and p must be whole numbers": refused("report_problem", "a", x="a", dialect="java"),
     "Invalid arguments: <names>": refused("where_is", machine="big", x=0),
     # the simulated server's arguments

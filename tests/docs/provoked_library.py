@@ -117,7 +117,7 @@ def unasked(_: Stage) -> str:
 
 
 def job_number_is_none(stage: Stage) -> str:
-    server = stage.scripted(lambda peer, command: peer.answer("seven"))
+    server = stage.scripted(lambda peer, _: peer.answer("seven"))
     stage.point_at(server.host, server.port)
     return told(Job)
 
@@ -178,7 +178,7 @@ def closed_while_listening(stage: Stage) -> str:
 def ended_job(stage: Stage) -> str:
     job = stage.job()
     job.close()
-    stage.client().destroy_job(job.id)
+    stage.destroy(job)
     return told(job.set_power, True)
 
 
@@ -267,7 +267,7 @@ def two_in_flight(_: Stage) -> str:
 
 def destroyed(stage: Stage, reason: str = "enough") -> Job:
     job = stage.job(is_ready=True)
-    stage.client().destroy_job(job.id, reason)
+    stage.destroy(job, reason)
     return job
 
 
@@ -292,15 +292,16 @@ def left_alone(stage: Stage) -> str:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         job = Job()
-        stage.on_exit(lambda number=job.id: stage.client().destroy_job(number))
+        job_id = job.id or 0
         del job
         gc.collect()
+    stage.client().destroy_job(job_id)
     return str(caught[0].message)
 
 
 def no_such_chip(stage: Stage) -> str:
     stage.use("java")
-    return told(stage.job(is_ready=True).where_is_machine, 99, 99)
+    return told(stage.job(is_ready=True).where_is_machine, 7, 0)
 
 
 def report_bad_chip(stage: Stage) -> str:
@@ -342,7 +343,7 @@ def queued_while_holding(stage: Stage) -> str:
 def queued_after_attempts(stage: Stage) -> str:
     stage.use("small")
     stage.patch.setattr(allocation_module, "FIRST_PAUSE_S", 0.01)
-    return told(allocate, 1, 1, attempts=2, check=lambda job: False, queue_timeout=0.05)
+    return told(allocate, 1, 1, attempts=2, check=lambda _: False, queue_timeout=0.05)
 
 
 def none_ready(stage: Stage) -> str:
@@ -359,7 +360,7 @@ def shut_down(_: Stage) -> str:
 
 def waits_for_itself(_: Stage) -> str:
     with SpallocExecutor() as executor:
-        return executor.submit(lambda job: told(executor.shutdown)).result(LONG_S)
+        return executor.submit(lambda _: told(executor.shutdown)).result(LONG_S)
 
 
 TABLE: dict[str, Callable[[Stage], str]] = {
@@ -428,9 +429,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "job <id> is gone: <reason>": number_is_anothers,
     "job <id> was given no boards: <reason>": never_any_boards,
-    "job <id> has no boards (yet, or any more)": lambda stage: told(
-        Allocation.of, stage.job(5000)
-    ),
+    "job <id> has no boards (yet, or any more)": lambda stage: told(Allocation.of, stage.job(5000)),
     "job <id> was not ready within <seconds> s": not_ready,
     "job <id> was neither destroyed nor closed: nobody keeps it alive now": left_alone,
     "job <id> has no chip (<x>, <y>)": no_such_chip,
@@ -439,19 +438,23 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         _board_address, 1, NO_MACHINE, (0, 0), (0, 0)
     ),
     "the server tells no address of the board with chip <chip>": lambda _: told(
-        _board_address, 1, {**NO_MACHINE, "width": 8, "height": 8, "connections": []}, (0, 0), (0, 0)
+        _board_address,
+        1,
+        {**NO_MACHINE, "width": 8, "height": 8, "connections": []},
+        (0, 0),
+        (0, 0),
     ),
     "a Job cannot be pickled, since this program keeps it alive: give others its Allocation "
     "(spalloc_gevent.batch.Allocation.of(job), or SpallocExecutor(workers=...), which does so), "
     "or its id, and Job(resume_job_id=id) there": lambda stage: told(pickle.dumps, stage.job()),
     "no good boards in <number> attempt<s>: <each>": lambda stage: bad_attempt(
-        stage, lambda job: False
+        stage, lambda _: False
     ),
     "its boards were not powered on within <seconds> s": unpowered,
     "it was destroyed: <reason>": destroyed_while_powered,
     "it was <state> soon after it was ready": destroyed_while_settling,
-    "its check failed": lambda stage: bad_attempt(stage, lambda job: False),
-    "its check failed: <error>: <message>": lambda stage: bad_attempt(stage, lambda job: 1 / 0),
+    "its check failed": lambda stage: bad_attempt(stage, lambda _: False),
+    "its check failed: <error>: <message>": lambda stage: bad_attempt(stage, lambda _: 1 / 0),
     "its check found bad boards": lambda stage: bad_attempt(stage, lambda job: job.boards),
     "job <id> was still queued after <seconds> s": still_queued,
     "job <id> was still queued after <seconds> s, while <number> bad allocations were held": (
@@ -463,4 +466,3 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "this executor has been shut down, and takes on no more tasks": shut_down,
     "a task cannot wait for the end of the executor that runs it": waits_for_itself,
 }
-

@@ -31,7 +31,6 @@ MODULES = {
     "simulator": "simulator.__main__",
     "config": "config",
 }
-FAST = "--timeout=20"
 
 
 class Stage:
@@ -86,8 +85,13 @@ class Stage:
             job.wait_until_ready(20.0)
         return job
 
+    def destroy(self, job: Job, reason: str | None = None) -> None:
+        """End a job as somebody else would."""
+        assert job.id is not None
+        self.client().destroy_job(job.id, reason)
+
     def scripted(self, script: Script) -> ScriptedServer:
-        """A server that does what `script` says; it is asked for its version in vain first."""
+        """A server that tells its version, and else does what `script` says."""
 
         def answering(peer: Peer, command: Command) -> None:
             if command.name == "version":
@@ -114,14 +118,16 @@ class Stage:
         told = self._capfd.readouterr()
         return told.out + told.err
 
-    def start(self, command: str, *arguments: object) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *arguments: object, stdout: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """The same as a process of its own, for what ends by a signal."""
         process = subprocess.Popen(
             [sys.executable, "-m", "spalloc_gevent", command, *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             cwd=self.folder,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
@@ -154,7 +160,7 @@ def told(fn: Callable[..., object], *args: Any, **options: Any) -> str:
 
 @contextlib.contextmanager
 def servers() -> Iterator[dict[str, SimulatedServer]]:
-    """The servers that all stages share; none of them ever sleeps."""
+    """The servers that all stages share."""
     big = MachineSpec("big", width=4, height=2)
     started = {
         "python": SimulatedServer([big]),

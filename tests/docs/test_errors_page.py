@@ -30,7 +30,6 @@ INTERNAL = {
 """Messages that no user meets, and why not."""
 
 ARGPARSE = (
-    "the following arguments are required: <>",
     "one of the arguments <> is required",
     "unrecognized arguments: <>",
     "ambiguous option: <> could match <>",
