@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import common, job_actions, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, connected, connected_to_stay, run
+from spalloc_gevent.scripts.administration import (
+    ENDED_BY_SIGNAL,
+    EXIT_CODES,
+    connected,
+    connected_to_stay,
+    run,
+)
 from spalloc_gevent.scripts.common import ExitCode, ended_by
 from spalloc_gevent.scripts.job_fates import board_of_machine, show_fates
 from spalloc_gevent.scripts.job_sight import Subject
@@ -39,6 +45,7 @@ _EXIT_CODES = (
     (ExitCode.NO_ALLOCATION.value, "the job is queued or does not exist"),
     (ExitCode.WAIT_TIMED_OUT.value, "the job was not in the state of --wait in time"),
     (ExitCode.NEVER_TO_BE.value, "the job will never be in the state of --wait"),
+    ENDED_BY_SIGNAL,
 )
 
 _NOTE = """\

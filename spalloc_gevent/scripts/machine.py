@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, EXIT_CODES, run
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -24,7 +24,11 @@ from spalloc_gevent.scripts.views import View
 
 PROG = "spalloc-machine"
 
-_EXIT_CODES = (*EXIT_CODES, (ExitCode.NO_MACHINE.value, "there is no such machine"))
+_EXIT_CODES = (
+    *EXIT_CODES,
+    (ExitCode.NO_MACHINE.value, "there is no such machine"),
+    ENDED_BY_SIGNAL,
+)
 
 _NOTES = (
     """\

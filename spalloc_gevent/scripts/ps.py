@@ -14,6 +14,7 @@ from spalloc_gevent.display.tables import Cell, Column, Table, arranged
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.scripts import common, output_options
 from spalloc_gevent.scripts.administration import (
+    ENDED_BY_SIGNAL,
     EXIT_CODES,
     HEADING_OF_OWNER,
     boards_of,
@@ -45,7 +46,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         PROG,
         "List all running and queued jobs.",
         notes=[output_options.listed(COLUMNS)],
-        exit_codes=EXIT_CODES,
+        exit_codes=(*EXIT_CODES, ENDED_BY_SIGNAL),
     )
     filters = parser.add_argument_group("filtering arguments")
     filters.add_argument("--machine", "-m", help="list only the jobs on this machine")

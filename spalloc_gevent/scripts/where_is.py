@@ -15,7 +15,7 @@ from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts import common, output_options
-from spalloc_gevent.scripts.administration import EXIT_CODES, run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, EXIT_CODES, run
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 PROG = "spalloc-where-is"
 
-_EXIT_CODES = (*EXIT_CODES, (ExitCode.NO_BOARDS.value, "no boards at the location"))
+_EXIT_CODES = (
+    *EXIT_CODES,
+    (ExitCode.NO_BOARDS.value, "no boards at the location"),
+    ENDED_BY_SIGNAL,
+)
 
 
 @dataclass(frozen=True)

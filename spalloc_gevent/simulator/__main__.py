@@ -27,6 +27,16 @@ EXIT_CANNOT_RUN = 126
 EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
 
+EXIT_CODES = (
+    ("0", "a signal ended it, which is how it ends"),
+    ("any", "with --run the command's own; 128 + n when signal n ended it"),
+    ("1", "it cannot listen there, or has broken down"),
+    ("2", "the command line is wrong"),
+    ("126", "the command of --run cannot be executed"),
+    ("127", "there is no such command"),
+)
+"""What --help says of the exit codes."""
+
 _OWNER = "spalloc-simulator"
 _REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a client finds a server that listens on every address."""
@@ -99,7 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="spalloc-simulator",
         description="A spalloc server without hardware, to try and test things on.",
-        epilog="Example: spalloc-simulator --run spalloc 3 -c 'echo got {}'",
+        epilog="\n".join(
+            [
+                "Example: spalloc-simulator --run spalloc 3 -c 'echo got {}'",
+                "",
+                "exit codes:",
+                *(f"  {code:<3}  {meaning}" for code, meaning in EXIT_CODES),
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_machine_options(parser.add_argument_group("machines (default: m:4x2, 24 boards)"))
     add = parser.add_argument

@@ -32,6 +32,8 @@ MODULES = {
     "config": "config",
 }
 
+_NAMES = {"spalloc": "alloc"}
+
 
 class Stage:
     """One test's view of what all share."""
@@ -123,7 +125,13 @@ class Stage:
     ) -> subprocess.Popen[str]:
         """The same as a process of its own, for what ends by a signal."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "spalloc_gevent", command, *map(str, arguments)],
+            [
+                sys.executable,
+                "-m",
+                "spalloc_gevent",
+                _NAMES.get(command, command),
+                *map(str, arguments),
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             cwd=self.folder,
             stdin=subprocess.PIPE,
