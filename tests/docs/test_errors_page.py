@@ -59,12 +59,16 @@ def passes_on(found: Found) -> bool:
     return not re.search(r"\w", found.text.replace(HOLE, ""))
 
 
-MADE = {found.text for found in found_in_source() if not passes_on(found)} - set(INTERNAL)
+MADE = {
+    found.text: f"{found.text!r} in {found.function}(), line {found.line} of {found.module}"
+    for found in found_in_source()
+    if not passes_on(found) and found.text not in INTERNAL
+}
 ON_PAGE = [holes(entry) for entry in entries_of(PAGE)]
 
 
 def test_every_message_of_the_source_is_on_the_page() -> None:
-    assert sorted(MADE - set(ON_PAGE)) == []
+    assert [where for text, where in MADE.items() if text not in ON_PAGE] == []
 
 
 def test_every_message_on_the_page_is_made_somewhere() -> None:
