@@ -41,8 +41,19 @@ _TOLD: Mapping[str, int | str] = {
 }
 """What tells a user, besides exceptions, and which argument it tells; "error" is a parser's."""
 
-_TELLING = ("trouble_with_power", "trouble_while_settling", "_checked", "_loss_of")
-"""Functions whose results a user is told: why boards are of no use, and that a job is lost."""
+_TELLING = (
+    "trouble_with_power",
+    "trouble_while_settling",
+    "_checked",
+    "_loss_of",
+    "_interruption",
+    "reason",
+    "_reason",
+)
+"""Functions whose results a user is told: why boards are of no use, or a job has ended."""
+
+_REASONS = ("GIVEN_UP", "GIVEN_BACK", "LOST", "FORGOTTEN", "TIMED_OUT", "IMPOSSIBLE")
+"""Constants that tell why a job has ended."""
 
 _EXCEPTION = re.compile(r"_?[A-Z]\w*(Error|Exception)$")
 
@@ -251,6 +262,14 @@ def _parameter(value: ast.expr, function: Function | None) -> int | None:
     return names.index(value.id) if value.id in names else None
 
 
+def _reasons(module: Module) -> Iterator[Found]:
+    """What the module's constants say of a job's end."""
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and name_of(node.targets[0]) in _REASONS:
+            for text in texts_of(node.value, _Scope(module, None)):
+                yield Found(holes(text), module.name, "", node.lineno)
+
+
 @cache
 def found_in_source() -> tuple[Found, ...]:
     """Every message; a text that is a hole and nothing else passes on what another one says."""
@@ -279,6 +298,7 @@ def _look(also: Mapping[str, int]) -> tuple[list[Found], dict[str, int]]:
             inside = "" if function is None else function.name
             for text in sorted(texts_of(value, _Scope(module, function))):
                 found.append(Found(holes(text), module.name, inside, call.lineno))
+        found += _reasons(module)
         for function in itertools.chain(*(module.functions.get(name, []) for name in _TELLING)):
             for text in sorted(_texts_returned(function, _Scope(module, function))):
                 found.append(Found(holes(text), module.name, function.name, function.lineno))

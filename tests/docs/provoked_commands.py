@@ -13,7 +13,7 @@ from typing import Any
 
 from spalloc_gevent.scripts import batch, batch_trial, boot
 from spalloc_gevent.scripts.batch_log import JobLog
-from spalloc_gevent.simulator import MachineSpec, Refuse, SimulatedServer
+from spalloc_gevent.simulator import Refuse
 from tests.cli.terminal import eventually
 from tests.docs.stage import Stage
 from tests.engine.scripted_server import Command, Peer
@@ -50,21 +50,13 @@ def not_reported(stage: Stage) -> str:
     return stage.run("job", stage.job().id, "--report", 0, 0, "hot")
 
 
-def server_of_its_own(stage: Stage) -> SimulatedServer:
-    server = SimulatedServer([MachineSpec()], power_seconds=3600.0)
-    server.start()
-    stage.on_exit(server.stop)
-    stage.point_at(server.host, server.port)
-    return server
-
-
 def read_until(stream: Any, word: str) -> str:
     """The line that has this word; the stream ends where the process does."""
     return str(next(line for line in stream if word in line))
 
 
 def away_while_watching(stage: Stage) -> str:
-    server = server_of_its_own(stage)
+    server = stage.own_server()
     process = stage.start("ps", "--watch")
     read_until(process.stdout, "Updated")
     server.stop()
@@ -72,13 +64,26 @@ def away_while_watching(stage: Stage) -> str:
 
 
 def away_while_waiting(stage: Stage) -> str:
-    server = server_of_its_own(stage)
+    server = stage.own_server()
     job = stage.job()
     stage.on_exit(server.start)
     process = stage.start("job", job.id, "--wait", "ready")
     eventually(lambda: server.command_counts["notify_machine"], "a job that is waited for")
     server.stop()
     return read_until(process.stderr, "again")
+
+
+def ended_by(signum: signal.Signals) -> Callable[[Stage], str]:
+    """What ``spalloc`` says when this signal ends its wait for boards."""
+
+    def provoke(stage: Stage) -> str:
+        server = stage.own_server()
+        process = stage.start("spalloc")
+        eventually(lambda: server.command_counts["create_job"], "a job")
+        process.send_signal(signum)
+        return process.communicate()[1]
+
+    return provoke
 
 
 # -- spalloc ---------------------------------------------------------------------------------
@@ -310,6 +315,8 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         "spalloc", "--machine", "m", "--tags", "t"
     ),
     # spalloc
+    "Keyboard interrupt.": ended_by(signal.SIGINT),
+    "Ended by <signal>.": ended_by(signal.SIGTERM),
     "Job <id>: <message>": resumed("enough"),
     "Destroyed.": resumed(None),
     "Destroyed: <reason>": resumed("enough"),

@@ -23,8 +23,9 @@ from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.outcome import Outcome
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.plain_client import PlainClient
+from spalloc_gevent.scripts.job_sight import Subject
 from spalloc_gevent.server_commands import _board_address
-from spalloc_gevent.simulator import Refuse
+from spalloc_gevent.simulator import Refuse, SimulatedServer
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import NO_MACHINE, job_state, machine_info
 from spalloc_gevent.wire.conversation import Conversation
@@ -309,6 +310,77 @@ def report_bad_chip(stage: Stage) -> str:
     return told(stage.job(is_ready=True).report_problem, 99, 99)
 
 
+# -- why jobs have ended -----------------------------------------------------------------------
+
+
+def reasons_told_to(server: SimulatedServer) -> str:
+    """The reasons of all jobs that clients of this server have ended."""
+    seen = server.commands_seen
+    return " ".join(str(one.kwargs.get("reason")) for one in seen if one.name == "destroy_job")
+
+
+def reason_of_attempt(stage: Stage) -> str:
+    bad_attempt(stage, lambda _: False)
+    return reasons_told_to(stage.server)
+
+
+def reason_of_group(stage: Stage) -> str:
+    with JobGroup(1) as group:
+        list(group.as_ready())
+    return reasons_told_to(stage.server)
+
+
+def reason_of_command(stage: Stage) -> str:
+    stage.run("job", stage.job().id, "--destroy")
+    return reasons_told_to(stage.server)
+
+
+def reason_of_impatience(stage: Stage) -> str:
+    asked: list[Peer] = []
+
+    def script(peer: Peer, command: Command) -> None:
+        if command.name == "create_job":
+            asked.append(peer)
+        else:
+            peer.answer(None)
+
+    server = stage.scripted(script)
+    told(Job, hostname=server.host, port=server.port, owner="me", timeout=0.05)
+    server.wait_until(lambda: server.counts["create_job"])
+    asked[0].answer(7)
+    server.wait_until(lambda: server.counts["destroy_job"])
+    return str(server.commands)
+
+
+def reason_after_restart(stage: Stage, *, is_number_taken: bool) -> str:
+    server = stage.own_server()
+    job = stage.job()
+    server.restart(cold=True)
+    if is_number_taken:
+        stage.job(owner="somebody else")
+    _ = job.state
+    return str(job.reason)
+
+
+def sight_after_restart(stage: Stage) -> str:
+    server = stage.own_server()
+    client, subject = stage.client(server), Subject(1)
+    stage.job()
+    subject.look(client)
+    server.restart(cold=True)
+    stage.job(owner="somebody else")
+    return str(subject.look(client).reason)
+
+
+def timed_out(stage: Stage) -> str:
+    client = stage.client()
+    job_id = client.create_job(1, owner="me", keepalive=0.05)
+    client.notify_job()
+    while any(job["job_id"] == job_id for job in client.list_jobs()):
+        client.wait_for_notification(LONG_S)
+    return str(client.get_job_state(job_id)["reason"])
+
+
 # -- many jobs -----------------------------------------------------------------------------
 
 
@@ -430,6 +502,18 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "job <id> is gone: <reason>": number_is_anothers,
     "job <id> was given no boards: <reason>": never_any_boards,
     "job <id> has no boards (yet, or any more)": lambda stage: told(Allocation.of, stage.job(5000)),
+    "Destroyed by <owner>": reason_of_command,
+    "The client gave up waiting for the job to be created.": reason_of_impatience,
+    "These boards were of no use to their owner.": reason_of_attempt,
+    "Given back with all jobs of its group.": reason_of_group,
+    "the server has lost its memory: it knows another job by this number now": (
+        lambda stage: reason_after_restart(stage, is_number_taken=True)
+    ),
+    "the server has lost its memory, or ended the job long ago: it does not know the job any "
+    "more": lambda stage: reason_after_restart(stage, is_number_taken=False),
+    "The server knows this job no more; the ID is another job's now.": sight_after_restart,
+    "Job timed out.": timed_out,
+    "No suitable machines available.": never_any_boards,
     "job <id> was not ready within <seconds> s": not_ready,
     "job <id> was neither destroyed nor closed: nobody keeps it alive now": left_alone,
     "job <id> has no chip (<x>, <y>)": no_such_chip,

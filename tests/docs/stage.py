@@ -66,6 +66,14 @@ class Stage:
         self.point_at(self.server.host, self.server.port)
         return self.server
 
+    def own_server(self) -> SimulatedServer:
+        """One that nobody shares, and whose boards never come on; commands use it from now on."""
+        server = SimulatedServer([MachineSpec()], power_seconds=3600.0)
+        server.start()
+        self.on_exit(server.stop)
+        self.point_at(server.host, server.port)
+        return server
+
     def point_at(self, host: str, port: int) -> None:
         self.patch.setenv("SPALLOC_HOSTNAME", host)
         self.patch.setenv("SPALLOC_PORT", str(port))

@@ -60,7 +60,7 @@ def passes_on(found: Found) -> bool:
 
 
 MADE = {
-    found.text: f"{found.text!r} in {found.function}(), line {found.line} of {found.module}"
+    found.text: f"{found.text!r}, line {found.line} of {found.module}"
     for found in found_in_source()
     if not passes_on(found) and found.text not in INTERNAL
 }

@@ -85,7 +85,7 @@ def cases(content: str, *arguments: object) -> Provoke:
 
 
 def interrupted_before_ready(stage: Stage) -> int:
-    server = commands.server_of_its_own(stage)
+    server = stage.own_server()
     process = stage.start("spalloc")
     eventually(lambda: server.command_counts["create_job"], "a job")
     process.send_signal(signal.SIGINT)
@@ -93,7 +93,7 @@ def interrupted_before_ready(stage: Stage) -> int:
 
 
 def interrupted_in_power(stage: Stage) -> int:
-    server = commands.server_of_its_own(stage)
+    server = stage.own_server()
     process = stage.start("job", stage.job().id, "--power-on")
     eventually(lambda: server.command_counts["power_on_job_boards"], "a power command")
     process.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def interrupted(command: str, *arguments: object) -> Provoke:
     """Ctrl+C while the server does not answer."""
 
     def provoke(stage: Stage) -> int:
-        server = commands.server_of_its_own(stage)
+        server = stage.own_server()
         server.set_faults([Silence(on="version")])
         process = stage.start(command, *arguments)
         eventually(lambda: server.command_counts["version"], "a question")
