@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tools import browser, environments
+
+ENVIRONMENTS = ("project", "real-server", "existing-client", "runtime", "user", "packaging")
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,34 @@ def environ_for(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "PATH": os.pathsep.join(folders)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    environments.check_python()
-    arguments = sys.argv[1:] if argv is None else argv
-    try:
-        project = environments.python_of("project")
-        # Made now, so that no test's time limit has to cover an installation.
-        for name in ("real-server", "existing-client", "runtime", "user", "packaging"):
-            environments.python_of(name)
-    except environments.EnvironmentBuildError as error:
-        print(error, file=sys.stderr)
-        return 1
+def prepared() -> Path:
+    """The project environment's Python, once all that the tests need is there.
+
+    Made now, two at a time, so that no test's time limit has to cover an installation.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        browsing = pool.submit(_prepare_browser)
+        project, *_ = list(pool.map(environments.python_of, ENVIRONMENTS))
+        browsing.result()
+    return project
+
+
+def _prepare_browser() -> None:
     try:
         browser.ready()
     except browser.BrowserError as error:
         # The tests that need one fail, and nothing else.
         print(error, file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    environments.check_python()
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        project = prepared()
+    except environments.EnvironmentBuildError as error:
+        print(error, file=sys.stderr)
+        return 1
     failed = run(project, steps(arguments), environ_for(project, os.environ))
     if failed:
         print(f"FAILED: {', '.join(failed)}", flush=True)

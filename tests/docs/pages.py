@@ -13,7 +13,9 @@ from tests.engine.programs import ROOT
 _DIRECTIVE = re.compile(r"(?P<indent> *)\.\. (?:code-block|code|sourcecode)::\s*(?P<language>\S*)")
 _NOTE = re.compile(r" *\.\. example: (?P<note>.*)")
 _OPTION = re.compile(r" *:[\w-]+:")
-_FILE = re.compile(r"# (?P<name>[\w./-]+\.\w+)\n")
+_CAPTION = re.compile(r" *:caption: (?P<caption>.*)")
+_FILE_NAME = r"[\w./-]+\.\w+"
+_FILE = re.compile(rf"# (?P<name>{_FILE_NAME})\n")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Block:
     language: str
     text: str
     notes: tuple[str, ...] = ()
+    caption: str = ""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -42,7 +45,9 @@ class Block:
     def file(self) -> str | None:
         """The name of the file that the block is to be, if it is one."""
         named = _FILE.match(self.text) if self.language == "python" else None
-        return named["name"] if named else self.said("file")
+        if named:
+            return named["name"]
+        return self.caption if re.fullmatch(_FILE_NAME, self.caption) else self.said("file")
 
 
 def pages() -> list[str]:
@@ -64,7 +69,8 @@ def blocks_in(page: str, text: str) -> Iterator[Block]:
             start, end = _extent(lines, number, len(directive["indent"]))
             code = textwrap.dedent("\n".join(lines[start:end])).rstrip() + "\n"
             notes = _notes_above(lines, number)
-            yield Block(page, start + 1, directive["language"], code, notes)
+            caption = _caption_in(lines[number + 1 : start])
+            yield Block(page, start + 1, directive["language"], code, notes, caption)
 
 
 def _extent(lines: Sequence[str], directive: int, indent: int) -> tuple[int, int]:
@@ -76,6 +82,11 @@ def _extent(lines: Sequence[str], directive: int, indent: int) -> tuple[int, int
     while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
         end += 1
     return start, end
+
+
+def _caption_in(options: Sequence[str]) -> str:
+    found = (_CAPTION.fullmatch(line.rstrip()) for line in options)
+    return next((option["caption"] for option in found if option), "")
 
 
 def _indent(line: str) -> int:

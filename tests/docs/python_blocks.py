@@ -9,6 +9,7 @@ import contextlib
 import gc
 import io
 import json
+import os
 import sys
 import traceback
 from types import ModuleType
@@ -35,9 +36,12 @@ def _run(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    for line in sys.stdin:
-        sys.__stdout__.write(json.dumps(_run(json.loads(line))) + "\n")  # type: ignore[union-attr]
-        sys.__stdout__.flush()  # type: ignore[union-attr]
+    # What programs print that an example starts must not get among the answers.
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        for line in sys.stdin:
+            answers.write(json.dumps(_run(json.loads(line))) + "\n")
+            answers.flush()
 
 
 if __name__ == "__main__":

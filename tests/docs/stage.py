@@ -23,6 +23,7 @@ from tests.engine.programs import ROOT
 from tools.terminal import Terminal
 
 PROMPT_S = 60.0
+SHOW_CODE = "echo $?"
 
 
 class Line(NamedTuple):
@@ -97,6 +98,7 @@ class Stage:
         self._scene = scene
         self._python: subprocess.Popen[str] | None = None
         self._printed = ""
+        self._code = 0
         tools = folder / "tools"
         self._here = folder / "here"
         for place in (tools, self._here):
@@ -194,12 +196,13 @@ class Stage:
 
     def _run_console(self, block: Block) -> None:
         lines = list(console_lines(block.text))
-        code = int(block.said("exit code") or 0)
-        for line in lines:
-            expected = code if line is lines[-1] else 0
-            ended, written = self._run_line(self._replaced(line.command))
-            told = f"{block}: {line.command!r} ended with {ended} and wrote\n{written}"
-            assert ended == expected, told
+        # Where the page shows an exit code, that is what it says of the command before.
+        codes = [int(after.written) if after.command == SHOW_CODE else 0 for after in lines[1:]]
+        codes.append(int(block.said("exit code") or 0))
+        for line, code in zip(lines, codes, strict=True):
+            self._code, written = self._run_line(self._replaced(line.command))
+            told = f"{block}: {line.command!r} ended with {self._code} and wrote\n{written}"
+            assert self._code == code, told
             assert not line.written or agrees(line.written, written), told
 
     def _run_line(self, command: str) -> tuple[int, str]:
@@ -207,7 +210,7 @@ class Stage:
             if re.match(typing.command, command):
                 return self._type(command, typing)
         with subprocess.Popen(
-            ["bash", "-o", "pipefail", "-c", command],
+            ["bash", "-o", "pipefail", "-c", f"(exit {self._code})\n{command}"],
             cwd=self._here,
             env=self._environ,
             stdin=subprocess.DEVNULL,

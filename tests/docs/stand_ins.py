@@ -2,7 +2,8 @@
 
 The one place for it. Functions here are known to Python examples that leave their names open;
 ``FILES`` are in the folder in which an example runs, ``TOOLS`` can be called in it, ``SCENES``
-says what a page's server is like, ``KEYS`` what is typed, and ``NOT_RUN`` what is left out.
+says what a page's server is like, ``KEYS`` what is typed, ``NOT_RUN`` what is left out, and
+``RUN_ELSEWHERE`` which pages another test runs.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ OWNER = "me@example.org"
 
 EMPTY = Scene(jobs={})
 
-SCENES: Mapping[str, Scene] = {}
+SCENES: Mapping[str, Scene] = {"docs/howto/campaigns.rst": EMPTY}
 """By page, for pages whose server is not the usual one."""
 
 SERVERS: Mapping[str, Scene] = {"java": Scene(dialect="java"), "empty": EMPTY}
@@ -131,3 +132,11 @@ NOT_RUN: Mapping[tuple[str, str], str] = {
     ),
 }
 """Page and beginning of a block, and why it is not run."""
+
+RUN_ELSEWHERE: Mapping[str, str] = {
+    "docs/tutorial.rst": (
+        "tools/first_hour.py does all of it in a home and an environment of its own;"
+        " tests/tools/test_first_hour.py runs that"
+    ),
+}
+"""Whole pages, and what runs them."""

@@ -2,16 +2,19 @@
 
 What is run: each ``code-block`` that is ``python`` or ``console``. The blocks of a page run in
 their order, in one folder. Python blocks run in one process, each with names of its own; a block
-whose first line is ``# NAME.py`` is that file in the folder. Of a console block each ``$`` line
+whose first line is ``# NAME.py`` is that file in the folder, and so is a block of any language
+with a file's name as its caption. Of a console block each ``$`` line
 runs in bash, and has to end with 0; lines under it are what it writes, stdout and stderr together,
-where ``...`` stands for anything. ``$ command \\`` goes on in the next line.
+where ``...`` stands for anything. ``$ command \\`` goes on in the next line. After ``$ echo $?``
+stands the exit code that the command before has to have.
 
 ``SPALLOC_HOSTNAME``, ``SPALLOC_PORT`` and ``SPALLOC_OWNER`` point to a simulated server of the
 page's own with the machine ``my-machine`` (12 x 12 triads) and the jobs 12 (the owner's own) and
 24 (another's). ``spalloc.example.org`` is its host name. Jobs that examples make have to be given
 back in the end.
 Names, files and commands that an example leaves to the reader are in ``stand_ins.py``, and so is
-what a page's server is like, what is typed at interactive commands, and what is not run.
+what a page's server is like, what is typed at interactive commands, what is not run, and which
+pages another test runs.
 
 A comment directly above a block says more about it, with semicolons between several::
 
@@ -45,6 +48,7 @@ from tests.docs.pages import Block, blocks_in, blocks_of, pages
 from tests.docs.stage import Line, Stage, agrees, console_lines, head_of, staged
 from tests.docs.stand_ins import Scene
 from tests.engine.programs import ROOT
+from tools import first_hour
 
 RUN = {"python", "console"}
 LANGUAGES = RUN | {"json", "ini", "text", "rst", "toml", "yaml", "xml", "none"}
@@ -66,7 +70,8 @@ def _names(key: tuple[str, str], block: Block) -> bool:
 
 def is_run(block: Block) -> bool:
     has_part = block.language in RUN or block.file is not None or block.said("output") is not None
-    return has_part and why_not_run(block) is None
+    is_here = block.page not in stand_ins.RUN_ELSEWHERE
+    return has_part and is_here and why_not_run(block) is None
 
 
 @pytest.mark.parametrize("page", [page for page in BLOCKS if any(map(is_run, BLOCKS[page]))])
@@ -115,6 +120,10 @@ def test_what_is_listed_as_not_run_is_still_there() -> None:
     found = {key: sum(_names(key, block) for block in EVERY) for key in stand_ins.NOT_RUN}
     assert found == dict.fromkeys(stand_ins.NOT_RUN, 1)
     assert set(stand_ins.SCENES) - set(BLOCKS) == set()
+
+
+def test_a_page_that_is_not_run_here_is_the_one_that_first_hour_runs() -> None:
+    assert [ROOT / page for page in stand_ins.RUN_ELSEWHERE] == [first_hour.PAGE]
 
 
 def test_every_stand_in_is_needed() -> None:
@@ -175,6 +184,7 @@ Text.
 - An item:
 
   .. code-block:: console
+      :caption: cases.txt
 
       $ echo a \\
           b
@@ -193,6 +203,8 @@ Text between.
 
 def test_blocks_are_found_with_their_lines_and_notes() -> None:
     first, second, third, fourth = blocks_in("page", PAGE)
+    assert (first.caption, first.file) == ("with an option", None)
+    assert (third.caption, third.file) == ("cases.txt", "cases.txt")
     assert (first.line, first.text) == (8, "one = 1\n\n    # indented\n\ntwo = 2\n")
     assert PAGE.split("\n")[second.line - 1].strip() == second.first_line
     assert (first.notes, second.notes) == ((), ("goes on", "raises ValueError"))
