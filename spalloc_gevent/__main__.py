@@ -19,6 +19,12 @@ _COMMANDS = {
     "config": ("config", "show the configuration in force"),
 }
 
+_EXIT_CODES = """\
+exit codes:
+  any  the command's own
+  0    --help or --version
+  2    there is no such command"""
+
 _USAGE = "usage: python -m spalloc_gevent COMMAND [ARGUMENT ...]"
 
 
@@ -41,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _help() -> str:
     rows = [f"  {name:<9}  {what}" for name, (_, what) in _COMMANDS.items()]
-    return "\n".join([_USAGE, "", "commands (each has its own --help):", *rows])
+    return "\n".join([_USAGE, "", "commands (each has its own --help):", *rows, "", _EXIT_CODES])
 
 
 def _refuse(name: str) -> int:

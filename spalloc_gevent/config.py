@@ -502,7 +502,7 @@ def _parsed(lines: Iterable[str], filename: str) -> configparser.RawConfigParser
     try:
         parser.read_file(lines, filename)
     except configparser.Error as error:
-        raise ConfigError(f"{_printable(filename)}, {_format_complaint(error)}") from None
+        raise ConfigError(_printable(filename) + ", " + _format_complaint(error)) from None
     return parser
 
 
@@ -587,9 +587,15 @@ def _parse_arguments(argv: Sequence[str] | None) -> None:
     argparse.ArgumentParser(
         prog="python -m spalloc_gevent.config",
         description="Show which configuration files are read, and each option's value and source.",
-        epilog="\n\n".join(["options in a file:", *map(_described, OPTIONS)]),
+        epilog="\n\n".join(["options in a file:", *map(_described, OPTIONS), _EXIT_CODES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args(argv)
+
+
+_EXIT_CODES = """\
+exit codes:
+  0  shown
+  2  the command line is wrong, or a file or variable cannot be understood"""
 
 
 def _described(option: Option) -> str:

@@ -16,13 +16,18 @@ class SpallocError(Exception):
 
     ``connection_survives`` says whether the connection on which it happened
     is still in step with the server.
+
+    :ref:`Its messages <errors-spallocerror>`.
     """
 
     connection_survives: ClassVar[bool] = True
 
 
 class ProtocolError(SpallocError):
-    """The server said something that the protocol does not allow, or is gone."""
+    """The server said something that the protocol does not allow, or is gone.
+
+    :ref:`Its messages <errors-protocolerror>`.
+    """
 
     connection_survives = False
 
@@ -32,6 +37,8 @@ class ConnectionLostError(ProtocolError, OSError):
 
     ``may_have_happened`` is True when the command had been sent already: the
     server may or may not have carried it out.
+
+    :ref:`Its messages <errors-connectionlosterror>`.
     """
 
     def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
@@ -39,23 +46,48 @@ class ConnectionLostError(ProtocolError, OSError):
         self.may_have_happened = may_have_happened
 
 
+class UnknownStateError(ProtocolError, ValueError):
+    """The server told a job's state that this client does not know; ``state`` is what it told.
+
+    :ref:`Its messages <errors-protocolerror>`.
+    """
+
+    def __init__(self, state: object) -> None:
+        super().__init__(f"the server told a job's state that is none: {state!r}")
+        self.state = state
+
+    def __reduce__(self) -> tuple[type[UnknownStateError], tuple[object]]:
+        return type(self), (self.state,)
+
+
 class ClosedError(ProtocolError):
-    """The client or job that was asked has been closed by its owner."""
+    """The client or job that was asked has been closed by its owner.
+
+    :ref:`Its messages <errors-closederror>`.
+    """
 
 
 class ForkedError(ProtocolError):
-    """A job of the parent process was used in a forked child, which must not touch it."""
+    """A job of the parent process was used in a forked child, which must not touch it.
+
+    :ref:`Its messages <errors-forkederror>`.
+    """
 
 
 class ProtocolTimeoutError(SpallocError):
     """The server did not answer in the time that the caller was ready to wait.
 
     Deliberately not the built-in ``TimeoutError``, which is an ``OSError``.
+
+    :ref:`Its messages <errors-protocoltimeouterror>`.
     """
 
 
 class SpallocServerException(SpallocError):
-    """The server answered `command` with an exception, whose text is `reason`."""
+    """The server answered `command` with an exception, whose text is `reason`.
+
+    The connection stays in step. :ref:`Its messages <errors-spallocserverexception>`.
+    """
 
     def __init__(self, command: str, reason: str) -> None:
         super().__init__(f"the server refused {command!r}: {reason}")
@@ -67,17 +99,25 @@ class SpallocServerException(SpallocError):
 
 
 class JobDestroyedError(SpallocError):
-    """The job was destroyed, or lost, before or while it was wanted."""
+    """The job was destroyed, or lost, before or while it was wanted.
+
+    :ref:`Its messages <errors-jobdestroyederror>`.
+    """
 
 
 class StateChangeTimeoutError(SpallocError):
-    """The job did not reach the wanted state in time."""
+    """The job did not reach the wanted state in time.
+
+    :ref:`Its messages <errors-statechangetimeouterror>`.
+    """
 
 
 class AllocationError(SpallocError):
     """No good boards were found in the attempts that were allowed; the message names each.
 
     ``attempts`` are what was tried, as :class:`spalloc_gevent.batch.Attempt`, the first in front.
+
+    :ref:`Its messages <errors-allocationerror>`.
     """
 
     def __init__(self, message: str, attempts: Sequence[Any] = ()) -> None:
@@ -89,28 +129,49 @@ class AllocationError(SpallocError):
 
 
 class QueueTimeoutError(AllocationError, StateChangeTimeoutError):
-    """The request was still queued when it had waited for boards as long as it may."""
+    """The request was still queued when it had waited for boards as long as it may.
+
+    :ref:`Its messages <errors-queuetimeouterror>`.
+    """
 
 
 class PowerTimeoutError(AllocationError, StateChangeTimeoutError):
-    """The boards of the last attempt were not powered on in the time that they are given."""
+    """The boards of the last attempt were not powered on in the time that they are given.
+
+    :ref:`Its messages <errors-allocationerror>`.
+    """
 
 
 class ConfigError(SpallocError, ValueError):
-    """A configuration file or environment variable cannot be understood, or a ledger written."""
+    """A configuration file or environment variable cannot be understood, or a ledger written.
+
+    :ref:`Its messages <errors-configerror>`.
+    """
 
 
 class UnsupportedCommandError(SpallocError):
-    """The server at hand does not have the command; nothing was sent."""
+    """The server at hand does not have the command; nothing was sent.
+
+    :ref:`Its messages <errors-unsupportedcommanderror>`.
+    """
 
 
 class IncompatibleServerError(SpallocError, ValueError):
-    """The server's version is outside the range that this client speaks."""
+    """The server's version is outside the range that this client speaks.
+
+    :ref:`Its messages <errors-incompatibleservererror>`.
+    """
 
 
 class WouldDeadlockError(SpallocError, RuntimeError):
-    """A blocking call was made on the one thread that would have to answer it."""
+    """A blocking call was made on the one thread that would have to answer it.
+
+    :ref:`Its messages <errors-woulddeadlockerror>`.
+    """
 
 
 class LifecycleBugError(SpallocError, AssertionError):
-    """A state table was driven into a move that it does not have: a bug in this package."""
+    """A state table was driven into a move that it does not have: a bug in this package.
+
+    :ref:`Its messages <errors-lifecyclebugerror>`.
+    """

@@ -185,7 +185,7 @@ class ServerCommands(ABC):
         if found is None or tuple(found["job_chip"] or ()) != chip or found["board_chip"] is None:
             raise ValueError(f"job {job_id} has no chip {chip}")
         x, y = found["board_chip"]
-        address = _board_address(self.get_job_machine_info(job_id, timeout), chip, (x, y))
+        address = _board_address(job_id, self.get_job_machine_info(job_id, timeout), chip, (x, y))
         self._report(address, _reported_place(x, y, processor), description, timeout)
 
     def _report(
@@ -268,14 +268,16 @@ def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, An
     return {name: at_least(value, 0, name) for name, value in given.items()}
 
 
-def _board_address(info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]) -> str:
+def _board_address(
+    job_id: int, info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]
+) -> str:
     """The hostname of the board in the job that has `chip` at `board_chip`, counted from its own.
 
     The chips of a job that spans its whole machine go on at the opposite edge.
     """
     width, height, connections = info["width"], info["height"], info["connections"]
     if not width or not height or connections is None:
-        raise ValueError("the job has no boards (any more)")
+        raise ValueError(f"job {job_id} has no boards (any more)")
     corner = (chip[0] - board_chip[0]) % width, (chip[1] - board_chip[1]) % height
     hostnames = {(x, y): hostname for (x, y), hostname in connections}
     if corner not in hostnames:

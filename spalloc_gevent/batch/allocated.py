@@ -38,7 +38,7 @@ class Allocation:
         connections, width, height = job.connections, job.width, job.height
         machine, boards = job.machine_name, job.boards
         if not (connections and width and height and machine and boards):
-            raise JobDestroyedError(f"job {job.id} has no boards")
+            raise JobDestroyedError(f"job {job.id} has no boards (yet, or any more)")
         places = tuple((x, y, z) for x, y, z in boards)
         assert job.id is not None
         return cls(job.id, connections[0, 0], connections, width, height, machine, places)

@@ -308,7 +308,8 @@ class Pool:
 
     def _server_away(self, error: Exception, began_at: float | None = None) -> None:
         # Once for each outage, however often a connect succeeds and leads nowhere meanwhile.
-        _log.log(logging.DEBUG if self._told_away else logging.WARNING, "%s", error)
+        level = logging.DEBUG if self._told_away else logging.WARNING
+        _log.log(level, "trying again: %s", error)
         self._told_away = True
         self._reachability.failed(error, self._clock(), began_at)
         # Open connections still serve those who wait, or bring them here when they break.

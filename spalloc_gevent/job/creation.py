@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.outcome import Unawaited
-from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.errors import ProtocolError, UnknownStateError
 from spalloc_gevent.job.keepalive import answer_within_s
 from spalloc_gevent.job.request import Request
 from spalloc_gevent.wire.answers import job_state
@@ -68,7 +69,9 @@ class Creation:
 
     def _began(self, reply: Returned | Refused) -> None:
         if self._held is not None and isinstance(reply, Returned):
-            self._held.learn(job_state(reply.value)["start_time"])
+            # A state that nobody knows is no reason to leave the connection.
+            with suppress(UnknownStateError):
+                self._held.learn(job_state(reply.value)["start_time"])
 
     def _destroy(self, job_id: Any) -> None:
         if self._held is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.server_commands import state_told
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import JobStateInfo, job_state
@@ -36,7 +37,10 @@ class Resumption:
     def _taken(self, reply: Returned | Refused) -> None:
         if not isinstance(reply, Returned) or self._call.abandoned:
             return
-        info = job_state(reply.value)
+        try:
+            info = job_state(reply.value)
+        except ProtocolError:
+            return  # Whoever waits for the answer is told so.
         if info["state"] not in _GONE:
             identity = Identity(start_time=as_start_time(info["start_time"]))
             self._held = Held(self._job_id, identity)

@@ -30,6 +30,9 @@ EXIT_CODES = (
 )
 """What every administrative command may end with, for its --help."""
 
+ENDED_BY_SIGNAL = ("128 + n", "signal n ended it (Ctrl+C: 130), or its reader has gone (141)")
+"""The last line of that list."""
+
 _HUES = (Style.GREEN, Style.BLUE, Style.MAGENTA, Style.YELLOW, Style.CYAN)
 _COLOURS: tuple[tuple[Style, ...], ...] = (
     *((hue,) for hue in _HUES),

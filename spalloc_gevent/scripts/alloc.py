@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.errors import JobDestroyedError, SpallocError
+from spalloc_gevent.errors import JobDestroyedError, SpallocError, UnknownStateError
 from spalloc_gevent.scripts import alloc_options
 from spalloc_gevent.scripts.alloc_console import Console
 from spalloc_gevent.scripts.alloc_options import PROG, Order
@@ -98,6 +98,8 @@ def _open_job(order: Order, signals: Signals) -> Job:
         return job
     except JobDestroyedError:
         raise _fate_of(order.job_options) from None
+    except UnknownStateError as error:
+        raise _told_of(order.job_options["resume_job_id"], _end_of(error.state, None)) from error
     except SpallocError:
         raise
     except (ValueError, TypeError) as error:
@@ -111,7 +113,10 @@ def _fate_of(options: Mapping[str, Any]) -> CommandError:
     job_id = options["resume_job_id"]
     with ProtocolClient(options["hostname"], options["port"], options["timeout"]) as client:
         info = client.get_job_state(job_id)
-    end = _end_of(info["state"], info["reason"])
+    return _told_of(job_id, _end_of(info["state"], info["reason"]))
+
+
+def _told_of(job_id: int, end: _EndOfJobError) -> CommandError:
     return CommandError(f"Job {job_id}: {printable(end)}", end.code)
 
 
@@ -198,8 +203,8 @@ class _Session:
     def _next_state(self, old: JobState | None) -> JobState:
         try:
             return self._job.state if old is None else self._job.wait_for_state_change(old)
-        except ValueError as error:  # A number that JobState does not have.
-            raise _end_of(error, None) from error
+        except UnknownStateError as error:
+            raise _end_of(error.state, None) from error
 
     def _facts(self, stack: ExitStack) -> Facts:
         """What is known of the ready job; its list of hostnames exists until `stack` unwinds."""

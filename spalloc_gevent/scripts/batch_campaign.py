@@ -340,4 +340,4 @@ def _told_of_stop(running: int) -> str:
     told = "Ctrl+C: no more cases are started"
     if not running:
         return told
-    return f"{told}; waiting for the {running} that run (Ctrl+C again ends them)"
+    return told + f"; waiting for the {running} that run (Ctrl+C again ends them)"

@@ -81,7 +81,9 @@ def _decoded(content: bytes, source: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise CasesError(f"{source}, line {number}: this is not UTF-8") from error
+        raise CasesError(
+            f"{source}, line {number}: this is not UTF-8 text: save the file as UTF-8"
+        ) from error
 
 
 def _lines_with_cases(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -121,13 +123,13 @@ def _split(line: str) -> tuple[str, str]:
     try:
         name = lexer.get_token()
     except ValueError:
-        raise CasesError(f"a quotation in {printable(line)!r} has no end") from None
+        raise CasesError(f"a quotation in {printable(line)!r} has no end: close it") from None
     return name or "", rest.read().strip()
 
 
 def _check_name(name: str) -> None:
     if not name or any(unicodedata.category(character)[0] == "C" for character in name):
-        raise CasesError(f"{printable(name)!r} is no name for a case")
+        raise CasesError(f"{printable(name)!r} is no name for a case: give it one that can be seen")
     if len(file_name(name)) > LONGEST_FILE_NAME:
         raise CasesError(
             f"the name {printable(name[:20])!r}... is too long: its files could not be called so"
@@ -136,11 +138,11 @@ def _check_name(name: str) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise CasesError("a command cannot have a NUL in it")
+        raise CasesError("a command cannot have a NUL in it: remove it")
     try:
         shlex.split(text)
     except ValueError:
         # It knows less of shells than a shell does.
         checked = ["/bin/sh", "-n", "-c", text]
         if subprocess.run(checked, capture_output=True, check=False).returncode:
-            raise CasesError(f"a quotation in {printable(text)!r} has no end") from None
+            raise CasesError(f"a quotation in {printable(text)!r} has no end: close it") from None

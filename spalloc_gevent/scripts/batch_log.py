@@ -55,7 +55,8 @@ class JobLog:
         except (ValueError, KeyError, TypeError) as error:
             path = printable(self._path)
             raise CommandError(
-                f"{path}, line {number}: this is no line of a joblog", ExitCode.USAGE
+                f"{path}, line {number}: this is no line of a joblog: give another file",
+                ExitCode.USAGE,
             ) from error
 
     def append(self, record: Record) -> None:
@@ -95,7 +96,8 @@ def opened(path: str) -> Iterator[JobLog]:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             # A device may have no end, and a pipe nothing to read.
             raise CommandError(
-                f"the joblog {printable(path)} is no ordinary file", ExitCode.NOT_RECORDED
+                f"the joblog {printable(path)} is no ordinary file: give another one",
+                ExitCode.NOT_RECORDED,
             )
         _lock(file, path)
         yield JobLog(path, file)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import administration, common, job_actions, output_options
-from spalloc_gevent.scripts.administration import connected, connected_to_stay, run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, connected_to_stay, run
 from spalloc_gevent.scripts.common import ExitCode, ended_by
 from spalloc_gevent.scripts.job_fates import board_of_machine, show_fates
 from spalloc_gevent.scripts.job_sight import Subject
@@ -40,6 +40,7 @@ EXIT_CODES = (
     (ExitCode.WAIT_TIMED_OUT.value, "the job was not in the state of --wait in time"),
     (ExitCode.NEVER_TO_BE.value, "the job will never be in the state of --wait"),
     (ExitCode.NOT_DRAWN.value, "the file of --svg cannot be written"),
+    ENDED_BY_SIGNAL,
 )
 
 _NOTE = """\
@@ -230,7 +231,7 @@ def _check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         parser.error("--report: say what is wrong with the chip")
     arguments.report = (*_natural_numbers(parser, "--report", chip), text)
     if arguments.processor is not None and arguments.processor < 0:
-        parser.error(f"--processor: '{arguments.processor}' is less than 0")
+        parser.error(f"--processor: '{arguments.processor}' is less than 0: give 0 or more")
 
 
 def _natural_numbers(

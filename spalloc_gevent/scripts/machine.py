@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spalloc_gevent.scripts import administration, common, output_options
-from spalloc_gevent.scripts.administration import connected, run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, run
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -31,6 +31,7 @@ EXIT_CODES = (
     *administration.EXIT_CODES,
     (ExitCode.NO_MACHINE.value, "there is no such machine"),
     (ExitCode.NOT_DRAWN.value, "the file of --svg cannot be written"),
+    ENDED_BY_SIGNAL,
 )
 
 _NOTES = (

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
 from spalloc_gevent.display.terminal import Paint, Style, printable
-from spalloc_gevent.scripts import common, output_options
+from spalloc_gevent.scripts import administration, common, output_options
 from spalloc_gevent.scripts.administration import (
-    EXIT_CODES,
+    ENDED_BY_SIGNAL,
     HEADING_OF_OWNER,
     boards_of,
     document_of_job,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from spalloc_gevent.wire.answers import JobDescription
 
 PROG = "spalloc-ps"
+
+EXIT_CODES = (*administration.EXIT_CODES, ENDED_BY_SIGNAL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts import administration, common, output_options
-from spalloc_gevent.scripts.administration import run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, run
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 PROG = "spalloc-where-is"
 
-EXIT_CODES = (*administration.EXIT_CODES, (ExitCode.NO_BOARDS.value, "no boards at the location"))
+EXIT_CODES = (
+    *administration.EXIT_CODES,
+    (ExitCode.NO_BOARDS.value, "no boards at the location"),
+    ENDED_BY_SIGNAL,
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def _coordinate(text: str) -> int:
     # As in a pair that is pasted: 14, 3
     number = common.whole_number(text.removesuffix(","))
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is less than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 0: give 0 or more")
     return number
 
 

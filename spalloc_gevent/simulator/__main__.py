@@ -32,7 +32,7 @@ EXIT_SIGNAL_BASE = 128
 EXIT_CODES = (
     (0, "ended by Ctrl+C or SIGTERM"),
     ("any", "with --run: the command's own; 128 + n when signal n ended it"),
-    (EXIT_FAILED, "nothing can listen at that address and port"),
+    (EXIT_FAILED, "nothing can listen at that address and port, or the server broke down"),
     (2, "the command line is wrong"),
     (EXIT_CANNOT_RUN, "with --run: the command cannot be executed"),
     (EXIT_NOT_FOUND, "with --run: there is no such command"),
@@ -154,7 +154,7 @@ def machines_from(arguments: argparse.Namespace) -> list[MachineSpec]:
     asked: list[MachineSpec] = arguments.machines or [MachineSpec()]
     machines = {machine.name: machine for machine in asked}
     if len(machines) < len(asked):
-        raise ValueError("two machines have the same name")
+        raise ValueError("two machines have the same name: give each one of its own")
     for name, board in arguments.dead_boards:
         machine = _named(machines, name)
         dead_boards = (*machine.dead_boards, board)

@@ -381,5 +381,5 @@ class Jobs:
 def _sites(machines: Sequence[MachineSpec]) -> dict[str, _Site]:
     sites = {spec.name: _Site(Machine(spec, n)) for n, spec in enumerate(machines)}
     if len(sites) < len(machines):
-        raise ValueError("two machines have the same name")
+        raise ValueError("two machines have the same name: give each one of its own")
     return sites

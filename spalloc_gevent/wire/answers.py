@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
-from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.errors import ProtocolError, UnknownStateError
 from spalloc_gevent.states import JobState
 
 LONGEST_BELIEVABLE_KEEPALIVE_S = 10_000_000.0
@@ -126,7 +126,7 @@ def job_state(answer: Any) -> JobStateInfo:
     state = cast("JobStateInfo", {**UNKNOWN_JOB, **told})
     if state["state"] not in _STATES:
         # Not to be taken for an unknown job: that one would be given up.
-        raise ProtocolError(f"the server told a job's state that is none: {state['state']!r}")
+        raise UnknownStateError(state["state"])
     state["reason"] = state["reason"] or None
     if state["state"] not in (2, 3):
         state["power"] = None

@@ -383,7 +383,7 @@ def test_a_joblog_is_an_ordinary_file(site: Site) -> None:
     write_cases(site, "a true")
     done = batch(site, "cases", "--joblog", "/dev/zero")
     assert done.returncode == 5
-    assert done.stderr == "the joblog /dev/zero is no ordinary file\n"
+    assert done.stderr == "the joblog /dev/zero is no ordinary file: give another one\n"
 
 
 @pytest.mark.parametrize("option", ["--joblog", "--junit-xml", "--output"])

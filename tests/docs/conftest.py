@@ -1,14 +1,17 @@
-"""The pages as Sphinx makes them, once for all tests that look at them."""
+"""The pages as Sphinx makes them, and the servers that provoked messages share."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from spalloc_gevent.simulator import SimulatedServer
+from tests.docs.message_stage import Stage, servers
 from tools.environments import ROOT
 
 
@@ -40,3 +43,21 @@ def build(builder: str, folder: Path) -> Built:
 @pytest.fixture(scope="session")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build("html", tmp_path_factory.mktemp("docs"))
+
+
+@pytest.fixture(scope="session")
+def simulated_servers() -> Iterator[dict[str, SimulatedServer]]:
+    with servers() as started:
+        yield started
+
+
+@pytest.fixture
+def stage(
+    simulated_servers: dict[str, SimulatedServer],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Stage]:
+    made = Stage(simulated_servers, empty_folder, monkeypatch, capfd)
+    yield made
+    made.close()

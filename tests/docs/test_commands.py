@@ -16,11 +16,11 @@ import pytest
 from docs._ext import command_pages
 from docs._ext.command_pages import COMMANDS, additions, as_rest, groups_of
 from spalloc_gevent.scripts import (
-    administration,
     alloc_options,
     batch_options,
     job,
     machine,
+    ps,
     where_is,
 )
 from spalloc_gevent.simulator import __main__ as simulator
@@ -29,7 +29,7 @@ from tools import docs, environments
 EXIT_CODES: dict[str, tuple[tuple[object, str], ...]] = {
     "spalloc": alloc_options.EXIT_CODES,
     "spalloc-batch": batch_options.EXIT_CODES,
-    "spalloc-ps": administration.EXIT_CODES,
+    "spalloc-ps": ps.EXIT_CODES,
     "spalloc-job": job.EXIT_CODES,
     "spalloc-machine": machine.EXIT_CODES,
     "spalloc-where-is": where_is.EXIT_CODES,

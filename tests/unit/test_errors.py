@@ -26,6 +26,7 @@ from spalloc_gevent.errors import (
     SpallocError,
     SpallocServerException,
     StateChangeTimeoutError,
+    UnknownStateError,
     UnsupportedCommandError,
     WouldDeadlockError,
 )
@@ -34,6 +35,7 @@ TREE: dict[type[SpallocError], tuple[type[BaseException], ...]] = {
     SpallocError: (Exception,),
     ProtocolError: (SpallocError,),
     ConnectionLostError: (ProtocolError, OSError),
+    UnknownStateError: (ProtocolError, ValueError),
     ClosedError: (ProtocolError,),
     ForkedError: (ProtocolError,),
     ProtocolTimeoutError: (SpallocError,),

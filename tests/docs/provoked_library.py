@@ -1,0 +1,552 @@
+"""How each message about the server, the connection and a job is met."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from spalloc_gevent import Job, ProtocolClient
+from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate, waiting
+from spalloc_gevent.batch import allocation as allocation_module
+from spalloc_gevent.engine import native, watches, workers
+from spalloc_gevent.engine.call import Call
+from spalloc_gevent.engine.held import Held
+from spalloc_gevent.engine.hub import Hub, default_hub
+from spalloc_gevent.engine.inbox import Inbox
+from spalloc_gevent.engine.link import ServerLink
+from spalloc_gevent.engine.outcome import Outcome
+from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.plain_client import PlainClient
+from spalloc_gevent.scripts.job_sight import Subject
+from spalloc_gevent.server_commands import _board_address
+from spalloc_gevent.simulator import Refuse, SimulatedServer
+from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.answers import NO_MACHINE, job_state, machine_info
+from spalloc_gevent.wire.conversation import Conversation
+from spalloc_gevent.wire.identity import Identity
+from spalloc_gevent.wire.lines import LineSplitter
+from spalloc_gevent.wire.messages import decode_message
+from spalloc_gevent.wire.version import check_version
+from tests.docs.message_stage import Stage, told
+from tests.engine.scripted_server import Command, Peer
+from tools.real_server import free_port
+
+LONG_S = 20.0
+
+
+def hang_up(peer: Peer, _: Command) -> None:
+    peer.hang_up()
+
+
+def say_nothing(_peer: Peer, _: Command) -> None: ...
+
+
+# -- the server and the connection -----------------------------------------------------
+
+
+def broke_twice(stage: Stage) -> str:
+    client = stage.client(stage.scripted(hang_up))
+    client.connect()
+    return told(client.list_machines)
+
+
+def broke_in_power(stage: Stage) -> str:
+    client = stage.client(stage.scripted(hang_up))
+    client.connect()
+    return told(client.power_on_job_boards, 1)
+
+
+def broke_plainly(stage: Stage) -> str:
+    server = stage.scripted(hang_up)
+    with PlainClient(server.host, server.port, LONG_S) as client:
+        return told(client.list_jobs)
+
+
+def link_to(stage: Stage, server: Any, **options: Any) -> ServerLink:
+    hub = Hub()
+    link = ServerLink(hub, server.host, server.port, **options)
+    stage.on_exit(hub.end)
+    return link
+
+
+def closed_at_once(stage: Stage) -> str:
+    link = link_to(stage, stage.scripted(hang_up))
+    calls = [Call("list_jobs") for _ in range(30)]
+    for call in calls:
+        link.begin(call)
+    return "\n".join(told(call.outcome.wait, LONG_S) for call in calls)
+
+
+def not_armed(stage: Stage) -> str:
+    stage.patch.setattr(watches, "ARM_TIMEOUT_S", 0.05)
+    return told(stage.client(stage.scripted(say_nothing)).notify_job)
+
+
+def watch_without_connection(stage: Stage) -> str:
+    link = link_to(stage, stage.server)
+    return told(link._watches._converse, Call("version"))
+
+
+def missed_notifications(_: Stage) -> str:
+    inbox, outcome = Inbox(), Outcome[dict[str, Any]]()
+    inbox.take(outcome)
+    inbox.lost(ConnectionLostError("gone"))
+    return told(outcome.wait)
+
+
+def late_and_away(_: Stage) -> str:
+    with_patience = ProtocolClient("127.0.0.1", free_port(), 0.3, patient=True)
+    try:
+        return told(with_patience.version)
+    finally:
+        with_patience.close()
+
+
+def cannot_tell_changes(stage: Stage) -> str:
+    client = stage.client(stage.scripted(say_nothing))
+    return told(client.notify_job, timeout=0.05)
+
+
+def unasked(_: Stage) -> str:
+    return told(Conversation[str]().receive, b'{"return": 1}\n')
+
+
+def job_number_is_none(stage: Stage) -> str:
+    server = stage.scripted(lambda peer, _: peer.answer("seven"))
+    stage.point_at(server.host, server.port)
+    return told(Job)
+
+
+def too_long(_: Stage) -> str:
+    lines = LineSplitter(10)
+    return told(lambda: list(lines.lines(b"x" * 20)))
+
+
+def refused(stage: Stage) -> str:
+    stage.server.set_faults([Refuse(on="list_jobs", text="because")])
+    return told(stage.client().list_jobs)
+
+
+# -- what is closed, or another process's ------------------------------------------------
+
+
+def closed_client(stage: Stage) -> str:
+    client = stage.client()
+    client.connect()
+    client.close()
+    return told(client.version)
+
+
+def closed_thread(stage: Stage) -> str:
+    hub = Hub()
+    link = ServerLink(hub, stage.server.host, stage.server.port)
+    thread = link._thread
+    hub.end()
+    return told(thread.post, print)
+
+
+def closed_pool(stage: Stage) -> str:
+    link = link_to(stage, stage.server)
+    call = Call("version")
+    link._thread.call(link._pool.close)
+    link.begin(call)
+    return told(call.outcome.wait, LONG_S)
+
+
+def closed_while_queued(stage: Stage) -> str:
+    link = link_to(stage, stage.scripted(say_nothing), limit=1)
+    first, second = Call("list_jobs"), Call("list_machines")
+    link.begin(first)
+    link.begin(second)
+    link._thread.call(link._pool.close)
+    return told(second.outcome.wait, LONG_S)
+
+
+def closed_while_listening(stage: Stage) -> str:
+    link = link_to(stage, stage.server)
+    inbox, outcome = link.open_inbox(), Outcome[dict[str, Any]]()
+    link._thread.post(inbox.take, outcome)
+    link.close()
+    return told(outcome.wait, LONG_S)
+
+
+def ended_job(stage: Stage) -> str:
+    job = stage.job()
+    job.close()
+    stage.destroy(job)
+    return told(job.set_power, True)
+
+
+def closed_group(stage: Stage) -> str:
+    with JobGroup(1) as group:
+        pass
+    return told(lambda: list(group.as_ready()))
+
+
+def forked_job(stage: Stage) -> str:
+    job = stage.job()
+    default_hub.forks += 1
+    try:
+        return told(job.set_power, True)
+    finally:
+        default_hub.forks -= 1
+
+
+def forked_executor(stage: Stage) -> str:
+    with SpallocExecutor() as executor, stage.patch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        return told(executor.submit, print)
+
+
+def own_thread(stage: Stage) -> str:
+    thread = link_to(stage, stage.server)._thread
+    return thread.call(lambda: told(thread.call, print))
+
+
+def in_callback(_: Stage) -> str:
+    said: list[str] = []
+    gevent.get_hub().loop.run_callback(lambda: said.append(told(Outcome)))
+    gevent.sleep(0)
+    gevent.sleep(0)
+    return said[0]
+
+
+def no_threads(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def no_background_thread(stage: Stage) -> str:
+    with stage.patch.context() as patch:
+        patch.setattr(native, "start_thread", no_threads)
+        return told(Hub().acquire)
+
+
+def no_worker(stage: Stage) -> str:
+    with stage.patch.context() as patch:
+        patch.setattr(native, "start_thread", no_threads)
+        return told(workers.start, lambda: None)
+
+
+# -- bugs: driven into from inside, since no program can ----------------------------------
+
+
+def on_open_connection(stage: Stage, act: Callable[[Any], str]) -> str:
+    link = link_to(stage, stage.server)
+    link.run(Call("version"), LONG_S)
+    (connection,) = link._pool._open
+    return link._thread.call(act, connection)
+
+
+def impossible_event(stage: Stage) -> str:
+    return on_open_connection(stage, lambda connection: told(connection._on, "miracle"))
+
+
+def sent_when_closing(stage: Stage) -> str:
+    call = Call("version")
+
+    def act(connection: Any) -> str:
+        connection.retire()
+        return told(connection.send, call, 0.0)
+
+    return on_open_connection(stage, act)
+
+
+def two_in_flight(_: Stage) -> str:
+    conversation = Conversation[str]()
+    conversation.sent("one")
+    return told(conversation.sent, "two")
+
+
+# -- jobs --------------------------------------------------------------------------------
+
+
+def destroyed(stage: Stage, reason: str = "enough") -> Job:
+    job = stage.job(is_ready=True)
+    stage.destroy(job, reason)
+    return job
+
+
+def number_is_anothers(stage: Stage) -> str:
+    link = link_to(stage, stage.server)
+    held = Held(7, Identity("me"))
+    link._thread.call(link.hold_on_hub, held)
+    link._thread.call(held.end, job_state({"state": JobState.unknown, "reason": "it was lost"}))
+    return told(link.run, Call("get_job_state", (7,)), LONG_S)
+
+
+def never_any_boards(stage: Stage) -> str:
+    return told(waiting.is_given_boards, stage.job(5000), LONG_S)
+
+
+def not_ready(stage: Stage) -> str:
+    stage.use("slow")
+    return told(stage.job().wait_until_ready, 0.0)
+
+
+def left_alone(stage: Stage) -> str:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        job = Job()
+        job_id = job.id or 0
+        del job
+        gc.collect()
+    stage.client().destroy_job(job_id)
+    return str(caught[0].message)
+
+
+def no_such_chip(stage: Stage) -> str:
+    stage.use("java")
+    return told(stage.job(is_ready=True).where_is_machine, 7, 0)
+
+
+def report_bad_chip(stage: Stage) -> str:
+    stage.use("java")
+    return told(stage.job(is_ready=True).report_problem, 99, 99)
+
+
+# -- why jobs have ended -----------------------------------------------------------------------
+
+
+def reasons_told_to(server: SimulatedServer) -> str:
+    """The reasons of all jobs that clients of this server have ended."""
+    seen = server.commands_seen
+    return " ".join(str(one.kwargs.get("reason")) for one in seen if one.name == "destroy_job")
+
+
+def reason_of_attempt(stage: Stage) -> str:
+    bad_attempt(stage, lambda _: False)
+    return reasons_told_to(stage.server)
+
+
+def reason_of_group(stage: Stage) -> str:
+    with JobGroup(1) as group:
+        list(group.as_ready())
+    return reasons_told_to(stage.server)
+
+
+def reason_of_command(stage: Stage) -> str:
+    stage.run("job", stage.job().id, "--destroy")
+    return reasons_told_to(stage.server)
+
+
+def reason_of_impatience(stage: Stage) -> str:
+    asked: list[Peer] = []
+
+    def script(peer: Peer, command: Command) -> None:
+        if command.name == "create_job":
+            asked.append(peer)
+        else:
+            peer.answer(None)
+
+    server = stage.scripted(script)
+    told(Job, hostname=server.host, port=server.port, owner="me", timeout=0.05)
+    server.wait_until(lambda: server.counts["create_job"])
+    asked[0].answer(7)
+    server.wait_until(lambda: server.counts["destroy_job"])
+    return str(server.commands)
+
+
+def reason_after_restart(stage: Stage, *, is_number_taken: bool) -> str:
+    server = stage.own_server()
+    job = stage.job()
+    server.restart(cold=True)
+    if is_number_taken:
+        stage.job(owner="somebody else")
+    _ = job.state
+    return str(job.reason)
+
+
+def sight_after_restart(stage: Stage) -> str:
+    server = stage.own_server()
+    client, subject = stage.client(server), Subject(1)
+    stage.job()
+    subject.look(client)
+    server.restart(cold=True)
+    stage.job(owner="somebody else")
+    return str(subject.look(client).reason)
+
+
+def timed_out(stage: Stage) -> str:
+    client = stage.client()
+    job_id = client.create_job(1, owner="me", keepalive=0.05)
+    client.notify_job()
+    while any(job["job_id"] == job_id for job in client.list_jobs()):
+        client.wait_for_notification(LONG_S)
+    return str(client.get_job_state(job_id)["reason"])
+
+
+# -- many jobs -----------------------------------------------------------------------------
+
+
+def bad_attempt(stage: Stage, check: Any) -> str:
+    return told(allocate, attempts=1, check=check)
+
+
+def unpowered(stage: Stage) -> str:
+    stage.use("slow")
+    return told(allocate, attempts=1, power_timeout=0.05)
+
+
+def destroyed_while_powered(stage: Stage) -> str:
+    return str(waiting.trouble_with_power(destroyed(stage), LONG_S))
+
+
+def destroyed_while_settling(stage: Stage) -> str:
+    return str(waiting.trouble_while_settling(destroyed(stage), LONG_S))
+
+
+def still_queued(stage: Stage) -> str:
+    stage.use("small")
+    stage.job(1, 1)
+    return told(allocate, 1, 1, queue_timeout=0.05)
+
+
+def queued_while_holding(stage: Stage) -> str:
+    stage.use("small")
+    return told(allocate, 1, 1, avoid=[("small", 0, 0, 0)], queue_timeout=0.05)
+
+
+def queued_after_attempts(stage: Stage) -> str:
+    stage.use("small")
+    stage.patch.setattr(allocation_module, "FIRST_PAUSE_S", 0.01)
+    return told(allocate, 1, 1, attempts=2, check=lambda _: False, queue_timeout=0.05)
+
+
+def none_ready(stage: Stage) -> str:
+    stage.use("slow")
+    with JobGroup(1) as group:
+        return told(lambda: list(group.as_ready(timeout=0.05)))
+
+
+def shut_down(_: Stage) -> str:
+    executor = SpallocExecutor()
+    executor.shutdown()
+    return told(executor.submit, print)
+
+
+def waits_for_itself(_: Stage) -> str:
+    with SpallocExecutor() as executor:
+        return executor.submit(lambda _: told(executor.shutdown)).result(LONG_S)
+
+
+TABLE: dict[str, Callable[[Stage], str]] = {
+    "cannot connect to the spalloc server at <host>:<port>: <why>": lambda _: told(
+        ProtocolClient("127.0.0.1", free_port()).connect
+    ),
+    "the connection to <server> broke before <command> was answered: <why>; "
+    "sending it again did not help": broke_twice,
+    "the connection to <server> broke before <command> was answered: <why>; the server may or "
+    "may not have carried it out: look with list_jobs before asking again": broke_in_power,
+    "the connection to <host>:<port> broke before <command> was answered: <why>": broke_plainly,
+    "the server at <server> closed a new connection: <why>": closed_at_once,
+    "the server closed the connection": broke_plainly,
+    "<server> did not answer <command> in <seconds> s": not_armed,
+    "the connection for notifications was lost": watch_without_connection,
+    "the connection was lost: <why>": missed_notifications,
+    "<host>:<port> did not answer <command> in <seconds> s": lambda stage: told(
+        stage.client(stage.scripted(say_nothing)).list_jobs, timeout=0.05
+    ),
+    "<host>:<port> did not answer <command> in <seconds> s (<why>)": late_and_away,
+    "<host>:<port> did not confirm notifications in <seconds> s": cannot_tell_changes,
+    "no notification from <host>:<port> in <seconds> s": lambda stage: told(
+        stage.client().wait_for_notification, 0.01
+    ),
+    "the server sent a line of more than <number> bytes, beginning <text>": too_long,
+    "<sender> sent <what>: <text>": lambda _: told(decode_message, b"\xff"),
+    "<sender> sent JSON that is no object: <text>": lambda _: told(decode_message, b"1"),
+    "the server answered a question nobody asked: <text>": unasked,
+    "the server was asked for <what> and said <answer>": lambda _: told(machine_info, 3),
+    "the server told a job's state that is none: <state>": lambda _: told(
+        job_state, {"state": "good"}
+    ),
+    "the server was asked for a job and gave <answer> as its number": job_number_is_none,
+    "the server refused <command>: <reason>": refused,
+    "the version of <server> is <version>; this client speaks <version> up to, not including, "
+    "<version> (ignore_version=True tries all the same)": lambda _: told(
+        check_version, "99.0", "the server"
+    ),
+    "this server takes no reports of bad boards (only the Java server does); nothing was "
+    "reported: tell those who run it": lambda stage: told(
+        stage.client().report_problem, "10.0.0.1"
+    ),
+    "this client of <host>:<port> is closed: connect() it": closed_client,
+    "the connection to the server is closed": closed_thread,
+    "<command> was called on a closed client": closed_pool,
+    "the client was closed before <command> was sent": closed_while_queued,
+    "the client was closed": closed_while_listening,
+    "job <id> has been <ended> by this program": ended_job,
+    "the group of jobs has been closed": closed_group,
+    "job <id> belongs to the parent process, not to this child": forked_job,
+    "this executor belongs to the parent process, not to this child": forked_executor,
+    "<function>: blocking call made on the hub's own thread": own_thread,
+    "a blocking call was made inside a callback of gevent's loop: make it in a greenlet": (
+        in_callback
+    ),
+    "cannot start the background thread: <why>": no_background_thread,
+    "cannot start a thread: <why>": no_worker,
+    "<event> on a connection <state>": impossible_event,
+    "<command> sent on a connection <state>": sent_when_closing,
+    "a second command on a connection that has one in flight": two_in_flight,
+    "job <id> has been destroyed: <reason>": lambda stage: told(
+        destroyed(stage).wait_until_ready, LONG_S
+    ),
+    "job <id> is not known to the server (any more)<reason>": lambda _: told(
+        Job, resume_job_id=987654
+    ),
+    "job <id> is gone: <reason>": number_is_anothers,
+    "job <id> was given no boards: <reason>": never_any_boards,
+    "job <id> has no boards (yet, or any more)": lambda stage: told(Allocation.of, stage.job(5000)),
+    "Destroyed by <owner>": reason_of_command,
+    "The client gave up waiting for the job to be created.": reason_of_impatience,
+    "These boards were of no use to their owner.": reason_of_attempt,
+    "Given back with all jobs of its group.": reason_of_group,
+    "the server has lost its memory: it knows another job by this number now": (
+        lambda stage: reason_after_restart(stage, is_number_taken=True)
+    ),
+    "the server has lost its memory, or ended the job long ago: it does not know the job any "
+    "more": lambda stage: reason_after_restart(stage, is_number_taken=False),
+    "The server knows this job no more; the ID is another job's now.": sight_after_restart,
+    "Job timed out.": timed_out,
+    "No suitable machines available.": never_any_boards,
+    "job <id> was not ready within <seconds> s": not_ready,
+    "job <id> was neither destroyed nor closed: nobody keeps it alive now": left_alone,
+    "job <id> has no chip (<x>, <y>)": no_such_chip,
+    "job <id> has no chip <chip>": report_bad_chip,
+    "job <id> has no boards (any more)": lambda _: told(
+        _board_address, 1, NO_MACHINE, (0, 0), (0, 0)
+    ),
+    "the server tells no address of the board with chip <chip>": lambda _: told(
+        _board_address,
+        1,
+        {**NO_MACHINE, "width": 8, "height": 8, "connections": []},
+        (0, 0),
+        (0, 0),
+    ),
+    "a Job cannot be pickled, since this program keeps it alive: give others its Allocation "
+    "(spalloc_gevent.batch.Allocation.of(job), or SpallocExecutor(workers=...), which does so), "
+    "or its id, and Job(resume_job_id=id) there": lambda stage: told(pickle.dumps, stage.job()),
+    "no good boards in <number> attempt<s>: <each>": lambda stage: bad_attempt(
+        stage, lambda _: False
+    ),
+    "its boards were not powered on within <seconds> s": unpowered,
+    "it was destroyed: <reason>": destroyed_while_powered,
+    "it was <state> soon after it was ready": destroyed_while_settling,
+    "its check failed": lambda stage: bad_attempt(stage, lambda _: False),
+    "its check failed: <error>: <message>": lambda stage: bad_attempt(stage, lambda _: 1 / 0),
+    "its check found bad boards": lambda stage: bad_attempt(stage, lambda job: job.boards),
+    "job <id> was still queued after <seconds> s": still_queued,
+    "job <id> was still queued after <seconds> s, while <number> bad allocations were held": (
+        queued_while_holding
+    ),
+    "job <id> was still queued after <seconds> s, while <number> bad allocations were held; "
+    "before that, <attempts>": queued_after_attempts,
+    "no job was ready in time: <counts>": none_ready,
+    "this executor has been shut down, and takes on no more tasks": shut_down,
+    "a task cannot wait for the end of the executor that runs it": waits_for_itself,
+}
