@@ -19,6 +19,8 @@ from spalloc_gevent.errors import JobDestroyedError, SpallocError
 from spalloc_gevent.job import Job
 from spalloc_gevent.states import JobState
 
+DONE = "Given back when its task had ended."
+
 _GONE = (JobState.destroyed, JobState.unknown)
 
 
@@ -342,4 +344,4 @@ class _Worker:
     def _give_back(self) -> None:
         job, self._job = self._job, None
         if job is not None:
-            job.destroy(GIVEN_BACK)
+            job.destroy(DONE)

@@ -52,7 +52,7 @@ _TELLING = (
 )
 """Functions whose results a user is told: why boards are of no use, or a job has ended."""
 
-_REASONS = ("GIVEN_UP", "GIVEN_BACK", "LOST", "FORGOTTEN", "TIMED_OUT", "IMPOSSIBLE")
+_REASONS = ("GIVEN_UP", "GIVEN_BACK", "DONE", "LOST", "FORGOTTEN", "TIMED_OUT", "IMPOSSIBLE")
 """Constants that tell why a job has ended."""
 
 _EXCEPTION = re.compile(r"_?[A-Z]\w*(Error|Exception)$")

@@ -324,6 +324,12 @@ def reason_of_attempt(stage: Stage) -> str:
     return reasons_told_to(stage.server)
 
 
+def reason_of_task(stage: Stage) -> str:
+    with SpallocExecutor(1) as executor:
+        executor.submit(lambda job: job.id).result()
+    return reasons_told_to(stage.server)
+
+
 def reason_of_group(stage: Stage) -> str:
     with JobGroup(1) as group:
         list(group.as_ready())
@@ -505,6 +511,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "Destroyed by <owner>": reason_of_command,
     "The client gave up waiting for the job to be created.": reason_of_impatience,
     "These boards were of no use to their owner.": reason_of_attempt,
+    "Given back when its task had ended.": reason_of_task,
     "Given back with all jobs of its group.": reason_of_group,
     "the server has lost its memory: it knows another job by this number now": (
         lambda stage: reason_after_restart(stage, is_number_taken=True)

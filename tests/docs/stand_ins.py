@@ -22,19 +22,12 @@ def my_ping(job: Job) -> bool:
     return job.hostname is not None
 
 
-def my_boot(hostname: str, width: int = 8, height: int = 8) -> bool:
-    """The reader's way to boot boards."""
-    return bool(hostname) and width > 0 and height > 0
-
-
 def run_trial(boards: Job | Allocation | str, trial: object = None) -> object:
     """The reader's work."""
     return boards and trial
 
 
-trials = range(6)
-
-NAMES = ("my_ping", "my_boot", "run_trial", "trials")
+NAMES = ("my_ping", "run_trial")
 
 
 # -- servers --------------------------------------------------------------------
