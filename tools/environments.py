@@ -140,7 +140,8 @@ def _run(command: Sequence[str], recipe: Recipe) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # In one piece: environments are made at the same time.
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)
 
 
 def check_python() -> None:
