@@ -62,6 +62,8 @@ class Guardian:
     def __init__(self, thread: HubThread) -> None:
         self._thread = thread
         self._charges: dict[Key, dict[Held, Charge]] = {}
+        self._shortest_s: float | None = None
+        """The shortest interval of the charges; None when that has to be looked for."""
         self._news = gevent.event.Event()
         self._socket: Any = None
         self._unsaid = bytearray()
@@ -78,6 +80,7 @@ class Guardian:
     def hold(self, held: Held, charge: Charge) -> None:
         """Have this job guarded; again when more is known of it."""
         self._charges.setdefault(charge.key, {})[held] = charge
+        self._shortest_s = None
         self._news.set()
         if self._socket is not None:
             self._say(hold_line(charge))
@@ -99,6 +102,7 @@ class Guardian:
         holders = self._charges.get(key, {})
         if holders.pop(held, None) is None:
             return
+        self._shortest_s = None
         others = list(holders.values())
         if not others:
             del self._charges[key]
@@ -129,8 +133,10 @@ class Guardian:
                 self._say(ALIVE_LINE)
 
     def _pause_s(self) -> float:
-        shortest_s = min((charge.interval_s for charge in self._latest()), default=60.0)
-        return shortest_s * SILENT_SHARE / WORDS_PER_SILENCE
+        # Of thousands of jobs, that is a good part of what they cost.
+        if self._shortest_s is None:
+            self._shortest_s = min((charge.interval_s for charge in self._latest()), default=60.0)
+        return self._shortest_s * SILENT_SHARE / WORDS_PER_SILENCE
 
     def _latest(self) -> Iterator[Charge]:
         """What the guardian was told last of each job."""

@@ -233,6 +233,8 @@ def _let_go_of(sock: Any) -> None:
 class Timer:
     """One delayed call on a loop, which can be cancelled."""
 
+    __slots__ = ("_watcher",)
+
     def __init__(
         self, loop: Any, delay_s: float, fn: Callable[..., object], args: tuple[Any, ...]
     ) -> None:

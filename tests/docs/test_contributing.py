@@ -28,7 +28,7 @@ def paths() -> set[str]:
     inline = re.findall(r"``([^` ]*)``", TEXT)
     named = {word for word in inline if re.match(rf"({_FOLDERS})(/|$)", word)}
     files = {word for word in inline if re.fullmatch(r"[\w.]+\.(rst|cfg|toml|py)", word)}
-    in_commands = set(re.findall(rf"(?<![\w/])((?:{_FOLDERS})/[\w./]*\w)", TEXT))
+    in_commands = set(re.findall(rf"(?<![\w/])((?:{_FOLDERS})/[\w./-]*\w)", TEXT))
     return named | files | in_commands
 
 
