@@ -194,6 +194,8 @@ class ChaosProxy:
         self._wake()
         self._thread.join(LONG_S)
         assert not self._thread.is_alive(), "the proxy's thread does not end"
+        # Not by the thread, which may see that it has to end before it is woken for that.
+        os.close(self._wake_read)
         os.close(self._wake_write)
         assert kind is not None or not self.counts["pipelined"], "two commands were in flight"
 
@@ -614,7 +616,6 @@ class ChaosProxy:
             sock.close()
         self._close_listener()
         self._selector.close()
-        os.close(self._wake_read)
 
 
 def _close(sock: socket.socket, *, reset: bool) -> None:
