@@ -10,9 +10,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs._ext import command_pages  # noqa: E402
-from spalloc_gevent._version import __version__  # noqa: E402
-from tools.docstrings import mark_docstring  # noqa: E402
+from docs._ext import command_pages
+from spalloc_gevent._version import __version__
+from tools.docstrings import mark_docstring
 
 project = "spalloc_gevent"
 author = "the developers of spalloc_gevent"

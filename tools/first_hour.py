@@ -40,6 +40,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tools import environments
+from tools.code_blocks import CodeBlock, code_blocks
 
 PAGE = environments.ROOT / "docs" / "tutorial.rst"
 COMMAND_S = 300.0
@@ -48,8 +49,6 @@ COMMAND_S = 300.0
 END_S = 10.0
 """The longest that what is left running may take to end at Ctrl+C."""
 
-_DIRECTIVE = re.compile(r"\.\. code-block:: *(?P<language>\S+)")
-_CAPTION = re.compile(r" +:caption: *(?P<caption>.+)")
 _NAMED_PORT = re.compile(r"^ +\$ .*--port (\d{4,5})\b", re.MULTILINE)
 _MAKES_ENVIRONMENT = ("python3 -m venv ", "pip install ")
 _PROMPT = "$ "
@@ -73,16 +72,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Block:
-    """One ``code-block``."""
-
-    number: int
-    language: str
-    caption: str | None
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
 class Command:
     """What is typed after a prompt, and what is printed then."""
 
@@ -90,47 +79,16 @@ class Command:
     printed: tuple[Line, ...]
 
 
-def blocks_of(page: str) -> Iterator[Block]:
-    """The code blocks of a page, from top to bottom."""
-    lines = [Line(number, text) for number, text in enumerate(page.splitlines(), 1)]
-    for place, line in enumerate(lines):
-        if found := _DIRECTIVE.fullmatch(line.text):
-            yield _block(line.number, found["language"], _indented(lines[place + 1 :]))
-
-
-def _indented(lines: Sequence[Line]) -> list[Line]:
-    """What belongs to a directive, without blank lines at its end."""
-    body: list[Line] = []
-    for line in lines:
-        if line.text and not line.text.startswith(" "):
-            break
-        body.append(line)
-    while body and not body[-1].text.strip():
-        body.pop()
-    return body
-
-
-def _block(number: int, language: str, body: list[Line]) -> Block:
-    caption = None
-    if body and (found := _CAPTION.fullmatch(body[0].text)):
-        caption = found["caption"]
-        body = body[1:]
-    while body and not body[0].text.strip():
-        body = body[1:]
-    indent = len(body[0].text) - len(body[0].text.lstrip()) if body else 0
-    lines = tuple(Line(line.number, line.text[indent:]) for line in body)
-    return Block(number, language, caption, lines)
-
-
-def commands_of(block: Block) -> Iterator[Command]:
+def commands_of(block: CodeBlock) -> Iterator[Command]:
     """The commands of a console block, each with what it prints."""
-    starts = [n for n, line in enumerate(block.lines) if line.text.startswith(_PROMPT)]
+    lines = tuple(Line(*numbered) for numbered in enumerate(block.text.splitlines(), block.line))
+    starts = [n for n, line in enumerate(lines) if line.text.startswith(_PROMPT)]
     if starts[:1] != [0]:
-        raise UntrueError(f"line {block.number}: a console block begins with {_PROMPT!r}")
-    for start, end in zip(starts, [*starts[1:], len(block.lines)], strict=True):
-        typed = block.lines[start]
+        raise UntrueError(f"line {block.directive}: a console block begins with {_PROMPT!r}")
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        typed = lines[start]
         command = Line(typed.number, typed.text.removeprefix(_PROMPT))
-        yield Command(command, block.lines[start + 1 : end])
+        yield Command(command, lines[start + 1 : end])
 
 
 # ---------------------------------------------------------------- what is printed
@@ -265,7 +223,7 @@ class Hour:
         self._folder = folder
         self._home = folder / "home"
         self._has_environment = has_environment
-        self._terminals: dict[str | None, Terminal] = {}
+        self._terminals: dict[str, Terminal] = {}
 
     def __enter__(self) -> Hour:
         self._home.mkdir()
@@ -278,26 +236,26 @@ class Hour:
 
     def follow(self, page: str) -> int:
         """Do what the page says; how many commands that were."""
-        return sum(map(self._do, blocks_of(page)))
+        return sum(map(self._do, code_blocks(page)))
 
-    def _do(self, block: Block) -> int:
+    def _do(self, block: CodeBlock) -> int:
         if block.language != "console":
             self._write(block)
             return 0
         commands = list(commands_of(block))
         for place, command in enumerate(commands, 1):
             is_last = place == len(commands)
-            self._run(command, block.caption, runs_on=is_last and block.caption is not None)
+            self._run(command, block.caption, runs_on=is_last and bool(block.caption))
         return len(commands)
 
-    def _write(self, block: Block) -> None:
-        if block.caption is None:
-            raise UntrueError(f"line {block.number}: no caption says which file this is")
+    def _write(self, block: CodeBlock) -> None:
+        if not block.caption:
+            raise UntrueError(f"line {block.directive}: no caption says which file this is")
         path = self._folder / block.caption.replace("~", str(self._home), 1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line.text}\n" for line in block.lines), "utf-8")
+        path.write_text(block.text, "utf-8")
 
-    def _run(self, command: Command, name: str | None, *, runs_on: bool) -> None:
+    def _run(self, command: Command, name: str, *, runs_on: bool) -> None:
         if self._has_environment and command.typed.text.startswith(_MAKES_ENVIRONMENT):
             return
         print(f"{command.typed.number}: $ {command.typed.text}", flush=True)

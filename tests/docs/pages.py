@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.engine.programs import ROOT
+from tools.code_blocks import code_blocks
 
-_DIRECTIVE = re.compile(r"(?P<indent> *)\.\. (?:code-block|code|sourcecode)::\s*(?P<language>\S*)")
 _NOTE = re.compile(r" *\.\. example: (?P<note>.*)")
-_OPTION = re.compile(r" *:[\w-]+:")
-_CAPTION = re.compile(r" *:caption: (?P<caption>.*)")
 _FILE_NAME = r"[\w./-]+\.\w+"
 _FILE = re.compile(rf"# (?P<name>{_FILE_NAME})\n")
 
@@ -63,34 +60,9 @@ def blocks_of(page: str) -> list[Block]:
 def blocks_in(page: str, text: str) -> Iterator[Block]:
     """The code blocks of a page's text, in order."""
     lines = text.split("\n")
-    for number, line in enumerate(lines):
-        directive = _DIRECTIVE.fullmatch(line.rstrip())
-        if directive:
-            start, end = _extent(lines, number, len(directive["indent"]))
-            code = textwrap.dedent("\n".join(lines[start:end])).rstrip() + "\n"
-            notes = _notes_above(lines, number)
-            caption = _caption_in(lines[number + 1 : start])
-            yield Block(page, start + 1, directive["language"], code, notes, caption)
-
-
-def _extent(lines: Sequence[str], directive: int, indent: int) -> tuple[int, int]:
-    """From which line to which the code of a directive goes."""
-    start = directive + 1
-    while start < len(lines) and (_OPTION.match(lines[start]) or not lines[start].strip()):
-        start += 1
-    end = start
-    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
-        end += 1
-    return start, end
-
-
-def _caption_in(options: Sequence[str]) -> str:
-    found = (_CAPTION.fullmatch(line.rstrip()) for line in options)
-    return next((option["caption"] for option in found if option), "")
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    for found in code_blocks(text):
+        notes = _notes_above(lines, found.directive - 1)
+        yield Block(page, found.line, found.language, found.text, notes, found.caption)
 
 
 def _notes_above(lines: Sequence[str], directive: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tools import environments, first_hour
+from tools.code_blocks import code_blocks
 
 _TOOL = environments.ROOT / "tools" / "first_hour.py"
 
@@ -57,7 +58,7 @@ def _page(*lines: str) -> str:
 
 
 def _command(*printed: str) -> first_hour.Command:
-    (block,) = first_hour.blocks_of(_page("$ do", *printed))
+    (block,) = code_blocks(_page("$ do", *printed))
     (command,) = first_hour.commands_of(block)
     return command
 
