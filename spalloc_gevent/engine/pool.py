@@ -376,6 +376,7 @@ class Pool:
         if loan.in_doubt:
             self._retire(connection)
         elif was_idle and connection in self._open:
+            # It is ours in any case: none that is doubted is lent.
             self._is_ours(connection)
             self._free(connection)
         if self._closed:
