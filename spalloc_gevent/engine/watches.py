@@ -251,7 +251,8 @@ class Watches:
         self._missed = self._missed or not command.startswith("no_")
 
     def _ask(self, command: str, key: Key) -> None:
-        self._converse(Call(command, (key,)))
+        # For all without an argument, which both servers take: the Java server refuses null.
+        self._converse(Call(command, () if key is None else (key,)))
 
     def _converse(self, call: Call) -> None:
         connection = self._connection

@@ -444,7 +444,7 @@ def test_hundreds_of_watched_jobs_cost_one_watch_for_all(
     assert server.open_connections == 1
     server.peers[0].hang_up()
     server.wait_until(lambda: len(server.peers) == 2 and server.peers[1].commands)
-    assert [command.args for command in server.peers[1].commands] == [[None]]
+    assert [command.args for command in server.peers[1].commands] == [[]]
 
 
 def test_notifications_share_no_connection_with_other_commands(

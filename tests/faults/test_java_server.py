@@ -165,7 +165,7 @@ def test_one_watch_serves_many_jobs(server: SimulatedServer) -> None:
         waits = [in_thread(partial(job.wait_for_state_change, JobState.ready)) for job in jobs]
         # The one for all, which takes in those that are still to come.
         proxy.wait_until(
-            lambda: any(s.asks("notify_job") and b"[null]" in s.line for s in list(proxy.seen))
+            lambda: any(s.asks("notify_job") and b'"args": []' in s.line for s in list(proxy.seen))
         )
         for job in jobs:
             destroy_from_elsewhere(server, job.id, "all of them")
