@@ -5,6 +5,7 @@ Nested waits share one budget, and a clock that is set does no harm.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -14,16 +15,19 @@ Clock = Callable[[], float]
 class Deadline:
     """The moment after which nobody wants to wait any more; None means never."""
 
-    __slots__ = ("_at", "_clock")
+    __slots__ = ("_clock", "at", "timeout_s")
 
     def __init__(self, timeout_s: float | None, clock: Clock = time.monotonic) -> None:
         """`timeout_s` seconds from now on `clock`; None for no limit."""
         self._clock = clock
-        self._at = None if timeout_s is None else clock() + timeout_s
+        self.timeout_s = timeout_s
+        """How far off it was when it was made."""
+        self.at = math.inf if timeout_s is None else clock() + timeout_s
+        """The moment, in seconds on the clock; infinite when there is no limit."""
 
     def left(self) -> float | None:
         """Seconds left, never negative; None when there is no limit."""
-        return None if self._at is None else max(0.0, self._at - self._clock())
+        return None if self.at == math.inf else max(0.0, self.at - self._clock())
 
     def left_or(self, other_s: float | None) -> float | None:
         """The shorter of the seconds left and `other_s`; None when neither limits."""
@@ -35,4 +39,4 @@ class Deadline:
     @property
     def passed(self) -> bool:
         """True once no time is left; never without a limit."""
-        return self._at is not None and self._clock() >= self._at
+        return self._clock() >= self.at

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.errors import ProtocolError, SpallocServerException
 from spalloc_gevent.wire.quoting import quoted
 
 
@@ -106,6 +106,13 @@ def encode_message(message: Message) -> bytes:
     else:
         body = message.body
     return json.dumps(body).encode("ascii") + b"\n"
+
+
+def value_of(command: str, reply: Returned | Refused) -> Any:
+    """The value that `reply` returns; raises the server's exception if it is one."""
+    if isinstance(reply, Refused):
+        raise SpallocServerException(command, reply.reason)
+    return reply.value
 
 
 @dataclass(frozen=True)

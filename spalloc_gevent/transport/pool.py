@@ -1,0 +1,649 @@
+"""A few connections to one server, used in the callers' own threads and greenlets.
+
+A caller acquires one, has its command answered, and releases it. What does not end well is
+discarded: the background hub reads the reply that is owed and closes the connection politely,
+so that nobody can get another's reply.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import weakref
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError, SpallocError
+from spalloc_gevent.transport import native
+from spalloc_gevent.transport.background import BackgroundUse
+from spalloc_gevent.transport.backoff import LONGEST_DELAY_S, ConnectBackoff
+from spalloc_gevent.transport.connection import (
+    CLOSE_WITHIN_S,
+    CONNECT_WITHIN_S,
+    Connection,
+    connect,
+)
+from spalloc_gevent.transport.tracked_jobs import TrackedJobs
+from spalloc_gevent.transport.waiting import Waiter, sleep
+from spalloc_gevent.wire.requests import Request
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_LIMIT = 8
+MOST_GROWING = 4
+"""The server's backlog is 5: no more new connections than this wait for their first reply."""
+MOST_DRAINING = 8
+
+HAND_OVER_AFTER_S = 0.01
+"""A plain thread is woken for a connection only after this time in the line. Woken at once, for
+every call anew, it would cost more than the call."""
+
+UNUSED_FOR_S = 30.0
+"""A connection that was not used for so long is not used again: what lies between may have
+forgotten it, and a command on it would be answered by silence."""
+
+PROBE_WITHIN_S = 5.0
+DRAIN_WITHIN_S = 5.0
+DRAIN_CREATION_WITHIN_S = 60.0
+"""A reply that somebody looks after, as that to create_job, is waited for longer."""
+
+PATIENCE_SHARE = 0.125
+"""The share of the shortest keepalive after which an attempt to connect is taken for vain."""
+SHORTEST_PATIENCE_S = 0.25
+RETRY_SHARE = 0.08
+LONGEST_RETRY_S = 0.8
+"""While jobs are held, a server that is away is tried this often, in shares of the shortest
+keepalive and at least: when it is back, the keepalives go out within a second."""
+
+
+class PlaceInLine(Waiter):
+    """One caller that waits for a connection; woken with one, or with an error."""
+
+    __slots__ = ("look_at", "request", "since", "wants_new")
+
+    def __init__(self, request: Request, wants_new: bool) -> None:
+        super().__init__()
+        self.request = request
+        self.wants_new = wants_new
+        """True if only a connection will do that is made from now on."""
+        self.since = monotonic()
+        self.look_at = math.inf
+        """When it looks itself for what was left idle; only the first in line does."""
+
+    def is_early(self) -> bool:
+        """True while a plain thread has not waited long enough to be woken.
+
+        It looks itself then: those that leave idle what they would find again may stay away.
+        """
+        if not self.blocks_thread or monotonic() - self.since >= HAND_OVER_AFTER_S:
+            return False
+        if self.look_at == math.inf:
+            self.look_at = self.since + HAND_OVER_AFTER_S
+            self.nudge()
+        return True
+
+
+class Pool:
+    """The connections to one server.
+
+    While jobs are held, callers leave one connection, or the place for one, to the
+    keepalives: whoever holds one may be stopped for any time.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        background: BackgroundUse,
+        tracked: TrackedJobs,
+        limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        """Make an empty pool.
+
+        Args:
+            host, port: the server.
+            background: where connections are made and drained when a caller cannot do so.
+            tracked: the jobs that a new connection has to be verified for.
+            limit: the most connections that carry commands.
+        """
+        self.host = host
+        self.port = port
+        self.backoff = ConnectBackoff()
+        self.reconnect_delay_s = LONGEST_DELAY_S
+        """The longest delay between attempts to reach a server that is away, in seconds."""
+        self.on_answer_after_outage: Callable[[], object] = _nothing
+        self._background = background
+        self._tracked = tracked
+        self._limit = limit
+        self._closed = False
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        # Re-entrant: a finaliser, or a signal handler, may use the pool in the middle of this.
+        self._lock = native.new_rlock()
+        self._idle: list[Connection] = []
+        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._draining: dict[Connection, float] = {}
+        self._keepalives: deque[PlaceInLine] = deque()
+        self._line: deque[PlaceInLine] = deque()
+        self._growers = 0
+        self._held_by_keepalives = 0
+        self._is_connecting = False
+        self._is_proving = False
+        self._told_down = False
+        self._grower_pause: Waiter | None = None
+
+    # -- what is there ------------------------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those being drained included."""
+        return len(self._open) + len(self._draining)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(connection.owes_reply for connection in list(self._open))
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line) + len(self._keepalives)
+
+    @property
+    def is_entered_here(self) -> bool:
+        """True if this very thread is in the middle of the pool: a finaliser, or a handler."""
+        return bool(self._lock._is_owned())
+
+    # -- acquiring ----------------------------------------------------------------------
+
+    def acquire(
+        self, request: Request, deadline: float, *, new: bool = False, keepalive: bool = False
+    ) -> Connection | None:
+        """A connection for one exchange; to be released, or discarded.
+
+        Args:
+            request: what it is for; names the holder, too.
+            deadline: when to give up, on the monotonic clock.
+            new: one that is made from now on.
+            keepalive: before all others, with the place that is kept for this.
+
+        Returns:
+            The connection, or None at the deadline.
+
+        Raises:
+            ConnectionLostError: the server cannot be reached, and `request` does not wait
+                for it.
+            ClosedError: the pool is closed.
+        """
+        while True:
+            connection = None if new else self._take_idle(request, keepalive)
+            if connection is None:
+                connection = self._wait_in_line(request, deadline, new, keepalive)
+            if connection is None or self._is_good(connection):
+                return connection
+            self.discard(connection, request)
+
+    def _take_idle(self, request: Request, keepalive: bool) -> Connection | None:
+        with self._lock:
+            if not self._idle or not (keepalive or self._is_free_for_callers()):
+                return None
+            return self._give(self._idle.pop(), request, keepalive)
+
+    def _is_free_for_callers(self) -> bool:
+        """True if a caller may take an idle connection: the last one is for the keepalives."""
+        return (
+            len(self._idle) > 1
+            or not self._tracked
+            or self._held_by_keepalives > 0
+            or len(self._open) < self._limit
+        )
+
+    def _give(self, connection: Connection, request: Request, keepalive: bool) -> Connection:
+        connection.holder = request
+        connection.serves_keepalive = keepalive
+        self._held_by_keepalives += keepalive
+        return connection
+
+    @staticmethod
+    def _is_good(connection: Connection) -> bool:
+        return monotonic() - connection.used_at < UNUSED_FOR_S and connection.is_clean()
+
+    def _wait_in_line(
+        self, request: Request, deadline: float, new: bool, keepalive: bool
+    ) -> Connection | None:
+        if self._may_connect_here():
+            return self._connect_here(request, deadline)
+        place = PlaceInLine(request, new)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise ClosedError(f"{request.name!r} was called on a closed client")
+                (self._keepalives if keepalive else self._line).append(place)
+                self._serve()
+            if not place.woken:
+                self._grow_if_wanted()
+            return self._await_turn(place, deadline)
+        except BaseException:
+            self._leave_line(place)
+            raise
+
+    def _await_turn(self, place: PlaceInLine, deadline: float) -> Connection | None:
+        while not place.wait(min(deadline, place.look_at)):
+            now = monotonic()
+            if now >= deadline:
+                self._leave_line(place)
+                return None
+            if now >= place.look_at:
+                with self._lock:
+                    place.look_at = math.inf
+                    self._serve()
+        if isinstance(place.value, BaseException):
+            raise place.value
+        connection: Connection = place.value
+        return connection
+
+    def _leave_line(self, place: PlaceInLine) -> None:
+        with self._lock:
+            for line in (self._keepalives, self._line):
+                if place in line:
+                    line.remove(place)
+        if isinstance(place.value, Connection):
+            # It came just now: somebody else can have it.
+            self.release(place.value, place.request)
+
+    # -- giving back --------------------------------------------------------------------
+
+    def release(self, connection: Connection, request: Request) -> None:
+        """Give a clean connection back, to be used by others; harmless when it was given back."""
+        with self._lock:
+            if connection.holder is not request:
+                return
+            self._held_by_keepalives -= connection.serves_keepalive
+            connection.serves_keepalive = False
+            connection.holder = None
+            if not self._closed:
+                self._idle.append(connection)
+                self._serve()
+                self._close_unused(connection.used_at)
+                return
+            self._open.discard(connection)
+        connection.close()
+
+    def _close_unused(self, now: float) -> None:
+        """Close the connection that was not used for longest, if that is too long."""
+        if self._idle and now - self._idle[0].used_at > UNUSED_FOR_S:
+            connection = self._idle.pop(0)
+            self._open.discard(connection)
+            self.drain(connection)
+
+    def _serve(self) -> None:
+        """Give idle connections to those who wait, the keepalives first."""
+        while self._idle:
+            place = _first_for(self._idle[-1], self._keepalives)
+            keepalive = place is not None
+            if place is None and self._is_free_for_callers():
+                place = _first_for(self._idle[-1], self._line)
+            if place is None:
+                return
+            place.wake(self._give(self._idle.pop(), place.request, keepalive))
+
+    def discard(self, connection: Connection, request: Request | None) -> None:
+        """Take a connection out of use; what it owes is read in the background.
+
+        Args:
+            connection: one that was acquired.
+            request: what for; harmless when another one has it by now.
+        """
+        with self._lock:
+            if connection.holder is not request or connection not in self._open:
+                return
+            self._held_by_keepalives -= connection.serves_keepalive
+            connection.serves_keepalive = False
+            self._open.discard(connection)
+        self.drain(connection)
+        self._grow_if_wanted()
+
+    def discard_older(self, moment: float) -> None:
+        """Take out of use all idle connections that were not answered on since `moment`."""
+        with self._lock:
+            stale = [connection for connection in self._idle if connection.used_at < moment]
+        for connection in stale:
+            with self._lock:
+                if connection not in self._idle:
+                    continue
+                self._idle.remove(connection)
+                self._open.discard(connection)
+            self.drain(connection)
+
+    # -- draining -----------------------------------------------------------------------
+
+    def drain(self, connection: Connection) -> None:
+        """Read what is owed, and close politely; in the background where something is owed."""
+        connection.dropped = None
+        if not connection.is_open_and_owes():
+            connection.sock.close()
+            return
+        try:
+            self._background.drain(self._drain_here, connection)
+        except SpallocError:
+            # The client is closed, or the program ends: nobody else can do it.
+            connection.close()
+        except BaseException:
+            connection.sock.close()
+            raise
+
+    def _drain_here(self, connection: Connection) -> None:
+        request = connection.request
+        assert request is not None, "a reply is owed"
+        within_s = DRAIN_WITHIN_S if request.late_reply is None else DRAIN_CREATION_WITHIN_S
+        self._draining[connection] = monotonic()
+        self._hurry_oldest()
+        try:
+            reply = connection.reply(monotonic() + within_s)
+            if reply is not None and request.late_reply is not None:
+                request.late_reply(reply)
+            if reply is not None and self._adopt(connection):
+                return
+            connection.close()
+        except (OSError, ProtocolError) as error:
+            _log.debug("a connection broke while it was drained: %s", error)
+            connection.sock.close()
+        finally:
+            self._draining.pop(connection, None)
+
+    def _hurry_oldest(self) -> None:
+        """No more than some wait for late replies at a time."""
+        spare = len(self._draining) - MOST_DRAINING
+        for connection in list(self._draining)[: max(0, spare)]:
+            if connection.request is not None and connection.request.late_reply is None:
+                connection.end_reading()
+
+    def _adopt(self, connection: Connection) -> bool:
+        """Use a connection again whose late reply has come; False if nobody needs it."""
+        with self._lock:
+            room = len(self._open) + self._growers < self._limit
+            if self._closed or not room or not self._tracked.is_verified(connection):
+                return False
+            self._enter(connection)
+            self._idle.append(connection)
+            self._serve()
+            return True
+
+    def _enter(self, connection: Connection) -> None:
+        connection.holder = None
+        connection.dropped = self._dropped
+        self._open.add(connection)
+
+    def _dropped(self, connection: Connection) -> None:
+        """An interruption has struck between two steps: nobody holds it, or ever will."""
+        with self._lock:
+            self._held_by_keepalives -= connection.serves_keepalive
+            self._open.discard(connection)
+        self.drain(connection)
+
+    # -- connecting in the caller's own context -----------------------------------------
+
+    def _may_connect_here(self) -> bool:
+        """True if there is no connection, nor a background hub that could make one."""
+        with self._lock:
+            if self._closed or self._background.started or self._is_connecting:
+                return False
+            self._is_connecting = not self._open
+            return self._is_connecting
+
+    def _connect_here(self, request: Request, deadline: float) -> Connection | None:
+        try:
+            while True:
+                self._pause_until(self.backoff.next_attempt_at(by_caller=True), deadline)
+                began = monotonic()
+                try:
+                    connection = connect(self.host, self.port, deadline)
+                except ConnectionLostError as error:
+                    self._attempt_failed(error, began)
+                    if not request.wait_for_server:
+                        raise
+                    if monotonic() >= deadline:
+                        return None
+                    self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
+                else:
+                    with self._lock:
+                        self._enter(connection)
+                        return self._give(connection, request, False)
+        finally:
+            self._is_connecting = False
+            self._grow_if_wanted()
+
+    @staticmethod
+    def _pause_until(moment: float, deadline: float) -> None:
+        pause_s = min(moment, deadline) - monotonic()
+        if pause_s > 0:
+            sleep(pause_s)
+
+    # -- growing, in the background -----------------------------------------------------
+
+    def _grow_if_wanted(self) -> None:
+        with self._lock:
+            if self._is_connecting or not self._wants_grower():
+                if self._grower_pause is not None and not self._grower_pause.woken:
+                    self._grower_pause.wake()
+                return
+            self._growers += 1
+        try:
+            self._background.spawn(self._grow)
+        except BaseException:
+            self._growers -= 1
+            raise
+
+    def _wants_grower(self) -> bool:
+        wanted = min(self.waiting, MOST_GROWING, self._room())
+        return self._growers < (min(wanted, 1) if self.backoff.is_down else wanted)
+
+    def _room(self) -> int:
+        """For how many more connections there is a place, for those who wait."""
+        kept = self._tracked and not self._keepalives and not self._held_by_keepalives
+        return self._limit - len(self._open) - bool(kept)
+
+    def _grow(self) -> None:
+        """Make connections as long as somebody waits for one and there is room."""
+        try:
+            while self._is_grower_needed():
+                self._pause_before_attempt()
+                began = monotonic()
+                try:
+                    connection = self._make_connection()
+                except (OSError, ProtocolError) as error:
+                    self._attempt_failed(error, began)
+                else:
+                    self._add(connection)
+        finally:
+            self._growers -= 1
+
+    def _is_grower_needed(self) -> bool:
+        with self._lock:
+            if self._closed or not self.waiting:
+                return False
+            if self._room() < self._growers:
+                self._make_room()
+            return self._room() >= self._growers and not (
+                self.backoff.is_down and self._growers > 1
+            )
+
+    def _make_room(self) -> None:
+        """Close an idle connection where only a new one will do."""
+        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
+        if wants_new and self._idle:
+            connection = self._idle.pop(0)
+            self._open.discard(connection)
+            self.drain(connection)
+
+    def _pause_before_attempt(self) -> None:
+        while self.backoff.is_down:
+            by_caller = any(not place.request.wait_for_server for place in list(self._line))
+            moment = self.backoff.next_attempt_at(by_caller=by_caller)
+            if monotonic() >= moment:
+                return
+            self._grower_pause = Waiter()
+            self._grower_pause.wait(moment)
+
+    def _make_connection(self) -> Connection:
+        """A new connection that leads to the right server, which answers there."""
+        patience_s = max(SHORTEST_PATIENCE_S, self._tracked.shortest_keepalive_s * PATIENCE_SHARE)
+        within_s = min(CONNECT_WITHIN_S, patience_s)
+        connection = connect(self.host, self.port, monotonic() + within_s)
+        self.backoff.connected()
+        with self._lock:
+            connection.holder = _PROBE
+            self._open.add(connection)
+        try:
+            self._tracked.verify(connection, self._ask_idle)
+            if self._should_probe(connection):
+                if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
+                    told = f"{self.host}:{self.port} did not answer on a new connection"
+                    raise ConnectionLostError(told)
+                self.answered(connection)
+        except BaseException:
+            with self._lock:
+                self._open.discard(connection)
+            self.drain(connection)
+            raise
+        return connection
+
+    def _should_probe(self, connection: Connection) -> bool:
+        """True if others can serve meanwhile: they have answered, and this one may never do."""
+        first = next(iter((*self._keepalives, *self._line)), None)
+        return len(self._open) > 1 and not (first is not None and first.wants_new)
+
+    def _ask_idle(self) -> None:
+        """Have an idle connection answer: it leads to the server that has our jobs."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+            if connection is not None:
+                connection.holder = _PROBE
+        if connection is None:
+            return
+        try:
+            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + 0.25):
+                self.answered(connection)
+                self.release(connection, _PROBE)
+                return
+        except (OSError, ProtocolError) as error:
+            _log.debug("an idle connection broke: %s", error)
+        self.discard(connection, _PROBE)
+
+    def _add(self, connection: Connection) -> None:
+        self.backoff.connected()
+        with self._lock:
+            if not self._closed:
+                self._enter(connection)
+                self._idle.append(connection)
+                self._serve()
+                return
+            self._open.discard(connection)
+        connection.close()
+
+    def _attempt_failed(self, error: Exception, began: float) -> None:
+        # Once for each outage, however often a connection is made and leads nowhere meanwhile.
+        level = logging.DEBUG if self._told_down else logging.WARNING
+        _log.log(level, "trying again: %s", error)
+        self._told_down = True
+        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
+        with self._lock:
+            # Open connections still serve those who wait.
+            if self._open:
+                return
+            waiting = [place for place in self._line if not place.request.wait_for_server]
+            for place in waiting:
+                self._line.remove(place)
+                place.wake(ConnectionLostError(str(error)))
+
+    def _longest_delay_s(self) -> float:
+        retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)
+        return max(0.05, min(self.reconnect_delay_s, retry_s if self._tracked else math.inf))
+
+    # -- what replies tell --------------------------------------------------------------
+
+    def answered(self, connection: Connection) -> None:
+        """A reply came over a connection of this pool."""
+        self._tracked.answered(connection)
+        if self.backoff.is_pending:
+            self.backoff.answered()
+            if self._told_down:
+                self._told_down = False
+                _log.info("the server at %s:%d answers again", self.host, self.port)
+            self.on_answer_after_outage()
+
+    def prove(self) -> None:
+        """Have a new connection made and answered, to see whether the others are frozen."""
+        if not self._is_proving:
+            self._is_proving = True
+            self._background.spawn(self._prove)
+
+    def _prove(self) -> None:
+        request = Request("version", wait_for_server=True)
+        try:
+            deadline = monotonic() + PROBE_WITHIN_S
+            connection = self.acquire(request, deadline, new=True, keepalive=True)
+            if connection is None:
+                return
+            try:
+                if connection.exchange(request, deadline) is not None:
+                    self.answered(connection)
+                    self.release(connection, request)
+            finally:
+                self.discard(connection, request)
+        except (OSError, ProtocolError) as error:
+            _log.debug("a new connection broke: %s", error)
+        finally:
+            self._is_proving = False
+
+    # -- the end ------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close all connections politely; who waits hears of it, at once or by its reply."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+            waiting = [*self._keepalives, *self._line]
+            self._keepalives.clear()
+            self._line.clear()
+            for place in waiting:
+                told = f"the client was closed before {place.request.name!r} was sent"
+                place.wake(ClosedError(told))
+            held = [connection for connection in self._open if connection not in idle]
+        for connection in (*idle, *held):
+            connection.end_writing()
+        deadline = monotonic() + CLOSE_WITHIN_S
+        for connection in idle:
+            connection.dropped = None
+            connection.close(deadline)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def forked(self) -> None:
+        """In a forked child: let go of the parent's connections, and start anew."""
+        for connection in (*self._open, *self._draining):
+            connection.dropped = None
+            native.close_descriptor(connection.sock)
+        self._start_anew()
+
+
+def _first_for(connection: Connection, line: deque[PlaceInLine]) -> PlaceInLine | None:
+    """Take the first out of the line that the connection will do for, if it is time."""
+    for place in line:
+        if place.is_early():
+            return None
+        if not place.wants_new or connection.made_at >= place.since:
+            line.remove(place)
+            return place
+    return None
+
+
+_PROBE = Request("version")
+
+
+def _nothing() -> None:
+    """What is done where nobody wants to know."""

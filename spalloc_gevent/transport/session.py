@@ -1,0 +1,342 @@
+"""What the clients of one server share: connections, subscriptions and tracked jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.errors import (
+    ClosedError,
+    ConnectionLostError,
+    JobDestroyedError,
+    ProtocolError,
+    ProtocolTimeoutError,
+    SpallocError,
+)
+from spalloc_gevent.transport import native
+from spalloc_gevent.transport.background import BackgroundHub
+from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
+from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.tracked_jobs import TrackedJobs
+from spalloc_gevent.wire.commands import Route
+from spalloc_gevent.wire.messages import value_of
+from spalloc_gevent.wire.requests import Reply, Request
+
+_log = logging.getLogger(__name__)
+
+MOST_SENDS = 3
+"""A command that loses its connection this often is not sent again: it may be the cause."""
+MOST_SENDS_AFTER_VIOLATION = 2
+
+STUCK_STEP_S = 0.1
+"""How often one that waits for a keepalive's reply looks whether the others are quicker."""
+
+
+class ServerSession:
+    """Connections to one server, the jobs that are held there, and what is heard of them."""
+
+    def __init__(
+        self, background: BackgroundHub, host: str, port: int, limit: int = DEFAULT_LIMIT
+    ) -> None:
+        """Make a session; it connects to nothing yet.
+
+        Args:
+            background: the hub for what goes on without the caller.
+            host, port: the server.
+            limit: the most connections that carry commands.
+        """
+        self.host = host
+        self.port = port
+        self.background = background.use()
+        self.tracked = TrackedJobs()
+        self.pool = Pool(host, port, self.background, self.tracked, limit)
+        self.version_checked = False
+        """Set by the user of this session once the server's version has been found good."""
+        background.sessions.add(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.host}:{self.port} {'closed' if self.is_closed else 'open'}, "
+            f"{self.pool.connections} connections, {self.pool.in_flight} in-flight, "
+            f"{self.pool.waiting} waiting"
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        return self.pool.is_closed
+
+    # -- calls --------------------------------------------------------------------------
+
+    def call(self, request: Request, deadline: Deadline) -> Any:
+        """Have a command answered, in the caller's own thread or greenlet.
+
+        A command that only reads, a keepalive and ``destroy_job`` are sent up to three times
+        when their connection breaks, up to twice when the server violates the protocol;
+        ``create_job`` and power commands once.
+
+        Args:
+            request: the command.
+            deadline: when to give up.
+
+        Returns:
+            What the server returns.
+
+        Raises:
+            ProtocolTimeoutError: no answer by the deadline.
+            ConnectionLostError: the server cannot be reached, or the connection broke.
+            ProtocolError: the server said what the protocol does not allow.
+            SpallocServerException: the server refused.
+            JobDestroyedError: the job that it names is known to be lost.
+            ClosedError: the session is closed.
+        """
+        if request.route is Route.ALONE:
+            return self._call_alone(request, deadline)
+        sends = 0
+        while True:
+            self._check_not_lost(request)
+            connection = self.pool.acquire(request, deadline.at, new=sends > 0)
+            if connection is None:
+                raise self._too_late(request, deadline)
+            sends += 1
+            try:
+                reply = connection.exchange(request, deadline.at)
+                if reply is None:
+                    raise self._too_late(request, deadline)
+                self.pool.answered(connection)
+                self.pool.release(connection, request)
+            except (OSError, ProtocolError) as error:
+                self._lose(connection, request, error)
+                if not self._may_send_again(request, error, sends):
+                    raise self._lost(request, error) from None
+                continue
+            except BaseException:
+                self.pool.discard(connection, request)
+                raise
+            return value_of(request.name, reply)
+
+    def keep_alive(self, request: Request, patience_s: float) -> Reply | None:
+        """Have a keepalive answered; in a greenlet of the background hub.
+
+        A connection on which the reply is late is not left before another one has proved
+        quicker: a slow server is no frozen one.
+
+        Args:
+            request: a command that names the job.
+            patience_s: how long the reply may take, in seconds, before another connection is
+                tried.
+
+        Returns:
+            The reply, or None if another connection is quicker, or the server away.
+
+        Raises:
+            OSError, ProtocolError: the connection broke.
+        """
+        self._check_not_lost(request)
+        connection = self.pool.acquire(request, monotonic() + patience_s * 2, keepalive=True)
+        if connection is None:
+            return None
+        try:
+            connection.send(request, monotonic() + patience_s)
+            reply = connection.reply(connection.sent_at + patience_s)
+            while reply is None:
+                if self.tracked.verified_at > connection.sent_at:
+                    _log.info("no reply to %r in time: taking another connection", request.name)
+                    self.pool.discard_older(connection.sent_at)
+                    return None
+                self.pool.prove()
+                reply = connection.reply(monotonic() + STUCK_STEP_S)
+            self.pool.answered(connection)
+            self.pool.release(connection, request)
+            return reply
+        finally:
+            self.pool.discard(connection, request)
+
+    def _call_alone(self, request: Request, deadline: Deadline) -> Any:
+        """Have a command answered that a server may answer by hanging up."""
+        if self.is_closed:
+            raise ClosedError(f"{request.name!r} was called on a closed client")
+        connection = connect(self.host, self.port, deadline.at)
+        try:
+            reply = connection.exchange(request, deadline.at)
+        except (OSError, ProtocolError) as error:
+            connection.sock.close()
+            raise self._lost(request, error) from None
+        except BaseException:
+            self.pool.drain(connection)
+            raise
+        if reply is None:
+            self.pool.drain(connection)
+            raise self._too_late(request, deadline)
+        connection.close()
+        return value_of(request.name, reply)
+
+    def call_directly(self, request: Request, deadline: Deadline) -> Any:
+        """Have a command answered over a connection of its own, when there is no background.
+
+        As :meth:`call`, once the program ends: the connection is verified here.
+        """
+        connection = connect(self.host, self.port, deadline.at)
+        try:
+            self.tracked.verify(connection, _nothing)
+            self._check_not_lost(request)
+            reply = connection.exchange(request, deadline.at)
+        finally:
+            connection.close()
+        if reply is None:
+            raise self._too_late(request, deadline)
+        return value_of(request.name, reply)
+
+    def _check_not_lost(self, request: Request) -> None:
+        reason = self.tracked.why_lost(request.job_id) if self.tracked else None
+        if reason is not None:
+            raise JobDestroyedError(f"job {request.job_id} is gone: {reason}")
+
+    def _lose(self, connection: Connection, request: Request, error: Exception) -> None:
+        _log.info("a connection was lost: %s", error)
+        if isinstance(error, OSError):
+            connection.sock.close()
+        self.pool.discard(connection, request)
+
+    def _may_send_again(self, request: Request, error: Exception, sends: int) -> bool:
+        most = MOST_SENDS if isinstance(error, OSError) else MOST_SENDS_AFTER_VIOLATION
+        return request.repeatable and sends < most and not self.is_closed
+
+    def _lost(self, request: Request, error: Exception) -> SpallocError:
+        name = request.name
+        if self.is_closed:
+            return ClosedError(f"the client was closed while {name!r} was in flight")
+        if not isinstance(error, OSError):
+            return ProtocolError(
+                f"{self.host}:{self.port} answered {name!r} with nonsense: {error}"
+            )
+        return ConnectionLostError(
+            f"the connection to {self.host}:{self.port} broke before {name!r} was answered: "
+            f"{error}; "
+            + (
+                "sending it again did not help"
+                if request.repeatable
+                else "the server may or may not have carried it out: "
+                "look with list_jobs before asking again"
+            ),
+            may_have_happened=True,
+        )
+
+    def _too_late(self, request: Request, deadline: Deadline) -> ProtocolTimeoutError:
+        trouble = self.pool.backoff.error
+        return ProtocolTimeoutError(
+            f"{self.host}:{self.port} did not answer {request.name!r} in {deadline.timeout_s:g} s"
+            + (f" ({trouble})" if trouble else "")
+        )
+
+    # -- the end ------------------------------------------------------------------------
+
+    def close(self, wait_s: float = CLOSE_WITHIN_S) -> None:
+        """Close every connection politely; the last user of the background waits for its end.
+
+        Args:
+            wait_s: for how long, in seconds.
+        """
+        self.pool.close()
+        self.background.close(wait_s)
+
+    def end(self) -> None:
+        """The program ends: close every connection politely."""
+        self.pool.close()
+
+    def forked(self) -> None:
+        """In a forked child: the connections and jobs are the parent's."""
+        self.pool.forked()
+        self.background.forked()
+        self.tracked = TrackedJobs()
+
+
+def _nothing() -> None:
+    """There is no other connection."""
+
+
+class SharedSession:
+    """A client's hold on a session: opened when first needed, and anew in a forked child.
+
+    Those for the same server that are `shared` hold one session, closed with its last holder.
+    """
+
+    def __init__(
+        self, background: BackgroundHub, host: str, port: int, *, shared: bool = False
+    ) -> None:
+        """Define a hold; it opens nothing yet.
+
+        Args:
+            background: the hub for what goes on without the caller.
+            host, port: the server.
+            shared: True to use one session with all others that are shared.
+        """
+        self.host = host
+        self.port = port
+        self._background = background
+        self._key = (host, port) if shared else None
+        self._lock = native.new_rlock()
+        self._forks = background.forks
+        self._session: ServerSession | None = None
+        self._closed = False
+
+    @property
+    def in_parent_process(self) -> bool:
+        """True in the process that made this, False in its forked children."""
+        return self._background.forks == self._forks
+
+    @property
+    def held(self) -> ServerSession | None:
+        """The session if there is one at present; opens none."""
+        return self._session
+
+    def get(self) -> ServerSession:
+        """The session, opened if need be.
+
+        Raises:
+            ClosedError: this was closed.
+        """
+        session = self._session
+        if session is not None and not session.is_closed and self.in_parent_process:
+            return session
+        self._notice_fork()
+        with self._lock:
+            if self._closed:
+                raise ClosedError(f"this client of {self.host}:{self.port} is closed: connect() it")
+            if self._session is None or self._session.is_closed:
+                self._session = self._open()
+            return self._session
+
+    def _notice_fork(self) -> None:
+        if not self.in_parent_process:
+            self._forks = self._background.forks
+            self._lock = native.new_rlock()
+            self._session = None
+
+    def _open(self) -> ServerSession:
+        def make() -> ServerSession:
+            return ServerSession(self._background, self.host, self.port)
+
+        return make() if self._key is None else self._background.share(self._key, make)
+
+    def reopen(self) -> None:
+        """Undo :meth:`close`: the next :meth:`get` opens a new session."""
+        self._closed = False
+
+    def close(self, wait_s: float = CLOSE_WITHIN_S) -> None:
+        """Let go of the session; the last holder closes it politely.
+
+        Args:
+            wait_s: how long to wait for that, in seconds.
+        """
+        if not self.in_parent_process:
+            return
+        with self._lock:
+            session, self._session = self._session, None
+            self._closed = True
+        if session is not None and (
+            self._key is None or self._background.unshare(self._key, session)
+        ):
+            session.close(wait_s)

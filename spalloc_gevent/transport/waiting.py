@@ -1,0 +1,372 @@
+"""The one way to wait: a plain thread blocks, a greenlet lets its own hub run.
+
+Every wait can be interrupted: by a signal handler that raises, by
+``gevent.Timeout``, by ``Greenlet.kill``. Deadlines are moments on the monotonic
+clock, kept to 10 ms.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from spalloc_gevent.errors import WouldDeadlockError
+from spalloc_gevent.transport import native
+
+SIGNAL_WITHIN_S = 1.0
+"""The main thread looks up this often: a signal that comes in the last moment before it falls
+asleep would else be handled when the wait is over, Ctrl+C included."""
+
+MOMENTS_PER_S = 100
+LONGEST_TIMER_S = 3600.0
+"""What is due later is looked for again after this time: no timer takes any number."""
+MOST_READERS = 64
+"""A hub keeps this many watchers of connections before it drops those that do not wait."""
+
+_READ, _WRITE = 1, 2
+
+
+class Readable(Protocol):
+    """A connection that somebody waits for."""
+
+    number: int
+    """Its own for good; a file descriptor is used again."""
+    poll: Any
+    """A native poll object that reports what there is to read."""
+
+    def fileno(self) -> int: ...
+
+
+class Waiter:
+    """A thread or greenlet that waits to be woken, once, from any thread.
+
+    Made by the one that waits, in its own thread.
+    """
+
+    __slots__ = ("_greenlet", "_lock", "_waker", "value", "woken")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        """What :meth:`wake` was given."""
+        self.woken = False
+        self._greenlet: Any = None
+        self._waker = hub_waker()
+        if self._waker is None:
+            self._lock = native.new_lock()
+            self._lock.acquire()
+
+    @property
+    def blocks_thread(self) -> bool:
+        """True if a plain thread waits, with nothing to run meanwhile."""
+        return self._waker is None
+
+    def wake(self, value: Any = None) -> None:
+        """End the wait; to be called once at most.
+
+        Args:
+            value: what the one that waits is to find in ``value``.
+        """
+        self.value = value
+        self.woken = True
+        if self._waker is None:
+            self._unlock()
+        else:
+            self._waker.wake(self)
+
+    def nudge(self) -> None:
+        """Have a plain thread's :meth:`wait` return, not woken yet; not while it is woken."""
+        if self._waker is None:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        # After a nudge that has not been felt it is unlocked already.
+        if self._lock.locked():
+            self._lock.release()
+
+    def wait(self, deadline: float = math.inf) -> bool:
+        """Wait until woken.
+
+        Args:
+            deadline: when to give up, on the monotonic clock.
+
+        Returns:
+            True once woken, False if the deadline has passed before, or after a nudge.
+        """
+        if self._waker is None:
+            if not self.woken:
+                _acquire(self._lock, deadline)
+            return self.woken
+        self._greenlet = self._waker.current()
+        try:
+            while not self.woken:
+                if monotonic() >= deadline:
+                    return False
+                self._waker.switch_for_wake(self.resume, deadline)
+        finally:
+            self._greenlet = None
+        return True
+
+    def resume(self) -> None:
+        """Let the greenlet go on, if it still waits; in its own thread."""
+        if self._greenlet is not None:
+            self._greenlet.switch()
+
+
+def _acquire(lock: Any, deadline: float) -> None:
+    longest_s = SIGNAL_WITHIN_S if native.is_main_thread() else native.LONGEST_WAIT_S
+    while True:
+        left_s = max(0.0, deadline - monotonic())
+        if lock.acquire(True, min(left_s, longest_s)) or left_s <= longest_s:
+            return
+
+
+class ChangeCounter:
+    """Counts changes; any number of threads and greenlets may wait for the next."""
+
+    __slots__ = ("_lock", "_waiters", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = native.new_rlock()
+        self._waiters: list[Waiter] = []
+
+    def increment(self) -> None:
+        """Count one more, and wake all who wait."""
+        with self._lock:
+            self.count += 1
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.wake()
+
+    @property
+    def has_waiters(self) -> bool:
+        return bool(self._waiters)
+
+    def wait_beyond(self, seen: int, deadline: float = math.inf) -> bool:
+        """Wait until more than `seen` changes have been counted.
+
+        Returns:
+            True if they have, False if the deadline has passed before.
+        """
+        waiter = Waiter()
+        with self._lock:
+            if self.count > seen:
+                return True
+            self._waiters.append(waiter)
+        try:
+            return waiter.wait(deadline)
+        finally:
+            with self._lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+
+def sleep(seconds: float) -> None:
+    """Wait for nothing but the time to pass."""
+    Waiter().wait(monotonic() + seconds)
+
+
+def wait_readable(connection: Readable, deadline: float, waiter: Waiter | None = None) -> bool:
+    """Wait until a connection has something to read, or its end.
+
+    Args:
+        connection: used by nobody else meanwhile.
+        deadline: when to give up, on the monotonic clock.
+        waiter: one of this greenlet's own; waking it ends the wait, too.
+
+    Returns:
+        True if there is something to read.
+    """
+    waker = hub_waker()
+    if waker is not None:
+        return waker.wait_readable(connection, deadline, waiter)
+    return _poll(connection.poll, deadline)
+
+
+def wait_writable(sock: Any, deadline: float) -> bool:
+    """Wait until a socket takes more bytes, or is connected; True if so by the deadline."""
+    waker = hub_waker()
+    if waker is not None:
+        return waker.wait_writable(sock.fileno(), deadline)
+    return _poll(native.poll_for(sock, native.WRITABLE), deadline)
+
+
+def _poll(poll: Any, deadline: float) -> bool:
+    while True:
+        left_s = max(0.0, deadline - monotonic())
+        # Rounded up: less than a millisecond would be none, and this a busy loop.
+        if poll.poll(math.ceil(min(left_s, SIGNAL_WITHIN_S) * 1000)):
+            return True
+        if left_s <= SIGNAL_WITHIN_S and monotonic() >= deadline:
+            return False
+
+
+_of_thread = native.ThreadLocal()
+"""``waker``: the :class:`HubWaker` of the thread's hub."""
+
+
+def hub_waker() -> HubWaker | None:
+    """How the greenlets of this thread wait; None in a thread without a gevent hub."""
+    hub_local = sys.modules.get("gevent._hub_local")
+    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
+    # no such function yet while another thread imports gevent.
+    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
+    hub = None if find_hub is None else find_hub()
+    if hub is None:
+        return None
+    waker: HubWaker | None = getattr(_of_thread, "waker", None)
+    if waker is None or waker.hub is not hub:
+        waker = _of_thread.waker = HubWaker(hub)
+    return waker
+
+
+class HubWaker:
+    """How the greenlets of one hub wait for other threads, for sockets and for deadlines.
+
+    One watcher for wakes from other threads, one timer for all deadlines, and one watcher
+    for each connection that somebody has waited for here: made anew for every call, they
+    would cost as much as the call. Belongs to the hub's own thread, but for :meth:`wake`.
+    """
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+        self.current: Callable[[], Any] = sys.modules["greenlet"].getcurrent
+        self._loop = hub.loop
+        self._thread = native.thread_ident()
+        self._is_main = native.is_main_thread()
+        self._woken: deque[Waiter] = deque()
+        self._from_outside = self._loop.async_()
+        self._waiting = 0
+        self._readers: dict[int, Any] = {}
+        self._deadlines: dict[int, set[Callable[[], object]]] = {}
+        self._moments: list[int] = []
+        """The keys of the deadlines, as a heap."""
+        self._timer: Any = None
+
+    def wake(self, waiter: Waiter) -> None:
+        """Have a greenlet of this hub go on soon; from any thread."""
+        if native.thread_ident() == self._thread:
+            self._loop.run_callback(waiter.resume)
+            return
+        self._woken.append(waiter)
+        try:
+            self._from_outside.send()
+        except ValueError:
+            # Its thread has destroyed the hub: nobody waits there any more.
+            return
+
+    def _resume_woken(self) -> None:
+        # Only those there now: others that come meanwhile get a turn of the loop.
+        for _ in range(len(self._woken)):
+            self._woken.popleft().resume()
+
+    def switch_for_wake(self, resume: Callable[[], object], deadline: float) -> None:
+        """Let the hub run until ``resume()`` is called: by a wake, or at the deadline."""
+        # Started only while somebody waits: it keeps the loop from ending.
+        if not self._waiting:
+            self._from_outside.start(self._resume_woken)
+        self._waiting += 1
+        try:
+            self._switch(resume, deadline)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._from_outside.stop()
+
+    def wait_readable(
+        self, connection: Readable, deadline: float, waiter: Waiter | None = None
+    ) -> bool:
+        """As the function of that name."""
+        watcher = self._readers.get(connection.number) or self._new_reader(connection)
+        greenlet = self.current()
+        if waiter is not None:
+            waiter._greenlet = greenlet
+        watcher.start(greenlet.switch, True)
+        try:
+            while waiter is None or not waiter.woken:
+                if self._switch(greenlet.switch, deadline) is True:
+                    return True
+                if monotonic() >= deadline:
+                    return False
+            return False
+        finally:
+            watcher.stop()
+            if waiter is not None:
+                waiter._greenlet = None
+
+    def _new_reader(self, connection: Readable) -> Any:
+        if len(self._readers) > MOST_READERS:
+            for number, watcher in list(self._readers.items()):
+                if not watcher.active:
+                    watcher.close()
+                    del self._readers[number]
+        watcher = self._readers[connection.number] = self._loop.io(connection.fileno(), _READ)
+        return watcher
+
+    def wait_writable(self, descriptor: int, deadline: float) -> bool:
+        """As the function of that name, once in a while: its watcher is not kept."""
+        watcher = self._loop.io(descriptor, _WRITE)
+        switch = self.current().switch
+        watcher.start(switch, True)
+        try:
+            while self._switch(switch, deadline) is not True:
+                if monotonic() >= deadline:
+                    return False
+            return True
+        finally:
+            watcher.stop()
+            watcher.close()
+
+    def _switch(self, resume: Callable[[], object], deadline: float) -> Any:
+        if self.current() is self.hub:
+            raise WouldDeadlockError(
+                "a blocking call was made inside a callback of gevent's loop: make it in a greenlet"
+            )
+        if self._is_main:
+            deadline = min(deadline, monotonic() + SIGNAL_WITHIN_S)
+        if deadline == math.inf:
+            return self.hub.switch()
+        due = self._due_at(deadline)
+        due.add(resume)
+        try:
+            return self.hub.switch()
+        finally:
+            due.discard(resume)
+
+    # -- deadlines --------------------------------------------------------------
+
+    def _due_at(self, deadline: float) -> set[Callable[[], object]]:
+        """What is resumed at the moment of a deadline."""
+        moment = int(deadline * MOMENTS_PER_S) + 1
+        due = self._deadlines.get(moment)
+        if due is None:
+            due = self._deadlines[moment] = set()
+            heapq.heappush(self._moments, moment)
+            if self._moments[0] == moment:
+                self._start_timer()
+        return due
+
+    def _start_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        # It does not keep the loop from ending: what is waited for does.
+        left_s = min(max(0.0, self._moments[0] / MOMENTS_PER_S - monotonic()), LONGEST_TIMER_S)
+        self._timer = self._loop.timer(left_s, ref=False)
+        self._timer.start(self._resume_due, update=True)
+
+    def _resume_due(self) -> None:
+        now = monotonic() * MOMENTS_PER_S
+        while self._moments and self._moments[0] <= now:
+            due = self._deadlines.pop(heapq.heappop(self._moments))
+            for resume in list(due):
+                # Not those that a greenlet which was resumed before has ended.
+                if resume in due:
+                    resume()
+        if self._moments:
+            self._start_timer()
