@@ -398,8 +398,6 @@ class _Thread:
                 self._called.send()
 
     def _clean_up(self) -> None:
-        import gevent
-
         for cleanup in self.cleanups:
             self.drains.spawn(cleanup)
         self.greenlets.kill()

@@ -119,15 +119,13 @@ class Connection:
         self.sent_at = monotonic()
         _log.debug("-> %s", request.line)
         rest = request.line
-        while True:
+        while rest:
             try:
                 rest = rest[self.sock.send(rest, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
-                pass
-            if not rest:
-                return True
-            if not wait_writable(self.sock, deadline):
-                return False
+                if not wait_writable(self.sock, deadline):
+                    return False
+        return True
 
     def reply(self, deadline: float, waiter: Waiter | None = None) -> Reply | None:
         """The reply that is owed, or None if it has not come by the deadline.
@@ -144,7 +142,7 @@ class Connection:
             if reply is not None:
                 self.used_at = monotonic()
                 return reply
-            self._acknowledge_quickly()
+            self.acknowledge_quickly()
         return None
 
     def _wait(self, deadline: float, waiter: Waiter | None) -> bool:
@@ -180,7 +178,8 @@ class Connection:
                 reply = message
         return reply
 
-    def _acknowledge_quickly(self) -> None:
+    def acknowledge_quickly(self) -> None:
+        """Tell the server at once that what it sent has come."""
         # The server never sets TCP_NODELAY: the rest of a long answer, or the second message
         # in a row, would wait for our delayed acknowledgement, 44 ms on Linux. The option
         # does not stick.
@@ -233,6 +232,11 @@ class Connection:
             _log.debug("a connection broke while it was closed: %s", error)
         finally:
             self.sock.close()
+
+    def close_in_child(self) -> None:
+        """In a forked child: let go of the parent's socket, without a shutdown."""
+        self.dropped = None
+        native.close_descriptor(self.sock)
 
 
 def _ignore(notification: Notification) -> None:

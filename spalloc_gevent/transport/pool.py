@@ -495,8 +495,8 @@ class Pool:
             connection.holder = _PROBE
             self._open.add(connection)
         try:
-            self._tracked.verify(connection, self._ask_idle)
-            if self._should_probe(connection):
+            self._tracked.verify(connection, self.ask_idle)
+            if self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
                     raise ConnectionLostError(told)
@@ -508,12 +508,12 @@ class Pool:
             raise
         return connection
 
-    def _should_probe(self, connection: Connection) -> bool:
+    def _should_probe(self) -> bool:
         """True if others can serve meanwhile: they have answered, and this one may never do."""
         first = next(iter((*self._keepalives, *self._line)), None)
         return len(self._open) > 1 and not (first is not None and first.wants_new)
 
-    def _ask_idle(self) -> None:
+    def ask_idle(self) -> None:
         """Have an idle connection answer: it leads to the server that has our jobs."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
@@ -626,8 +626,7 @@ class Pool:
     def forked(self) -> None:
         """In a forked child: let go of the parent's connections, and start anew."""
         for connection in (*self._open, *self._draining):
-            connection.dropped = None
-            native.close_descriptor(connection.sock)
+            connection.close_in_child()
         self._start_anew()
 
 

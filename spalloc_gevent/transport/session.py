@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -20,6 +19,7 @@ from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.messages import value_of
@@ -53,6 +53,8 @@ class ServerSession:
         self.background = background.use()
         self.tracked = TrackedJobs()
         self.pool = Pool(host, port, self.background, self.tracked, limit)
+        self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
+        self.pool.on_answer_after_outage = self._try_subscriptions
         self.version_checked = False
         """Set by the user of this session once the server's version has been found good."""
         background.sessions.add(self)
@@ -67,6 +69,11 @@ class ServerSession:
     @property
     def is_closed(self) -> bool:
         return self.pool.is_closed
+
+    @property
+    def connections(self) -> int:
+        """How many connections to the server are open."""
+        return self.pool.connections + self.subscriptions.connections
 
     # -- calls --------------------------------------------------------------------------
 
@@ -189,6 +196,10 @@ class ServerSession:
             raise self._too_late(request, deadline)
         return value_of(request.name, reply)
 
+    def _try_subscriptions(self) -> None:
+        if self.background.started:
+            self.background.call_soon(self.subscriptions.try_now)
+
     def _check_not_lost(self, request: Request) -> None:
         reason = self.tracked.why_lost(request.job_id) if self.tracked else None
         if reason is not None:
@@ -240,6 +251,8 @@ class ServerSession:
             wait_s: for how long, in seconds.
         """
         self.pool.close()
+        if self.background.started:
+            self.background.call_soon(self.subscriptions.close)
         self.background.close(wait_s)
 
     def end(self) -> None:
@@ -249,6 +262,7 @@ class ServerSession:
     def forked(self) -> None:
         """In a forked child: the connections and jobs are the parent's."""
         self.pool.forked()
+        self.subscriptions.forked()
         self.background.forked()
         self.tracked = TrackedJobs()
 
