@@ -16,12 +16,12 @@ if __name__ == "__main__":
 
 def main(pid: int) -> None:
     """Leave the program's family, and guard its jobs until it ends."""
-    from spalloc_gevent.guardian.parent import Parent
+    from spalloc_gevent.guardian.program import Program
 
     # What the program left open for its own children is not for us to keep open.
     os.closerange(3, _MOST_FILES)
     os.chdir("/")
-    parent = Parent(pid)
+    program = Program(pid)
     if os.getppid() != pid:
         return  # It has ended already.
     # Nobody waits for us: a program's own os.wait() must find none but its own children.
@@ -29,9 +29,9 @@ def main(pid: int) -> None:
         os._exit(0)
     # Nor are we in reach of Ctrl+C or Ctrl+Z, which stop the program.
     os.setsid()
-    from spalloc_gevent.guardian.watch import Guardian
+    from spalloc_gevent.guardian.process import GuardianProcess
 
-    Guardian(parent).run()
+    GuardianProcess(program).run()
 
 
 if __name__ == "__main__":

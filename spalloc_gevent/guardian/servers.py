@@ -1,34 +1,36 @@
-"""Keepalives for the guarded jobs on one server, over one plain connection."""
+"""Keepalives for the guarded jobs on one server, over one connection."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from spalloc_gevent.deadline import Clock
-from spalloc_gevent.engine.plain import PlainConnection
 from spalloc_gevent.errors import ProtocolError, SpallocError, SpallocServerException
-from spalloc_gevent.guardian.charges import Charge
-from spalloc_gevent.wire.conversation import value_of
+from spalloc_gevent.guardian.guarded_jobs import GuardedJob
+from spalloc_gevent.transport.connection import Connection, connect
 from spalloc_gevent.wire.identity import by_number
-from spalloc_gevent.wire.messages import encode_command
+from spalloc_gevent.wire.messages import value_of
+from spalloc_gevent.wire.requests import Request
 
 LIST_SHARE = 0.2
 """The share of a job's interval that the list may take at first: about what is left of it."""
 MOST_PATIENCE = 64.0
-LONGEST_ANSWER_S = 2.0
-ANSWER_SHARE = 0.125
-"""The share of a job's interval that an answer may take before the connection is given up."""
+LONGEST_LIST_S = 60.0
+LONGEST_REPLY_S = 2.0
+REPLY_SHARE = 0.125
+"""The share of a job's interval that a reply may take before the connection is given up."""
 REST_AFTER_LOSS_S = 0.25
 
 
-class Fate(enum.Enum):
+class Result(enum.Enum):
     """What became of a keepalive."""
 
-    KEPT = "kept"
+    SENT = "sent"
+    FAILED = "the server does not answer"
     NOT_OURS = "there is no such job, or it is somebody else's"
-    OUT_OF_REACH = "the server does not answer"
 
 
 class GuardedServer:
@@ -38,54 +40,63 @@ class GuardedServer:
     a stranger's job, and that is not ours to keep.
     """
 
-    def __init__(self, host: str, port: int, clock: Clock) -> None:
-        self._connection = PlainConnection(host, port)
+    def __init__(self, host: str, port: int, clock: Clock = monotonic) -> None:
+        self._host = host
+        self._port = port
         self._clock = clock
+        self._connection: Connection | None = None
         self._listed: dict[int, Mapping[str, Any]] | None = None
-        self._tells = True
-        """False if the server does not list its jobs: there is nothing to tell them apart by."""
+        """None if the server does not list its jobs: there is nothing to tell them apart by."""
         self._rests_until = 0.0
-        self._more_patience = 1.0
+        self._patience = 1.0
 
-    def keep(self, charge: Charge) -> Fate:
+    def keep_alive(self, job: GuardedJob) -> Result:
         """Send a keepalive; a server that cannot be reached is left alone for a moment."""
         if self._clock() < self._rests_until:
-            return Fate.OUT_OF_REACH
+            return Result.FAILED
         try:
-            if not self._is_ours(charge):
-                return Fate.NOT_OURS
-            within_s = min(LONGEST_ANSWER_S, charge.interval_s * ANSWER_SHARE)
-            self._ask("job_keepalive", [charge.key.job_id], within_s)
-        except SpallocError:
+            if self._connection is None:
+                self._connect(job.keepalive_s * LIST_SHARE)
+            if not self._is_ours(job):
+                return Result.NOT_OURS
+            within_s = min(job.keepalive_s * REPLY_SHARE, LONGEST_REPLY_S)
+            self._ask(Request("job_keepalive", [job.job_id]), monotonic() + within_s)
+        except (OSError, SpallocError):
             self.close()
             self._rests_until = self._clock() + REST_AFTER_LOSS_S
-            return Fate.OUT_OF_REACH
-        return Fate.KEPT
+            return Result.FAILED
+        return Result.SENT
 
-    def _is_ours(self, charge: Charge) -> bool:
+    def _is_ours(self, job: GuardedJob) -> bool:
         if self._listed is None:
-            self._look(charge.interval_s * LIST_SHARE * self._more_patience)
-        listed = (self._listed or {}).get(charge.key.job_id)
-        return not self._tells if listed is None else charge.identity.is_told_by(listed)
+            return True
+        listed = self._listed.get(job.job_id)
+        return listed is not None and job.identity.is_told_by(listed)
 
-    def _look(self, within_s: float) -> None:
+    def _connect(self, within_s: float) -> None:
         # A list that took too long is waited for longer the next time.
-        self._more_patience = min(2 * self._more_patience, MOST_PATIENCE)
+        deadline = monotonic() + min(within_s * self._patience, LONGEST_LIST_S)
+        self._patience = min(2 * self._patience, MOST_PATIENCE)
+        self._connection = connect(self._host, self._port, deadline)
         try:
-            jobs = self._ask("list_jobs", [], within_s)
+            jobs = self._ask(Request("list_jobs"), deadline)
         except SpallocServerException:
-            jobs, self._tells = [], False
-        self._listed = by_number(jobs)
-        if not isinstance(jobs, list) or len(self._listed) < len(jobs):
-            raise ProtocolError("what the server tells is no list of jobs")
-        self._more_patience = 1.0
+            self._listed = None
+        else:
+            self._listed = by_number(jobs)
+            if not isinstance(jobs, list) or len(self._listed) < len(jobs):
+                raise ProtocolError("what the server tells is no list of jobs")
+        self._patience = 1.0
 
-    def _ask(self, name: str, args: Sequence[object], within_s: float) -> Any:
-        reply = self._connection.ask(name, encode_command(name, args, {}), within_s)
-        return value_of(name, reply)
+    def _ask(self, request: Request, deadline: float) -> Any:
+        assert self._connection is not None, "connected"
+        reply = self._connection.exchange(request, deadline)
+        if reply is None:
+            raise TimeoutError
+        return value_of(request.name, reply)
 
     def close(self) -> None:
-        """Hang up, politely; the next keepalive connects, and looks, again."""
-        self._listed = None
-        self._tells = True
-        self._connection.close()
+        """Disconnect politely; the next keepalive connects, and asks for the list, again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

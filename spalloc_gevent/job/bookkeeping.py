@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from spalloc_gevent.config import Config
-from spalloc_gevent.engine.held import Held
-from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.job.request import Request
+from spalloc_gevent.job.request import JobRequest
 from spalloc_gevent.ledger import Entry, Fate, Ledger
 from spalloc_gevent.states import JobState
+from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.answers import JobStateInfo, MachineInfo
 
 
@@ -26,21 +25,21 @@ class Book:
         self._label = label
         self._ledger = None if path is None else Ledger(str(path))
         self._entry: Entry | None = None
-        self._held: Held | None = None
+        self._job: TrackedJob | None = None
 
-    def asked(self, held: Held, link: ServerLink, request: Request | None) -> None:
+    def asked(self, job: TrackedJob, server: str, request: JobRequest | None) -> None:
         """There is a job; without a request, it was there before and is resumed."""
         if self._ledger is None:
             return
         told = {
-            "owner": held.identity.owner,
+            "owner": job.identity.owner,
             "label": self._label,
             "resumed": request is None,
             "what": None if request is None else list(request.size),
             "options": None if request is None else _options(request),
         }
-        self._held = held
-        self._entry = Entry(self._ledger, held.job_id, f"{link.host}:{link.port}", told)
+        self._job = job
+        self._entry = Entry(self._ledger, job.job_id, server, told)
 
     @property
     def lacks_boards(self) -> bool:
@@ -48,8 +47,8 @@ class Book:
         return self._entry is not None and not self._entry.is_granted
 
     def granted(self, info: MachineInfo) -> None:
-        if self._entry is not None and self._held is not None:
-            self._entry.granted(info, self._held.identity.start_time)
+        if self._entry is not None and self._job is not None:
+            self._entry.granted(info, self._job.identity.start_time)
 
     def gone(self, info: JobStateInfo) -> None:
         """What the server, or what is known of it, says of the job's end."""
@@ -61,6 +60,6 @@ class Book:
             self._entry.ended(fate, reason)
 
 
-def _options(request: Request) -> dict[str, Any]:
+def _options(request: JobRequest) -> dict[str, Any]:
     """What was asked for besides the size; who asks is told apart from it."""
     return {name: value for name, value in request.options.items() if name != "owner"}

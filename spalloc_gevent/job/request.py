@@ -44,7 +44,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """The arguments of ``create_job``."""
 
     size: tuple[int, ...]
@@ -60,15 +60,6 @@ class Request:
     def owner(self) -> str:
         owner: str = self.options["owner"]
         return owner
-
-
-def check_keywords(given: Mapping[str, object]) -> None:
-    """Raise TypeError for a keyword that no job has."""
-    unknown = sorted(set(given) - set(ALL_KEYWORDS))
-    if unknown:
-        raise TypeError(
-            f"Job() has no keyword {', '.join(unknown)}; it has {', '.join(sorted(ALL_KEYWORDS))}"
-        )
 
 
 def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:
@@ -100,7 +91,7 @@ def _positive(value: object, name: str) -> float:
     return number
 
 
-def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config) -> Request:
+def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config) -> JobRequest:
     """What to ask the server for; raises ValueError or TypeError for what nobody can have."""
     options = {name: getattr(config, name) for name in REQUIREMENTS}
     options.update((name, given[name]) for name in REQUIREMENTS if name in given)
@@ -108,7 +99,7 @@ def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config
     size = check_create_job(args, options)
     if options["tags"] is not None:
         options["tags"] = list(options["tags"])
-    return Request(size, options)
+    return JobRequest(size, options)
 
 
 def _let_given_one_win(options: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -16,9 +16,7 @@ from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.version import check_version
 
 if TYPE_CHECKING:
-    from spalloc_gevent.plain_client import PlainClient
-    from spalloc_gevent.protocol_client import ProtocolClient
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
 HEADING_OF_OWNER = "Owner (Host)"
@@ -58,17 +56,17 @@ def run(
 
 
 @contextmanager
-def connected(prog: str, arguments: argparse.Namespace) -> Iterator[PlainClient]:
+def connected(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     """A client for a few questions to the server that the arguments name.
 
     Raises CommandError for a hostname that cannot be one, IncompatibleServerError
     for a version that will not do, and whatever a call may raise.
     """
     # Not needed for --help.
-    from spalloc_gevent.plain_client import PlainClient
+    from spalloc_gevent.client import ProtocolClient
 
     _check_hostname(prog, arguments.hostname)
-    with PlainClient(arguments.hostname, arguments.port, arguments.timeout) as client:
+    with ProtocolClient(arguments.hostname, arguments.port, arguments.timeout) as client:
         _check_version(client, arguments)
         yield client
 
@@ -77,7 +75,7 @@ def connected(prog: str, arguments: argparse.Namespace) -> Iterator[PlainClient]
 def connected_to_stay(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     """As :func:`connected`, a client that hears of changes and outlives lost connections."""
     # Slow to import, which is no matter to who stays.
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.scripts import logs
 
     _check_hostname(prog, arguments.hostname)
@@ -87,7 +85,7 @@ def connected_to_stay(prog: str, arguments: argparse.Namespace) -> Iterator[Prot
         yield client
 
 
-def _check_version(client: ServerCommands, arguments: argparse.Namespace) -> None:
+def _check_version(client: ProtocolClient, arguments: argparse.Namespace) -> None:
     if not arguments.ignore_version:
         where = f"the server at {arguments.hostname}:{arguments.port}"
         check_version(client.version(), where)
@@ -120,7 +118,7 @@ def show(text: str) -> None:
 # ----------------------------------------------------------- how jobs are told
 
 
-def live_job(client: ServerCommands, job_id: int) -> JobDescription | None:
+def live_job(client: ProtocolClient, job_id: int) -> JobDescription | None:
     """The job as the list tells it, which keeps nothing alive; None when it is not in there."""
     return next((job for job in client.list_jobs() if job["job_id"] == job_id), None)
 

@@ -108,7 +108,7 @@ def _open_job(order: Order, signals: Signals) -> Job:
 
 def _fate_of(options: Mapping[str, Any]) -> CommandError:
     """What became of a job that cannot be resumed."""
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.client import ProtocolClient
 
     job_id = options["resume_job_id"]
     with ProtocolClient(options["hostname"], options["port"], options["timeout"]) as client:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import Monitor
+    from spalloc_gevent.transport.poller import Poller
 
 LOOK_EVERY_S = 10.0
 """Notifications can be lost: the server's jobs are looked at this often all the same."""
@@ -28,13 +28,13 @@ class JobWatch(AbstractContextManager["JobWatch"]):
         """server: the ``hostname``, ``port`` and ``timeout`` of its jobs."""
         self._server = server
         self._opened = ExitStack()
-        self._monitor: Monitor[Seen] | None = None
+        self._monitor: Poller[Seen] | None = None
 
     def open(self) -> None:
         """Begin looking, unless that is done already."""
         if self._monitor is not None:
             return
-        from spalloc_gevent.protocol_client import ProtocolClient
+        from spalloc_gevent.client import ProtocolClient
 
         server = self._server
         client = ProtocolClient(server["hostname"], server["port"], server["timeout"])

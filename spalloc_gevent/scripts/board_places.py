@@ -15,14 +15,14 @@ from spalloc_gevent.display.map_facts import Place
 from spalloc_gevent.geometry import Board
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
 
 LONGEST_S = 10.0
 """What 1,200 boards take is a third of a second nearby; nobody waits longer for a far server."""
 
 
 def places_of(
-    client: ServerCommands, machine: str, boards: Iterable[Board], deadline: Deadline
+    client: ProtocolClient, machine: str, boards: Iterable[Board], deadline: Deadline
 ) -> dict[Board, Place | None]:
     """What the server tells of each board until the deadline, None where it knows no place."""
     places: dict[Board, Place | None] = {}

@@ -24,13 +24,13 @@ from spalloc_gevent.scripts.machine_views import KeyedJob, MachineLook, MachineV
 from spalloc_gevent.scripts.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
 
 STANDARD_OUTPUT = "-"
 
 
 def draw_machine(
-    prog: str, client: ServerCommands, name: str, arguments: argparse.Namespace
+    prog: str, client: ProtocolClient, name: str, arguments: argparse.Namespace
 ) -> int:
     """Draw the machine with this name; CommandError when there is none."""
     machine_map = map_of(MachineView(name).collect(client))
@@ -38,7 +38,7 @@ def draw_machine(
 
 
 def draw_job(
-    prog: str, client: ServerCommands, subject: Subject, arguments: argparse.Namespace
+    prog: str, client: ProtocolClient, subject: Subject, arguments: argparse.Namespace
 ) -> int:
     """Draw the job's boards within their machine; CommandError when it has none."""
     seen = subject.look(client)
@@ -82,7 +82,7 @@ def _job_of(row: KeyedJob) -> MapJob:
 
 def _draw(
     prog: str,
-    client: ServerCommands,
+    client: ProtocolClient,
     machine_map: MachineMap,
     boards: Sequence[Board],
     arguments: argparse.Namespace,

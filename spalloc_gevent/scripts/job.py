@@ -25,9 +25,8 @@ from spalloc_gevent.scripts.presenting import show_once, watch
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.config import Config
-    from spalloc_gevent.protocol_client import ProtocolClient
-    from spalloc_gevent.server_commands import ServerCommands
 
 PROG = "spalloc-job"
 
@@ -256,7 +255,7 @@ def _manage(arguments: argparse.Namespace) -> int:
         return _act(plain_client, _chosen(plain_client, arguments), arguments)
 
 
-def _chosen(client: ServerCommands, arguments: argparse.Namespace) -> Subject:
+def _chosen(client: ProtocolClient, arguments: argparse.Namespace) -> Subject:
     if arguments.job_id is None:
         return Subject(job_actions.only_job_of(client, arguments.owner))
     return Subject(arguments.job_id)
@@ -289,7 +288,7 @@ def _wait(client: ProtocolClient, subject: Subject, arguments: argparse.Namespac
     return ExitCode.OK
 
 
-def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:
+def _act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
     """What is done at once."""
     if arguments.destroy is not None:
         reason, colour = _reason(arguments), Colour(arguments.color)
@@ -305,7 +304,7 @@ def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace
     return show_once(client, JobView(subject, with_hostname=True), arguments)
 
 
-def _draw(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:
+def _draw(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
     # Not needed for a quick look, and that is to be quick.
     from spalloc_gevent.scripts.drawing import draw_job
 

@@ -13,14 +13,13 @@ from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import ProtocolClient
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
 
 Chip = tuple[int, int, str]
 """An Ethernet-connected chip's x and y in the job, and its hostname."""
 
 
-def only_job_of(client: ServerCommands, owner: str) -> int:
+def only_job_of(client: ProtocolClient, owner: str) -> int:
     """The ID of the owner's only live job; CommandError when there are none or several."""
     job_ids = [job["job_id"] for job in client.list_jobs() if job["owner"] == owner]
     if len(job_ids) == 1:
@@ -36,7 +35,7 @@ def only_job_of(client: ServerCommands, owner: str) -> int:
 
 def destroy(
     prog: str,
-    client: ServerCommands,
+    client: ProtocolClient,
     job_id: int,
     reason: str | None,
     colour: Colour = Colour.AUTO,
@@ -50,7 +49,7 @@ def destroy(
 
 
 def report(
-    client: ServerCommands, job_id: int, what: tuple[int, int, str], processor: int | None
+    client: ProtocolClient, job_id: int, what: tuple[int, int, str], processor: int | None
 ) -> int:
     """Tell the server what is wrong with chip `what` of the job; CommandError if it has none."""
     chip_x, chip_y, text = what
@@ -67,7 +66,7 @@ class HostnamesView(View[list[Chip]]):
     def __init__(self, job_id: int) -> None:
         self._job_id = job_id
 
-    def collect(self, client: ServerCommands) -> list[Chip]:
+    def collect(self, client: ProtocolClient) -> list[Chip]:
         job = live_job(client, self._job_id)
         is_queued = job is None or job["state"] == JobState.queued
         connections = (

@@ -18,7 +18,7 @@ from spalloc_gevent.scripts.views import Shown
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
 STILL_HELD = "held"
@@ -74,18 +74,18 @@ def _fates(entered: Sequence[Entered], timeout_s: float | None) -> Iterator[Foun
 
 def _asked(server: str, ones: Sequence[Entered], timeout_s: float | None) -> list[Found]:
     # Not needed where the ledger knows it all.
-    from spalloc_gevent.plain_client import PlainClient
+    from spalloc_gevent.client import ProtocolClient
 
     host, _, port = server.rpartition(":")
     try:
-        with PlainClient(host, port, timeout_s) as client:
+        with ProtocolClient(host, port, timeout_s) as client:
             listed = {job["job_id"]: job for job in client.list_jobs()}
             return [_told(client, one, listed) for one in ones]
     except (SpallocError, ValueError) as error:
         return [Found(one, NOT_KNOWN, f"the server cannot be asked: {error}") for one in ones]
 
 
-def _told(client: ServerCommands, one: Entered, listed: Mapping[int, JobDescription]) -> Found:
+def _told(client: ProtocolClient, one: Entered, listed: Mapping[int, JobDescription]) -> Found:
     job = listed.get(one.job_id)
     if job is not None:
         if _is_same(one, job):

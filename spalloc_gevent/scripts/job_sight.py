@@ -15,7 +15,7 @@ from spalloc_gevent.scripts.administration import live_job
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
 FORGOTTEN = "The server knows this job no more; the ID is another job's now."
@@ -44,7 +44,7 @@ class Subject:
         self._start_time: float | None = None
         self._end: Seen | None = None
 
-    def look(self, client: ServerCommands) -> Seen:
+    def look(self, client: ProtocolClient) -> Seen:
         """What the server tells now; nothing is asked once it has told of the job's end."""
         if self._end is None:
             seen = self._seen(client)
@@ -53,7 +53,7 @@ class Subject:
             self._end = seen
         return self._end
 
-    def _seen(self, client: ServerCommands) -> Seen:
+    def _seen(self, client: ProtocolClient) -> Seen:
         job = live_job(client, self.job_id)
         if job is None:
             return self._unlisted(client)
@@ -62,7 +62,7 @@ class Subject:
         self._start_time = job["start_time"]
         return Seen(self.job_id, job["state"], job=job)
 
-    def _unlisted(self, client: ServerCommands) -> Seen:
+    def _unlisted(self, client: ProtocolClient) -> Seen:
         told = client.get_job_state(self.job_id)
         # The Python server has forgotten when a job began once it has ended.
         if told["start_time"] is not None and not self._is_ours(told["start_time"]):

@@ -23,7 +23,7 @@ from spalloc_gevent.scripts.job_sight import Seen, Subject
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 
 Facts = list[tuple[str, object]]
@@ -56,14 +56,14 @@ class JobView(View[JobLook]):
         self._with_hostname = with_hostname
         self._machine: MachineDescription | None = None
 
-    def collect(self, client: ServerCommands) -> JobLook:
+    def collect(self, client: ProtocolClient) -> JobLook:
         seen = self._subject.look(client)
         if seen.job is None or not boards_of(seen.job):
             return JobLook(seen)
         hostname = _hostname(client, seen.job_id) if self._with_hostname else None
         return JobLook(seen, self._machine_of(seen.job, client), hostname)
 
-    def _machine_of(self, job: JobDescription, client: ServerCommands) -> MachineDescription | None:
+    def _machine_of(self, job: JobDescription, client: ProtocolClient) -> MachineDescription | None:
         name = job["allocated_machine_name"]
         if self._machine is None or self._machine["name"] != name:
             listed = (machine for machine in client.list_machines() if machine["name"] == name)
@@ -110,7 +110,7 @@ _LISTED = (
 """What is not known of a job that is not in the list of jobs."""
 
 
-def _hostname(client: ServerCommands, job_id: int) -> str | None:
+def _hostname(client: ProtocolClient, job_id: int) -> str | None:
     connections = client.get_job_machine_info(job_id)["connections"]
     return min((x, y, hostname) for (x, y), hostname in connections)[2] if connections else None
 

@@ -20,7 +20,8 @@ from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import Monitor, ProtocolClient
+    from spalloc_gevent.client import ProtocolClient
+    from spalloc_gevent.transport.poller import Poller
 
 LOOK_AGAIN_S = 5.0
 """Notifications can be lost; what is waited for is looked at this often."""
@@ -57,7 +58,7 @@ def await_sight(
     return None
 
 
-def _monitor(client: ProtocolClient, subject: Subject) -> Monitor[Seen]:
+def _monitor(client: ProtocolClient, subject: Subject) -> Poller[Seen]:
     return client.monitor(lambda: subject.look(client), interval_s=LOOK_AGAIN_S)
 
 

@@ -27,7 +27,7 @@ from spalloc_gevent.scripts.output_options import Order
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
-    from spalloc_gevent.server_commands import ServerCommands
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 
 KEY_COLUMNS = 80
@@ -112,7 +112,7 @@ class MachinesView(View[list[Occupied]]):
     columns: Sequence[Column[Occupied]] = MACHINE_COLUMNS
     order: Order = ()
 
-    def collect(self, client: ServerCommands) -> list[Occupied]:
+    def collect(self, client: ProtocolClient) -> list[Occupied]:
         machines, jobs = client.list_machines(), client.list_jobs()
         rows = [Occupied(machine, jobs_on(machine, jobs)) for machine in machines]
         return arranged(rows, MACHINE_COLUMNS, self.order)
@@ -209,7 +209,7 @@ class MachineView(View[MachineLook]):
         self._order = order
         self._letters: Mapping[int, str] = {}
 
-    def collect(self, client: ServerCommands) -> MachineLook:
+    def collect(self, client: ProtocolClient) -> MachineLook:
         machine = self._found(client.list_machines())
         here = {job["job_id"]: job for job in jobs_on(machine, client.list_jobs())}
         self._letters = lettered(here, self._letters)

@@ -15,9 +15,8 @@ from spalloc_gevent.scripts.output_options import INTERVAL_S
 from spalloc_gevent.scripts.views import Shown, View, json_line
 
 if TYPE_CHECKING:
-    from spalloc_gevent.protocol_client import ProtocolClient
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.scripts.outlets import Outlet
-    from spalloc_gevent.server_commands import ServerCommands
 
 Data = TypeVar("Data")
 
@@ -34,7 +33,7 @@ def present(prog: str, view: View[Data], options: argparse.Namespace) -> int:
         return show_once(plain_client, view, options)
 
 
-def show_once(client: ServerCommands, view: View[Data], options: argparse.Namespace) -> int:
+def show_once(client: ProtocolClient, view: View[Data], options: argparse.Namespace) -> int:
     """As :func:`present`, once and with a client that is there."""
     at = time.time()
     return show_data(view, at, view.collect(client), options)

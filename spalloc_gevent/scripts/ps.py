@@ -29,8 +29,8 @@ from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.config import Config
-    from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import JobDescription
 
 PROG = "spalloc-ps"
@@ -152,7 +152,7 @@ class JobsView(View[list["JobDescription"]]):
         self._owner = owner
         self._machine = machine
 
-    def collect(self, client: ServerCommands) -> list[JobDescription]:
+    def collect(self, client: ProtocolClient) -> list[JobDescription]:
         chosen = [job for job in client.list_jobs() if self._is_chosen(job)]
         return arranged(chosen, COLUMNS, self._order)
 

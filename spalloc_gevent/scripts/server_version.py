@@ -53,7 +53,7 @@ def _version_of(hostname: str, port: int) -> str | None:
 
 def print_version(hostname: str, port: int) -> None:
     """What the process that asks does; raises whatever keeps it from being answered."""
-    from spalloc_gevent.plain_client import PlainClient
+    from spalloc_gevent.client import ProtocolClient
 
-    with PlainClient(hostname, port, ASK_S) as client:
+    with ProtocolClient(hostname, port, ASK_S) as client:
         sys.stdout.buffer.write(client.version().encode("utf-8", "replace"))

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.display.pages import Page
     from spalloc_gevent.display.terminal import Paint
-    from spalloc_gevent.server_commands import ServerCommands
 
 FORMAT = 1
 """The version of all JSON documents; another one only when what is there changes its meaning."""
@@ -37,7 +37,7 @@ class View(Shown[Data]):
     """
 
     @abstractmethod
-    def collect(self, client: ServerCommands) -> Data:
+    def collect(self, client: ProtocolClient) -> Data:
         """Ask the server; raises CommandError if there is no such thing to show."""
 
     def is_final(self, _data: Data, /) -> bool:

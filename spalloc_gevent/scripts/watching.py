@@ -20,8 +20,9 @@ from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.display.frames import Move
-    from spalloc_gevent.protocol_client import Look, Monitor, ProtocolClient
+    from spalloc_gevent.transport.poller import Poller, Snapshot
 
 Data = TypeVar("Data")
 
@@ -56,7 +57,7 @@ class Watch(Generic[Data]):
                 code = self._next(monitor, signals)
             return code
 
-    def _next(self, monitor: Monitor[Data], signals: Signals) -> int | None:
+    def _next(self, monitor: Poller[Data], signals: Signals) -> int | None:
         """Wait for whatever comes next; the exit code if it was the end."""
         if self._view.is_final(self._state.data) and not self._outlet.stays:
             return ExitCode.OK
@@ -70,7 +71,7 @@ class Watch(Generic[Data]):
             return self._pressed(self._keyboard.read())
         return None
 
-    def _seen(self, look: Look[Data] | None) -> None:
+    def _seen(self, look: Snapshot[Data] | None) -> None:
         if look is None:
             return
         if look.trouble is None and look.data is not None:

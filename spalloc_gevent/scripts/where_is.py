@@ -21,8 +21,8 @@ from spalloc_gevent.scripts.presenting import present
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
+    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.config import Config
-    from spalloc_gevent.server_commands import ServerCommands
     from spalloc_gevent.wire.answers import Location
 
 PROG = "spalloc-where-is"
@@ -163,7 +163,7 @@ class LocationView(View["Location"]):
     def __init__(self, question: _Question) -> None:
         self._question = question
 
-    def collect(self, client: ServerCommands) -> Location:
+    def collect(self, client: ProtocolClient) -> Location:
         location = client.where_is(**self._question.parts)
         if location is None or not self._question.is_answered_by(location):
             raise CommandError("No boards at the specified location", ExitCode.NO_BOARDS)

@@ -169,19 +169,24 @@ class BackgroundHub:
         assert self._thread is not None, "on the background thread"
         return self._thread.greenlets.spawn(fn, *args)
 
-    def run(self, fn: Callable[..., T], *args: Any, deadline: float | None = None) -> T:
+    @staticmethod
+    def current_greenlet() -> gevent.Greenlet[..., Any]:
+        """The one that runs at present."""
+        import gevent
+
+        return gevent.getcurrent()  # type: ignore[return-value]
+
+    def run(self, fn: Callable[..., T], *args: Any) -> T:
         """Run ``fn(*args)`` in a greenlet of the thread; what it returns or raises.
 
         Raises:
-            TimeoutError: it has not ended by the deadline, and goes on.
             WouldDeadlockError: this is the background thread.
         """
         if self.is_current:
             raise WouldDeadlockError(f"{fn.__name__}: blocking call made on the hub's own thread")
         waiter = Waiter()
         self.spawn(_run_for, waiter, fn, args)
-        if not waiter.wait(float("inf") if deadline is None else deadline):
-            raise TimeoutError
+        waiter.wait()
         result, error = waiter.value
         if error is not None:
             raise error
@@ -269,6 +274,11 @@ class BackgroundUse:
         """As :meth:`spawn`, for what the end of the thread waits for a moment."""
         self.start()
         self.hub.drain(fn, *args)
+
+    def run(self, fn: Callable[..., T], *args: Any) -> T:
+        """Run ``fn(*args)`` in a greenlet of the thread; what it returns or raises."""
+        self.start()
+        return self.hub.run(fn, *args)
 
     def close(self, wait_s: float = 0.0) -> None:
         """End this use; harmless when it has ended, or never started.

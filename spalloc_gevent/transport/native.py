@@ -7,6 +7,7 @@ itself is looked at only if something else has imported it.
 
 from __future__ import annotations
 
+import _socket
 import _thread
 import os
 import select
@@ -28,6 +29,7 @@ thread_ident: Callable[[], int] = _original(_thread, "get_ident")
 new_lock: Callable[[], Any] = _original(_thread, "allocate_lock")
 new_rlock: Callable[[], Any] = _original(_thread, "RLock")
 ThreadLocal: Callable[[], Any] = _original(_thread, "_local")
+new_socket_pair: Callable[[], tuple[Any, Any]] = _socket.socketpair
 Socket: type[socket.socket] = _original(socket, "socket")
 _new_poll: Callable[[], Any] = _original(select, "poll")
 getaddrinfo: Callable[..., Any] = _original(socket, "getaddrinfo")

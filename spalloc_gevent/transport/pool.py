@@ -154,6 +154,14 @@ class Pool:
         """True if this very thread is in the middle of the pool: a finaliser, or a handler."""
         return bool(self._lock._is_owned())
 
+    def limit_reconnect_delay(self, longest_s: float) -> None:
+        """Try a server that is away at least about this often; the least patient user decides.
+
+        Args:
+            longest_s: the longest delay between attempts, in seconds.
+        """
+        self.reconnect_delay_s = min(self.reconnect_delay_s, max(longest_s, 0.05))
+
     # -- acquiring ----------------------------------------------------------------------
 
     def acquire(

@@ -18,6 +18,7 @@ from spalloc_gevent.errors import (
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
+from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
@@ -241,6 +242,48 @@ class ServerSession:
             f"{self.host}:{self.port} did not answer {request.name!r} in {deadline.timeout_s:g} s"
             + (f" ({trouble})" if trouble else "")
         )
+
+    # -- notifications ------------------------------------------------------------------
+
+    def open_queue(self) -> NotificationQueue:
+        """A queue for the notifications that a client subscribes to."""
+        queue = NotificationQueue()
+        self.background.call_soon(self.subscriptions.listen, queue)
+        return queue
+
+    def subscribe(self, queue: NotificationQueue, kind: Kind, key: Key, deadline: Deadline) -> bool:
+        """Have notifications come to `queue`; returns when the server has confirmed it.
+
+        Args:
+            queue: one of :meth:`open_queue`.
+            kind, key: what about; key None stands for all of the kind.
+            deadline: when to give up.
+
+        Returns:
+            False at the deadline.
+        """
+
+        def change() -> bool:
+            if (kind, key) not in queue.subscribed:
+                queue.subscribed.add((kind, key))
+                self.subscriptions.subscribe(kind, key)
+            return self.subscriptions.wait_until_confirmed(deadline.at)
+
+        return self.background.run(change)
+
+    def unsubscribe(
+        self, queue: NotificationQueue, kind: Kind, key: Key, deadline: Deadline
+    ) -> bool:
+        """Undo :meth:`subscribe`; key None undoes all of that kind."""
+
+        def change() -> bool:
+            for subscribed_kind, subscribed in list(queue.subscribed):
+                if subscribed_kind is kind and key in (None, subscribed):
+                    queue.subscribed.discard((kind, subscribed))
+                    self.subscriptions.unsubscribe(kind, subscribed)
+            return self.subscriptions.wait_until_confirmed(deadline.at)
+
+        return self.background.run(change)
 
     # -- the end ------------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ Dictionaries, as the existing client gives them; typed, so that nobody casts.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, cast
 
-from spalloc_gevent.errors import ProtocolError, UnknownStateError
+from spalloc_gevent.errors import ProtocolError, SpallocServerException, UnknownStateError
 from spalloc_gevent.states import JobState
 
 LONGEST_BELIEVABLE_KEEPALIVE_S = 10_000_000.0
@@ -131,6 +131,17 @@ def job_state(answer: Any) -> JobStateInfo:
     if state["state"] not in (2, 3):
         state["power"] = None
     return state
+
+
+def state_in(ask: Callable[[], Any]) -> JobStateInfo:
+    """The state that ``get_job_state`` tells; `ask` sends it. The Java server refuses an
+    unknown job."""
+    try:
+        return job_state(ask())
+    except SpallocServerException as error:
+        if not means_no_job(error.reason):
+            raise
+        return UNKNOWN_JOB.copy()
 
 
 def machine_info(answer: Any) -> MachineInfo:

@@ -1,0 +1,502 @@
+"""``ProtocolClient``: the server's commands as typed methods (the manual's 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.errors import (
+    ProtocolTimeoutError,
+    SpallocServerException,
+    UnsupportedCommandError,
+)
+from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
+from spalloc_gevent.transport.background import BackgroundHub, default_background
+from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
+from spalloc_gevent.transport.session import ServerSession, SharedSession
+from spalloc_gevent.wire.answers import (
+    NO_MACHINE,
+    JobDescription,
+    JobStateInfo,
+    Location,
+    MachineDescription,
+    MachineInfo,
+    machine_info,
+    means_nothing,
+    state_in,
+)
+from spalloc_gevent.wire.checks import as_int, at_least, check_create_job, check_where_is
+from spalloc_gevent.wire.commands import Route
+from spalloc_gevent.wire.requests import Request
+
+if TYPE_CHECKING:
+    from spalloc_gevent.transport.poller import Poller
+
+DEFAULT_PORT = 22244
+POLL_INTERVAL_S = 30.0
+
+Timeout = float | NotGiven | None
+"""Seconds; None waits for ever; not given: what the client was made with."""
+
+T = TypeVar("T")
+
+
+class ProtocolClient:
+    """A blocking client of the spalloc-server protocol: every command is a method.
+
+    One instance serves any number of threads and greenlets at once, over a few pooled
+    connections with one command in flight on each. Nothing connects before it is needed or
+    :meth:`connect` is called::
+
+        with ProtocolClient("hostname") as c:
+            print(c.call("version"))
+            print(c.version())
+            c.notify_job(3)
+            print(c.wait_for_notification())  # {"jobs_changed": [3]}
+
+    Every command takes a `timeout` in seconds, and raises ProtocolTimeoutError when the server
+    does not answer within it; ConnectionLostError, which is a ProtocolError and an OSError,
+    when the server cannot be reached or breaks off; ProtocolError when it says what the
+    protocol does not allow; and SpallocServerException when it refuses. Commands that only
+    read, keepalives and ``destroy_job`` are sent up to three times when their connection
+    breaks, and up to twice after what the protocol does not allow; ``create_job`` and power
+    commands are sent once.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        port: int | str = DEFAULT_PORT,
+        timeout: float | None = None,
+        *,
+        background: BackgroundHub = default_background,
+        shared: bool = False,
+        wait_for_server: bool = False,
+    ) -> None:
+        """Define a client of a server; it connects to nothing yet.
+
+        Args:
+            hostname: the server's name or address.
+            port: its TCP port.
+            timeout: seconds that hold for every command that is not given its own; None for
+                ever.
+            background: the hub for what goes on without the caller.
+            shared: True to use the same connections as all shared clients of the server.
+            wait_for_server: True to wait for a server that is away until the time-out, instead
+                of failing when it cannot be reached.
+
+        Raises:
+            TypeError, ValueError: a host name or port that cannot be one.
+        """
+        if not isinstance(hostname, str):
+            raise TypeError(f"hostname must be text, not {hostname!r}")
+        if not hostname.strip():
+            raise ValueError("hostname must not be empty")
+        self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
+        self._timeout_s = timeout
+        self._wait_for_server = wait_for_server
+        self._queue: tuple[ServerSession, NotificationQueue] | None = None
+
+    def __repr__(self) -> str:
+        session = self.shared_session.held
+        where = f"{self.shared_session.host}:{self.shared_session.port}"
+        return f"<ProtocolClient {session or where + ' not connected'}>"
+
+    def __enter__(self) -> ProtocolClient:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def session(self) -> ServerSession:
+        """The connections behind this client, opened if need be."""
+        return self.shared_session.get()
+
+    @property
+    def in_parent_process(self) -> bool:
+        """True in the process that made this client, False in its forked children."""
+        return self.shared_session.in_parent_process
+
+    def connect(self, timeout: Timeout = NOT_GIVEN) -> None:
+        """(Re)connect to the server: see that it answers.
+
+        Args:
+            timeout: seconds to wait for that.
+
+        Raises:
+            ConnectionLostError: it cannot be reached; an OSError.
+            ProtocolTimeoutError: it does not answer.
+        """
+        self.shared_session.reopen()
+        self.session.call(Request("version"), self._deadline(timeout))
+
+    def close(self) -> None:
+        """Disconnect from the server, politely; harmless when that is done already."""
+        self._queue = None
+        self.shared_session.close()
+
+    def close_later(self) -> None:
+        """As :meth:`close`, waiting for nothing: for finalisers."""
+        self._queue = None
+        self.shared_session.close(0.0)
+
+    # -- any command --------------------------------------------------------------------
+
+    def call(self, name: str, *args: Any, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Any:
+        """Send the command `name` and return what the server returns, as it came.
+
+        A command that this client does not know, or with arguments that the server cannot
+        bind, travels on a connection of its own: a server may answer it by hanging up, which
+        is a ProtocolError. ``create_job`` is checked as in :meth:`create_job`.
+
+        Args:
+            name: the command's.
+            args, kwargs: what it is given, as JSON can carry it.
+            timeout: seconds to wait for the answer.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a command's name is text, not {name!r}")
+        if name == "create_job":
+            check_create_job(args, kwargs)
+        request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
+        if request.route is Route.WATCH:
+            return self._change_subscription(name, [*args, *kwargs.values()], timeout)
+        return self.session.call(request, self._deadline(timeout))
+
+    def _ask(self, name: str, *args: object, timeout: Timeout, **kwargs: object) -> Any:
+        request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
+        return self.session.call(request, self._deadline(timeout))
+
+    def _deadline(self, timeout: Timeout) -> Deadline:
+        return Deadline(self._timeout_s if timeout is NOT_GIVEN else timeout)
+
+    # -- the commands --------------------------------------------------------------------
+
+    def version(self, timeout: Timeout = NOT_GIVEN) -> str:
+        """The server's version as it tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``."""
+        return str(self._ask("version", timeout=timeout))
+
+    def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
+        """Ask for boards; returns the new job's ID.
+
+        Nothing or 1: one board; n: at least n boards; width, height: triads;
+        x, y, z: the board there. Keywords: ``owner`` (required), ``keepalive``
+        (seconds or None), ``machine``, ``tags``, ``min_ratio``,
+        ``max_dead_boards``, ``max_dead_links``, ``require_torus``. Raises
+        ValueError or TypeError, before anything is sent, for a request that a
+        server would not survive or would lose; ConnectionLostError with
+        ``may_have_happened`` when the connection broke before the answer.
+        """
+        size = check_create_job(args, kwargs)
+        return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
+
+    def job_keepalive(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
+        """Tell the server that the job is still in use."""
+        self._ask("job_keepalive", as_int(job_id, "job_id"), timeout=timeout)
+
+    def get_job_state(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> JobStateInfo:
+        """A job's state, power, keepalive, reason, start time and owner's host.
+
+        An ID that the server does not know has state 0 (unknown). Counts as the
+        job's keepalive.
+        """
+        number = as_int(job_id, "job_id")
+        return state_in(lambda: self._ask("get_job_state", number, timeout=timeout))
+
+    def get_job_machine_info(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> MachineInfo:
+        """The hardware held by a job; every value is None until boards are allocated.
+
+        width, height in chips (not triads); connections ``[[[x, y], hostname],
+        ...]``; boards ``[[x, y, z], ...]``, logical. Counts as a keepalive.
+        """
+        try:
+            answer = self._ask("get_job_machine_info", as_int(job_id, "job_id"), timeout=timeout)
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
+            return NO_MACHINE.copy()
+        return machine_info(answer)
+
+    def power_on_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
+        """Power the job's boards on; boards that are on are reset."""
+        self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+
+    def power_off_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
+        """Power the job's boards off."""
+        self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+
+    def destroy_job(
+        self, job_id: int, reason: str | None = None, timeout: Timeout = NOT_GIVEN
+    ) -> None:
+        """End a job, for everybody to see with the `reason`.
+
+        The command still goes out when the caller stops waiting for its answer.
+        """
+        # As a keyword: the Java server takes it in no other way.
+        self._ask("destroy_job", as_int(job_id, "job_id"), timeout=timeout, reason=reason)
+
+    def list_jobs(self, timeout: Timeout = NOT_GIVEN) -> list[JobDescription]:
+        """Every job that is not destroyed, the oldest first; keeps none of them alive."""
+        return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+
+    def list_machines(self, timeout: Timeout = NOT_GIVEN) -> list[MachineDescription]:
+        """Every machine, the highest priority first; width and height in triads."""
+        return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+
+    def get_board_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
+    ) -> tuple[int, int, int] | None:
+        """Cabinet, frame and board of the board at logical (x, y, z), or None."""
+        place = _place(machine_name, x, y, z)
+        return _triple(self._ask_or_none("get_board_position", place, timeout))
+
+    def get_board_at_position(
+        self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
+    ) -> tuple[int, int, int] | None:
+        """Logical (x, y, z) of the board in cabinet `x`, frame `y`, place `z`, or None."""
+        place = _place(machine_name, x, y, z)
+        return _triple(self._ask_or_none("get_board_at_position", place, timeout))
+
+    def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
+        """Where a board or chip is, or None when there is none.
+
+        Takes exactly (machine, x, y, z), (machine, cabinet, frame, board),
+        (machine, chip_x, chip_y) or (job_id, chip_x, chip_y), else ValueError.
+        Coordinates too large wrap around on the Python server.
+        """
+        question = check_where_is(kwargs)
+        return cast("Location | None", self._ask_or_none("where_is", question, timeout))
+
+    def report_problem(
+        self,
+        address: str,
+        x: int | None = None,
+        y: int | None = None,
+        p: int | None = None,
+        description: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> None:
+        """Tell the server of a bad board, of a chip (x, y) on it, or of that chip's processor p.
+
+        `address` is the board's IP address or hostname, as ``get_job_machine_info``
+        tells it; x and y count from the board's own chip (0, 0). Raises
+        UnsupportedCommandError, having sent nothing of it, where the server has
+        no such command, as the Python server; ValueError for a chip with one
+        coordinate or a processor of no chip.
+        """
+        place = _reported_place(x, y, p)
+        if not isinstance(address, str) or not address.strip():
+            raise ValueError(f"address must be a board's IP address or hostname, not {address!r}")
+        self._check_takes_reports(timeout)
+        self._report(address, place, description, timeout)
+
+    def report_chip(
+        self,
+        job_id: int,
+        chip_x: int,
+        chip_y: int,
+        processor: int | None = None,
+        description: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> None:
+        """As :meth:`report_problem`, of a chip among those of a job; ValueError if it has none."""
+        self._check_takes_reports(timeout)
+        chip = as_int(chip_x, "chip_x"), as_int(chip_y, "chip_y")
+        found = self.where_is(timeout, job_id=job_id, chip_x=chip_x, chip_y=chip_y)
+        # Some servers wrap coordinates around to a chip that nobody has asked about.
+        if found is None or tuple(found["job_chip"] or ()) != chip or found["board_chip"] is None:
+            raise ValueError(f"job {job_id} has no chip {chip}")
+        x, y = found["board_chip"]
+        address = _board_address(job_id, self.get_job_machine_info(job_id, timeout), chip, (x, y))
+        self._report(address, _reported_place(x, y, processor), description, timeout)
+
+    def _report(
+        self, address: str, place: dict[str, Any], description: str | None, timeout: Timeout
+    ) -> None:
+        if description is not None:
+            place["description"] = str(description)
+        self._ask("report_problem", address, timeout=timeout, **place)
+
+    def _check_takes_reports(self, timeout: Timeout) -> None:
+        """Raise UnsupportedCommandError on a server that would hang up on a report.
+
+        Its version does not tell: a Python server may say 5.0.0 as well. How it answers about
+        a job that cannot be does: the Java server refuses, which it does for all it does not
+        know, and the Python server answers.
+        """
+        try:
+            self._ask("get_job_state", _NO_JOB, timeout=timeout)
+        except SpallocServerException:
+            return
+        raise UnsupportedCommandError(
+            "this server takes no reports of bad boards (only the Java server does); "
+            "nothing was reported: tell those who run it"
+        )
+
+    def _ask_or_none(self, name: str, kwargs: dict[str, Any], timeout: Timeout) -> Any:
+        try:
+            return self._ask(name, timeout=timeout, **kwargs)
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
+            return None
+
+    # -- notifications ------------------------------------------------------------------
+
+    def notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
+        """Have ``{"jobs_changed": [ID, ...]}`` come whenever a job changes.
+
+        Args:
+            job_id: which; None: any.
+            timeout: seconds to wait for the server's answer.
+        """
+        self._change_subscription("notify_job", [job_id], timeout)
+
+    def no_notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
+        """Undo :meth:`notify_job` for a job, or for all with None."""
+        self._change_subscription("no_notify_job", [job_id], timeout)
+
+    def notify_machine(self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN) -> None:
+        """Have ``{"machines_changed": [NAME, ...]}`` come whenever a machine changes.
+
+        Args:
+            machine_name: which; None: any.
+            timeout: seconds to wait for the server's answer.
+        """
+        self._change_subscription("notify_machine", [machine_name], timeout)
+
+    def no_notify_machine(
+        self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN
+    ) -> None:
+        """Undo :meth:`notify_machine` for a machine, or for all with None."""
+        self._change_subscription("no_notify_machine", [machine_name], timeout)
+
+    def _change_subscription(self, command: str, args: list[Any], timeout: Timeout) -> None:
+        kind = Kind.JOB if command.endswith("job") else Kind.MACHINE
+        key: Key = args[0] if args else None
+        if key is not None and kind is Kind.JOB:
+            key = as_int(key, "job_id")
+        session, queue = self._session_and_queue()
+        change = session.unsubscribe if command.startswith("no_") else session.subscribe
+        deadline = self._deadline(timeout)
+        if not change(queue, kind, key, deadline):
+            raise ProtocolTimeoutError(
+                f"{session.host}:{session.port} did not confirm notifications "
+                f"in {deadline.timeout_s:g} s"
+            )
+
+    def _session_and_queue(self) -> tuple[ServerSession, NotificationQueue]:
+        session = self.session
+        if self._queue is None or self._queue[0] is not session:
+            self._queue = (session, session.open_queue())
+        return self._queue
+
+    def wait_for_notification(self, timeout: float | None = None) -> dict[str, Any] | None:
+        """The oldest notification that nobody has been given yet.
+
+        At most 1,000 wait unread; after that they are merged into one.
+
+        Args:
+            timeout: seconds to wait for one; None waits for ever; a negative number gives what
+                is here already.
+
+        Returns:
+            The notification; None if there is none and `timeout` is negative.
+
+        Raises:
+            ProtocolTimeoutError: none came in time.
+            ProtocolError: the connection for notifications was lost, and some may have been
+                missed; raised once. The subscriptions are made again in the background.
+        """
+        session, queue = self._session_and_queue()
+        body = queue.take(Deadline(timeout).at)
+        if body is None and timeout is not None and timeout >= 0:
+            raise ProtocolTimeoutError(
+                f"no notification from {session.host}:{session.port} in {timeout:g} s"
+            )
+        return body
+
+    def monitor(
+        self, collect: Callable[[], T], *, interval_s: float = POLL_INTERVAL_S
+    ) -> Poller[T]:
+        """Have ``collect()`` called whenever jobs or machines change; its results are for poll().
+
+        A server that goes away and comes back ends nothing. To be closed when done with::
+
+            with closing(client.monitor(client.list_jobs)) as monitor:
+                while select.select([monitor, sys.stdin], [], [])[0] == [monitor]:
+                    print(monitor.take())
+
+        Args:
+            collect: runs in the background: it may call this client and must not block or
+                compute for long. It is called at once, then on notifications, in bursts at
+                most ten times a second.
+            interval_s: the longest time between two calls, in seconds.
+        """
+        # One subscription for everything: one to a job would count as its keepalive.
+        from spalloc_gevent.transport.poller import Poller
+
+        session = self.session
+        return Poller(session.background, session.subscriptions, collect, tuple(Kind), interval_s)
+
+
+def as_port(port: int | str) -> int:
+    try:
+        number = int(port) if isinstance(port, str) else as_int(port, "port")
+    except ValueError:
+        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
+    if not 1 <= number <= 65535:
+        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}")
+    return number
+
+
+def _as_json(kwargs: dict[str, Any]) -> dict[str, Any]:
+    tags = kwargs.get("tags")
+    return kwargs if tags is None else {**kwargs, "tags": list(tags)}
+
+
+def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
+    # By name: the Java server takes them in no other way.
+    return {
+        "machine_name": machine_name,
+        "x": as_int(x, "x"),
+        "y": as_int(y, "y"),
+        "z": as_int(z, "z"),
+    }
+
+
+_NO_JOB = 0
+"""Jobs are numbered from 1."""
+
+
+def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, Any]:
+    if (x is None) != (y is None):
+        raise ValueError(f"a chip has two coordinates, not x={x!r} and y={y!r}")
+    if p is not None and x is None:
+        raise ValueError(f"processor {p!r} is of no chip: give x and y too")
+    given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
+    return {name: at_least(value, 0, name) for name, value in given.items()}
+
+
+def _board_address(
+    job_id: int, info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]
+) -> str:
+    """The hostname of the board in the job that has `chip` at `board_chip`, counted from its own.
+
+    The chips of a job that spans its whole machine go on at the opposite edge.
+    """
+    width, height, connections = info["width"], info["height"], info["connections"]
+    if not width or not height or connections is None:
+        raise ValueError(f"job {job_id} has no boards (any more)")
+    corner = (chip[0] - board_chip[0]) % width, (chip[1] - board_chip[1]) % height
+    hostnames = {(x, y): hostname for (x, y), hostname in connections}
+    if corner not in hostnames:
+        raise ValueError(f"the server tells no address of the board with chip {chip}")
+    return hostnames[corner]
+
+
+def _triple(answer: Any) -> tuple[int, int, int] | None:
+    return None if answer is None else cast("tuple[int, int, int]", tuple(answer))

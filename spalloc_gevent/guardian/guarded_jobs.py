@@ -1,0 +1,136 @@
+"""Which jobs are guarded, when the guardian steps in, and the lines that tell it; no sockets."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from spalloc_gevent.deadline import Clock
+from spalloc_gevent.wire.identity import Identity
+
+SILENT_SHARE = 0.25
+"""The program's hub is silent after this share of a job's keepalive interval without a line.
+
+Its own keepalives are out after half the interval, so the last one may be that old by then.
+"""
+AGAIN_SHARE = 0.4
+"""While the silence lasts, a keepalive goes out after this share of the interval."""
+RETRY_SHARE = 0.03
+RETRY_S = 0.5
+"""One that could not go out is tried again after this share of the interval, or this time."""
+
+
+class GuardedJob(NamedTuple):
+    """A job to be kept alive."""
+
+    number: int
+    """The program's own for it: two in one program may hold the same job."""
+    host: str
+    port: int
+    job_id: int
+    keepalive_s: float
+    identity: Identity = Identity()
+
+
+# -- what the program tells, a line of JSON each -----------------------------------------
+
+
+def hold_line(job: GuardedJob) -> bytes:
+    """Guard this job; sent again when more is known of it."""
+    return json.dumps({"hold": job}).encode("ascii") + b"\n"
+
+
+def drop_line(number: int) -> bytes:
+    """The job is not the program's any more."""
+    return json.dumps({"drop": number}).encode("ascii") + b"\n"
+
+
+ALIVE_LINE = b"{}\n"
+"""The hub runs."""
+
+
+class GuardedJobs:
+    """The guarded jobs of a program, and how long it has been silent."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._heard_at = clock()
+        self._jobs: dict[int, GuardedJob] = {}
+        # Thousands of jobs have few intervals: the shortest is found without looking at all.
+        self._intervals: Counter[float] = Counter()
+        self._next_at: dict[int, float] = {}
+        """When the next keepalive goes out, of jobs that had one in this silence."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[GuardedJob]:
+        return iter(self._jobs.values())
+
+    def hold(self, job: GuardedJob) -> None:
+        """Guard this job, in place of what was known by its number."""
+        self.drop(job.number)
+        self._jobs[job.number] = job
+        self._intervals[job.keepalive_s] += 1
+
+    def drop(self, number: int) -> None:
+        """Guard this job no more; harmless when it is not guarded."""
+        job = self._jobs.pop(number, None)
+        self._next_at.pop(number, None)
+        if job is not None:
+            self._intervals[job.keepalive_s] -= 1
+            if not self._intervals[job.keepalive_s]:
+                del self._intervals[job.keepalive_s]
+
+    @property
+    def shortest_s(self) -> float:
+        """The shortest keepalive interval, in seconds; infinite if nothing is guarded."""
+        return min(self._intervals, default=math.inf)
+
+    # -- stepping in --------------------------------------------------------------------
+
+    def handle_line(self, line: bytes) -> None:
+        """Take in a line of the program's, which is not silent then."""
+        message = json.loads(line)
+        self._heard_at = self._clock()
+        self._next_at.clear()
+        if "hold" in message:
+            *facts, identity = message["hold"]
+            self.hold(GuardedJob._make([*facts, Identity(*identity)]))
+        if "drop" in message:
+            self.drop(message["drop"])
+
+    def mark_sent(self, job: GuardedJob) -> None:
+        """A keepalive for this job went out."""
+        self._next_at[job.number] = self._clock() + job.keepalive_s * AGAIN_SHARE
+
+    def mark_failed(self, job: GuardedJob) -> None:
+        """A keepalive for this job could not go out."""
+        self._next_at[job.number] = self._clock() + min(job.keepalive_s * RETRY_SHARE, RETRY_S)
+
+    @property
+    def is_silent(self) -> bool:
+        """True once a job has been due and the program has not been heard since."""
+        return bool(self._next_at)
+
+    def due(self) -> list[GuardedJob]:
+        """The jobs that need a keepalive now, the most urgent first."""
+        now = self._clock()
+        if now < self.next_at():
+            return []
+        times = sorted((self._due_at(job), number) for number, job in self._jobs.items())
+        return [self._jobs[number] for due_at, number in times if due_at <= now]
+
+    def next_at(self) -> float:
+        """When one is due, if the program stays silent; infinite if nothing is guarded."""
+        if not self.is_silent:
+            return self._heard_at + self.shortest_s * SILENT_SHARE
+        return min(map(self._due_at, self), default=math.inf)
+
+    def _due_at(self, job: GuardedJob) -> float:
+        silent_at = self._heard_at + job.keepalive_s * SILENT_SHARE
+        return self._next_at.get(job.number, silent_at)

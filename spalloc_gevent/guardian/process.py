@@ -1,0 +1,76 @@
+"""The guardian's work: hears the program on standard input, and ends when the program does."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import time
+
+from spalloc_gevent.guardian.guarded_jobs import GuardedJob, GuardedJobs
+from spalloc_gevent.guardian.program import Program
+from spalloc_gevent.guardian.servers import GuardedServer, Result
+from spalloc_gevent.wire.lines import LineSplitter
+
+_INPUT = 0
+"""Standard input: the connection to the program."""
+_LOOK_EVERY_S = 0.25
+"""How often to look whether the program still is, on systems that cannot tell us."""
+_LONGEST_REST_S = 3600.0
+"""What is due later is looked for again after this time: poll() does not take any number."""
+
+
+class GuardianProcess:
+    """Keeps the program's jobs alive while it is silent."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._lines = LineSplitter()
+        self._jobs = GuardedJobs()
+        self._servers: dict[tuple[str, int], GuardedServer] = {}
+        self._longest_rest_s = _LOOK_EVERY_S if program.descriptor is None else _LONGEST_REST_S
+        self._poll = select.poll()
+        self._poll.register(_INPUT, select.POLLIN)
+        if program.descriptor is not None:
+            self._poll.register(program.descriptor, select.POLLIN)
+
+    def run(self) -> None:
+        """Returns when the program has ended."""
+        while self._listen():
+            for job in self._jobs.due():
+                self._keep_alive(job)
+                # The program is heard, or has ended.
+                if self._poll.poll(0):
+                    break
+            if not self._jobs.is_silent:
+                self._disconnect()
+        self._disconnect()
+
+    def _listen(self) -> bool:
+        """Sleep until there is something to do; False once the program has ended."""
+        rest_s = min(max(0.0, self._jobs.next_at() - time.monotonic()), self._longest_rest_s)
+        ready = dict(self._poll.poll(math.ceil(rest_s * 1000)))
+        if self._program.has_ended:
+            return False
+        if _INPUT not in ready:
+            return True
+        data = os.read(_INPUT, 65_536)
+        for line in self._lines.lines(data):
+            self._jobs.handle_line(line)
+        return bool(data)
+
+    def _keep_alive(self, job: GuardedJob) -> None:
+        address = (job.host, job.port)
+        if address not in self._servers:
+            self._servers[address] = GuardedServer(*address)
+        result = self._servers[address].keep_alive(job)
+        if result is Result.SENT:
+            self._jobs.mark_sent(job)
+        elif result is Result.FAILED:
+            self._jobs.mark_failed(job)
+        else:
+            self._jobs.drop(job.number)
+
+    def _disconnect(self) -> None:
+        while self._servers:
+            self._servers.popitem()[1].close()

@@ -1,0 +1,38 @@
+"""The program that is guarded, as its guardian sees it."""
+
+from __future__ import annotations
+
+import os
+import select
+
+
+class Program:
+    """The process that started this one; to be made before another one adopts us."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.descriptor: int | None = None
+        """Readable once it has ended; None where the system has no such thing."""
+        try:
+            self.descriptor = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            return  # An old kernel, another system, or a sandbox has it not.
+
+    @property
+    def has_ended(self) -> bool:
+        if self.descriptor is None:
+            return not self._is_alive()
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _is_alive(self) -> bool:
+        try:
+            os.kill(self._pid, 0)
+            with open(f"/proc/{self._pid}/stat", errors="replace") as stat:
+                # A zombie has ended, and only its parent has not noticed.
+                return stat.read().rpartition(")")[2].split()[:1] != ["Z"]
+        except ProcessLookupError:
+            return False
+        except OSError:
+            return True  # Another user's by now, or there is no /proc.
