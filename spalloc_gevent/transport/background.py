@@ -410,7 +410,7 @@ class _Thread:
     def _clean_up(self) -> None:
         for cleanup in self.cleanups:
             self.drains.spawn(cleanup)
-        self.greenlets.kill()
+        self.greenlets.kill(timeout=END_WITHIN_S)
         self.drains.join(timeout=END_WITHIN_S)
         self.drains.kill()
 

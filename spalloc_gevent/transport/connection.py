@@ -72,6 +72,8 @@ class Connection:
         dropped = getattr(self, "dropped", None)
         if dropped is not None and not self.is_closed and not sys.is_finalizing():
             dropped(self)
+        elif dropped is None:
+            self.sock.close()
 
     def fileno(self) -> int:
         return int(self.sock.fileno())

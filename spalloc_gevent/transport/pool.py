@@ -355,9 +355,10 @@ class Pool:
             connection.close()
         except (OSError, ProtocolError) as error:
             _log.debug("a connection broke while it was drained: %s", error)
-            connection.sock.close()
         finally:
             self._draining.pop(connection, None)
+            if connection not in self._open:
+                connection.sock.close()
 
     def _hurry_oldest(self) -> None:
         """No more than some wait for late replies at a time."""
