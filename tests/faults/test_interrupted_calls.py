@@ -29,6 +29,9 @@ from tests.faults.support import ask, connected, own
 MOST_CONNECTIONS = 9
 AT_ONCE = 4
 
+# An interruption that comes as socket() returns leaves the new socket to its finaliser.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
