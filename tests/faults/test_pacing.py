@@ -19,16 +19,18 @@ FEW = 100
 one does that tries ten times a second."""
 
 
-def hang_up_after_answer(peer: Peer, command: Command) -> None:
-    peer.answer(None)
-    peer.hang_up()
-
-
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "not answered"])
 @pytest.mark.parametrize("watch", ["notify_job", "notify_machine"])
-def test_a_watch_that_is_answered_and_hung_up_on_is_armed_again_at_a_pace(watch: str) -> None:
-    script = on_command(watch, hang_up_after_answer)
-    with ScriptedServer(script) as server, connected(server) as client:
+def test_a_watch_that_is_hung_up_on_is_armed_again_at_a_pace(watch: str, answered: bool) -> None:
+    def hang_up(peer: Peer, command: Command) -> None:
+        if answered:
+            peer.answer(None)
+        peer.hang_up()
+
+    with ScriptedServer() as server, connected(server) as client:
         getattr(client, watch)()
+        server.script = on_command(watch, hang_up)
+        server.peers[-1].hang_up()
         assert not server.comes_to(lambda: len(server.peers) >= FEW, WATCHED_S)
         server.wait_until(lambda: server.counts[watch] >= 3)
 

@@ -120,7 +120,7 @@ gc.set_threshold(1)
 enable, wait, disable = gc.enable, finished.acquire, gc.disable
 for number in range(20):
     Boards(number)
-    enable(); wait(); disable()
+    enable(); wait(True, 60); disable()
 print(main in collected_in, Boards.jobs, flush=True)
 sys.stdin.readline()
 for job in kept_alive:
