@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -21,11 +22,12 @@ if __package__ in (None, ""):
 
 import gevent
 
-from benchmarks.at_rest import POOL, big_server, empty, rest
+from benchmarks.at_rest import POOL, big_server, destroy_all, empty, rest
 from benchmarks.figures import Figure, Goal, Spread, at_most, ratio, ratio_at_most
 from benchmarks.orders import Worker
 from benchmarks.raw_sockets import Command, RawSockets
 from benchmarks.running import run
+from benchmarks.simulated import simulated_server
 from benchmarks.threads import Threads, in_a_thread
 from benchmarks.turns import in_turns, seconds_of
 from spalloc_gevent import Job
@@ -37,6 +39,7 @@ THREADS = 100
 KEEPALIVE_S = 60.0
 
 T = TypeVar("T")
+Where = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,7 @@ class Allocation:
         self._server = server
         self._existing = existing
         self._scale = scale
-        self._options: dict[str, Any] = {
-            "hostname": server.host,
-            "port": server.port,
-            "owner": "bench",
-            "keepalive": KEEPALIVE_S,
-        }
+        self._options = _options((server.host, server.port))
 
     def from_greenlets(self) -> Lives:
         """As many greenlets as jobs. The pool's connections are opened by the first of them."""
@@ -100,13 +98,10 @@ class Allocation:
         with Threads(THREADS) as threads:
 
             def make() -> tuple[float, list[Job]]:
-                took_s, jobs = threads.each(self._some, self._scale.jobs // THREADS)
+                took_s, jobs = threads.each(_some, self._scale.jobs // THREADS, self._options)
                 return took_s, list(chain(*jobs))
 
             return self._lives(make)
-
-    def _some(self, count: int) -> list[Job]:
-        return [Job(**self._options) for _ in range(count)]
 
     def _lives(self, make: Callable[[], tuple[float, list[Job]]]) -> Lives:
         empty(self._server)
@@ -151,27 +146,14 @@ class Allocation:
         rest(self._server.pid)
         return Lives(Phase(creating_s / jobs), Phase(self._existing.ask("destroy") / jobs))
 
-    # -- one after the other ------------------------------------------------------
 
-    def one_by_one(self) -> float:
-        """Seconds for each of some jobs that one plain thread makes."""
-        empty(self._server)
-        jobs: list[Job] = []
-        took_s = in_a_thread(seconds_of, lambda: jobs.extend(self._some(self._scale.one_by_one)))
-        _destroy(jobs)
-        return took_s / self._scale.one_by_one
+def _options(where: Where) -> dict[str, Any]:
+    host, port = where
+    return {"hostname": host, "port": port, "owner": "bench", "keepalive": KEEPALIVE_S}
 
-    def one_by_one_over_a_raw_socket(self) -> float:
-        """As many jobs, each made and asked for its state; the socket is open already."""
-        empty(self._server)
-        with RawSockets(self._server.host, self._server.port, 1) as socket:
-            took_s = in_a_thread(seconds_of, lambda: self._make_and_ask(socket))
-        return took_s / self._scale.one_by_one
 
-    def _make_and_ask(self, socket: RawSockets) -> None:
-        for _ in range(self._scale.one_by_one):
-            (job_id,) = socket.run_blocking([_create_command()])
-            socket.run_blocking([("get_job_state", (job_id,), {})])
+def _some(count: int, options: dict[str, Any]) -> list[Job]:
+    return [Job(**options) for _ in range(count)]
 
 
 def _create_command() -> Command:
@@ -193,6 +175,49 @@ def _destroy(jobs: list[Job]) -> None:
     gevent.joinall([gevent.spawn(job.destroy) for job in jobs], raise_error=True)
 
 
+# -- one after the other ----------------------------------------------------------
+
+
+def one_by_one(where: Where, clear: Callable[[], None], scale: Scale) -> dict[str, list[float]]:
+    """Seconds for each of some jobs: by one plain thread, and over a raw socket that is open."""
+    options = _options(where)
+
+    def ours() -> float:
+        clear()
+        jobs: list[Job] = []
+        took_s = in_a_thread(seconds_of, lambda: jobs.extend(_some(scale.one_by_one, options)))
+        _destroy(jobs)
+        return took_s / scale.one_by_one
+
+    def floor() -> float:
+        clear()
+        with RawSockets(*where, 1) as socket:
+            took_s = in_a_thread(seconds_of, lambda: _make_and_ask(socket, scale.one_by_one))
+        return took_s / scale.one_by_one
+
+    return in_turns({"floor": floor, "ours": ours}, scale.repeats)
+
+
+def _make_and_ask(socket: RawSockets, count: int) -> None:
+    for _ in range(count):
+        (job_id,) = socket.run_blocking([_create_command()])
+        socket.run_blocking([("get_job_state", (job_id,), {})])
+
+
+def one_by_one_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
+    what = f"{scale.one_by_one} jobs made one after the other, per job"
+    note = "by one plain thread; the floor: create_job and get_job_state over one raw socket"
+    took_s = one_by_one((server.host, server.port), partial(empty, server), scale)
+    yield _beside(what, took_s["ours"], took_s["floor"], ratio_at_most(1.6), note)
+    # A real server takes most of the time itself; here it is mostly the client's.
+    with simulated_server(scale.one_by_one) as where:
+        took_s = one_by_one(where, partial(destroy_all, *where), scale)
+    yield _beside(f"  {what}, simulated server", took_s["ours"], took_s["floor"], None, note)
+
+
+# -- the whole --------------------------------------------------------------------
+
+
 def measure(scale: Scale) -> Iterator[Figure]:
     with big_server() as server:
         where = server.host, server.port
@@ -207,24 +232,11 @@ def measure(scale: Scale) -> Iterator[Figure]:
                 },
                 scale.repeats,
             )
-            lone = in_turns(
-                {
-                    "floor": allocation.one_by_one_over_a_raw_socket,
-                    "ours": allocation.one_by_one,
-                },
-                scale.repeats,
-            )
-            empty(server)
-    making = {name: [each.creating for each in lives] for name, lives in found.items()}
-    ending = {name: [each.destroying for each in lives] for name, lives in found.items()}
-    yield from _at_once_figures(making, ending, scale)
-    yield _beside(
-        f"{scale.one_by_one} jobs made one after the other, per job",
-        lone["ours"],
-        lone["floor"],
-        ratio_at_most(1.6),
-        "by one plain thread; the floor: create_job and get_job_state over one raw socket",
-    )
+        making = {name: [each.creating for each in lives] for name, lives in found.items()}
+        ending = {name: [each.destroying for each in lives] for name, lives in found.items()}
+        yield from _at_once_figures(making, ending, scale)
+        yield from one_by_one_figures(server, scale)
+        empty(server)
 
 
 Phases = Mapping[str, Sequence[Phase]]
@@ -254,7 +266,7 @@ def _speed(name: str, who: str, phases: Phases, limit: float, scale: Scale) -> F
 
 
 def _beside(
-    name: str, ours: Sequence[float], floor: Sequence[float], goal: Goal, note: str
+    name: str, ours: Sequence[float], floor: Sequence[float], goal: Goal | None, note: str
 ) -> Figure:
     return Figure(
         name,

@@ -41,7 +41,7 @@ CALLERS = 200
 class Scale:
     """How much is done of everything."""
 
-    repeats: int = 15
+    repeats: int = 11
     calls: int = 10_000
     lone_calls: int = 2_000
 

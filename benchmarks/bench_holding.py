@@ -38,7 +38,7 @@ class Scale:
     jobs: int = 1000
     existing_jobs: int = 20
     keepalive_s: float = 20.0
-    windows: int = 3
+    windows: int = 2
     window_s: float = 10.0
     watched_jobs: int = 300
     short_keepalive_s: float = 10.0

@@ -20,7 +20,7 @@ if __package__ in (None, ""):
 
 import gevent
 
-from benchmarks.at_rest import POOL
+from benchmarks.at_rest import POOL, destroy_all
 from benchmarks.figures import Figure, Spread, at_most, ratio
 from benchmarks.raw_sockets import Command, RawSockets
 from benchmarks.running import run
@@ -41,7 +41,7 @@ class Scale:
     """How much is done of everything."""
 
     jobs: int = 300
-    repeats: int = 3
+    repeats: int = 2
 
 
 FULL = Scale()
@@ -64,7 +64,7 @@ def by_jobs(where: Where, count: int) -> float:
 
     took_s = seconds_of(make_all)
     gevent.joinall([gevent.spawn(job.destroy) for job in jobs], raise_error=True)
-    _destroy_all(where)
+    destroy_all(*where)
     return took_s
 
 
@@ -79,16 +79,8 @@ def over_raw_sockets(where: Where, count: int) -> float:
                 time.sleep(LOOK_S)
 
         took_s = seconds_of(make_all)
-    _destroy_all(where)
+    destroy_all(*where)
     return took_s
-
-
-def _destroy_all(where: Where) -> None:
-    """Also those that were destroyed while the allocator was at work, which it brings back."""
-    with RawSockets(*where, POOL) as sockets:
-        while left := _states(sockets):
-            sockets.run([("destroy_job", (job_id,), {}) for job_id in left])
-            time.sleep(LOOK_S)
 
 
 def _states(sockets: RawSockets) -> dict[int, int]:

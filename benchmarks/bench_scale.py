@@ -35,7 +35,7 @@ class Scale:
     many: int = 10_000
     keepalive_s: float = 60.0
     hold_few_s: float = 30.0
-    windows: int = 4
+    windows: int = 3
     window_s: float = 30.0
 
     @property

@@ -41,7 +41,7 @@ MANY, FEWER = 100, 30
 class Scale:
     """How much is done of everything."""
 
-    repeats: int = 15
+    repeats: int = 11
     calls: int = 9_000
 
 

@@ -92,7 +92,12 @@ def test_making_and_destroying_is_told_in_time_and_cpu_time_beside_the_floor(
         cpu_of_one_destroyed: 0.0003,
         one_by_one: 1.6,
     }
-    alone = {cpu_of_one_made, cpu_of_one_destroyed, one_by_one}
+    alone = {
+        cpu_of_one_made,
+        cpu_of_one_destroyed,
+        one_by_one,
+        f"  {one_by_one}, simulated server",
+    }
     assert without_the_existing_client(figures) == alone
 
 
