@@ -648,7 +648,7 @@ def test_destroy_waits_a_moment_for_a_server_that_is_started_again(
     job = job_of(server, keepalive=None, timeout=PATIENCE_S, reconnect_delay=0.05)
     server.stop()
     ended = in_thread(job.destroy)
-    await_true(lambda: job._client.link._pool.waiting == 1)
+    await_true(lambda: job._client.session.pool.waiting == 1)
     server.restart()
     ended.result(PATIENCE_S)
     assert listed(server) == []

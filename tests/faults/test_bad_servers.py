@@ -19,7 +19,7 @@ from spalloc_gevent.errors import (
 )
 from spalloc_gevent.plain_client import PlainClient
 from tests.contract.support import await_true, in_thread, job_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import EXCUSED, JobScript, ask, connected, own
 

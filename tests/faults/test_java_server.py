@@ -16,7 +16,7 @@ from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.faults import NotificationFlood, Split
 from tests.contract.support import await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.engine.scripted_server import LONG_S
+from tests.transport.scripted_server import LONG_S
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import connected
 

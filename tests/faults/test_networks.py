@@ -15,8 +15,8 @@ import pytest
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError
 from tests.contract.support import in_thread, results
-from tests.engine.programs import ROOT, run
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.transport.programs import ROOT, run
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import End
 from tests.faults.support import ask, connected, echoing_behind_proxy, own
 

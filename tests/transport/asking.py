@@ -8,7 +8,7 @@ from typing import Any
 
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.link import ServerLink
-from tests.engine.scripted_server import LONG_S, Command, Peer, echo
+from tests.transport.scripted_server import LONG_S, Command, Peer, echo
 
 LinkTo = Callable[..., ServerLink]
 

@@ -9,8 +9,8 @@ import pytest
 
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.link import ServerLink
-from tests.engine.asking import LinkTo
-from tests.engine.scripted_server import ScriptedServer
+from tests.transport.asking import LinkTo
+from tests.transport.scripted_server import ScriptedServer
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from spalloc_gevent.errors import (
     SpallocServerException,
 )
 from spalloc_gevent.plain_client import PlainClient
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tools.real_server import free_port
 
 
