@@ -87,6 +87,11 @@ class Connection:
         """True while a command is in flight."""
         return self._state.in_flight
 
+    @property
+    def has_answered(self) -> bool:
+        """True once the server has replied here: it is more than a place in a backlog."""
+        return self.used_at > self.made_at
+
     def is_open_and_owes(self) -> bool:
         """True if its end has to wait for a reply."""
         return self.owes_reply and not self.is_closed
