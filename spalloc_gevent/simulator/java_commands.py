@@ -296,7 +296,7 @@ class JavaCommands:
         if not arguments.args:
             raise Refusal("missing argument at index 0")
         address, told = str(arguments.args[0]), arguments.kwargs
-        x, y, p = (None if told.get(n) is None else arguments.integer(n) for n in "xyp")
+        x, y, p = (arguments.integer(name) if name in told else None for name in "xyp")
         chip = None if x is None or y is None else (x, y)
         job = self._jobs.holder_of(address)
         if job is not None:

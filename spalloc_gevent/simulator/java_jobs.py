@@ -252,18 +252,20 @@ class JavaJobs(Jobs):
         self._changed_machines.add(job.machine.name)
 
     def set_power(self, job_id: int, host: str | None, *, on: bool) -> None:
-        """Power a job's boards; one that has lost its boards is ready at once, as if alive."""
-        job = self.find(job_id)
+        """Power a job's boards; one that was destroyed is ready after it, without boards."""
+        job = self.keep_alive(job_id, host) or self.find(job_id)
         if job is None or job.allocation is None or job.pending:
             return
-        if job.boards is None:
+        if job.boards is not None:
+            self._power(job, on=on)
+        elif not job.woken:
+            # Once: so it was in tests/recordings/life.
+            job.woken = True
             self._retired.pop(job_id, None)
             self._jobs[job_id] = job
             job.state = JobState.ready
             self._changed_jobs.add(job_id)
-        else:
-            self._power(job, on=on)
-        self.keep_alive(job_id, host)
+            self._extend(job)
 
     def _settle(self, job: Job, _now: float, /) -> None:
         self._changed_jobs.add(job.job_id)

@@ -58,6 +58,8 @@ class Job:
     released: bool = False
     """It has no boards any more; `allocation` are those that it had."""
     ready_before: bool = False
+    woken: bool = False
+    """It was destroyed, and made ready once more by a power command."""
     reason: object = None
     """Why it was destroyed."""
 
