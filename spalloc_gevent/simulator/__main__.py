@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command == []:
         parser.error("--run needs a command")
     try:
-        server = _server(arguments, DEFAULT_PORT if command is None else 0)
+        server = server_from(arguments, DEFAULT_PORT if command is None else 0)
     except ValueError as error:
         parser.error(str(error))
     try:
@@ -256,7 +256,8 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     return list(argv[:place]), command[1:] if command[:1] == ["--"] else command
 
 
-def _server(arguments: argparse.Namespace, default_port: int) -> SimulatedServer:
+def server_from(arguments: argparse.Namespace, default_port: int) -> SimulatedServer:
+    """The server that is asked for; ValueError if it cannot be."""
     return SimulatedServer(
         machines_from(arguments),
         power_seconds=arguments.power_seconds,

@@ -36,9 +36,9 @@ def decode_java_command(line: bytes) -> CommandRequest:
     """
     body = _json_of(line.decode("utf-8", "replace"))
     if isinstance(body, list):
-        raise Refusal(f"Cannot deserialize value of type `{_COMMAND_CLASS}` from Array value")
+        raise Refusal(f"Cannot deserialize value of type {_COMMAND_CLASS} from Array value")
     if body is not None and not isinstance(body, dict):
-        raise Refusal(f"Cannot construct instance of `{_COMMAND_CLASS}`")
+        raise Refusal(f"Cannot construct instance of {_COMMAND_CLASS}")
     name = None if body is None else body.get("command")
     if body is None or name is None:
         raise ProtocolError(f"the client sent no valid command: {quoted(line)}")
@@ -47,7 +47,7 @@ def decode_java_command(line: bytes) -> CommandRequest:
         if value is None:
             raise Refusal('Cannot invoke "java.util.Collection.toArray()" because "c" is null')
         if not isinstance(value, kind):
-            raise Refusal(f"Cannot deserialize value of type `{_JAVA_CLASSES[kind]}`")
+            raise Refusal(f"Cannot deserialize value of type {_JAVA_CLASSES[kind]}")
     return CommandRequest(name if isinstance(name, str) else json.dumps(name), args, kwargs)
 
 
@@ -85,24 +85,25 @@ class Arguments:
         self.args = args
         self.kwargs = kwargs
 
-    def integer(self, key: int | str) -> int:
-        """The number at a place, or by a name; Refusal if it is none, or negative."""
+    def at(self, key: int | str) -> Any:
+        """What stands at a place, or has a name; Refusal if there is nothing."""
         if isinstance(key, int):
             if key >= len(self.args):
                 raise Refusal(f"missing argument at index {key}")
-            return integer_from(self.args[key])
+            return self.args[key]
         if key not in self.kwargs:
             raise Refusal(f"missing keyword argument: {key}")
-        return integer_from(self.kwargs[key])
+        return self.kwargs[key]
+
+    def integer(self, key: int | str) -> int:
+        """The same as a number that is not negative."""
+        return integer_from(self.at(key))
 
 
 def integer_from(value: Any) -> int:
     """As the server makes a number of it: texts are read, fractions are cut off."""
     if value is None:
-        raise Refusal(
-            'Cannot invoke "java.lang.Integer.intValue()" because the return value of '
-            '"uk.ac.manchester.spinnaker.alloc.compat.Utils.parseDec(Object)" is null'
-        )
+        raise Refusal('Cannot invoke "java.lang.Integer.intValue()" because ... is null')
     if isinstance(value, (bool, list, dict)):
         raise Refusal(f"needed a number, got a {_JAVA_CLASSES[type(value)]}")
     if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]+", value):

@@ -293,9 +293,7 @@ class JavaCommands:
         What stands behind the address is passed over; a chip has both its coordinates, a core
         has a chip, or they are passed over too. A board of a job is taken once.
         """
-        if not arguments.args:
-            raise Refusal("missing argument at index 0")
-        address, told = str(arguments.args[0]), arguments.kwargs
+        address, told = str(arguments.at(0)), arguments.kwargs
         x, y, p = (arguments.integer(name) if name in told else None for name in "xyp")
         chip = None if x is None or y is None else (x, y)
         job = self._jobs.holder_of(address)
