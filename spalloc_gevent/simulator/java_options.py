@@ -11,18 +11,16 @@ REVIVE_CHOICES = ("never", "half", "always")
 class JavaOptions:
     """What is left to chance, or to its speed, on the real Java server.
 
-    Args:
-        allocator_seconds: How long a run of the allocator takes for each job that it works on
-            (0.036 on the real server); a run never takes less than 0.02 s.
-        revive: Which jobs live on that are destroyed while a run works on them: ``"never"``,
-            ``"half"`` (every second one) or ``"always"``.
-        database_refusals: One command in so many is refused by the database; 0: none.
-        notify_twice: Tell of every change twice.
-        failing_power_ons: How many of the next jobs fail to power on, and move to other boards.
-        expiry_check_seconds: How often the server looks for jobs whose keepalive has run out.
+    allocator_seconds: how long a run of the allocator takes for each job that it works on, 0.036
+    on the real server; a run takes 0.02 s at least.
+    revive: which jobs live on that are destroyed while a run works on them: ``"never"``,
+    ``"half"`` (every second one) or ``"always"``.
+    database_refusals: one command in so many is refused by the database; 0: none.
+    notify_twice: tell of every change twice.
+    failing_power_ons: how many of the next jobs fail to power on, and move to other boards.
+    expiry_check_seconds: how often the server looks for jobs whose keepalive has run out.
 
-    Raises:
-        ValueError: One of them cannot be.
+    Raises ValueError for what cannot be.
     """
 
     allocator_seconds: float = 0.0

@@ -26,8 +26,8 @@ class MachineSpec:
     name: what it is called; two of a server have different ones.
     tags: what jobs may ask it to have.
     dead_boards: (x, y, z) of each board that does not work.
-    absent: (x, y, z) of each board that was never there. The Java server does not tell
-        of them; the Python server counts them among the dead ones.
+    absent: (x, y, z) of each board that was never there: the Java server does not tell of it,
+    the Python server counts it among the dead ones.
     dead_links: (x, y, z, link) of each link that does not work; a link that is
     dead both ways stands there twice, once from either end.
 
