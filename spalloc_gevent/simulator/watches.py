@@ -68,9 +68,9 @@ class JavaJobWatches(Generic[Watcher]):
 
     @property
     def next_due(self) -> float:
-        """When something is to be told again, by the clock."""
+        """When the next wait is over, by the clock."""
         repeats = (at for jobs in self._single.values() for at in jobs.values())
-        return min(repeats, default=_NEVER)
+        return min([*repeats, *(wait.until for wait in self._all.values())], default=_NEVER)
 
     def start(self, watcher: Watcher, job_id: int | None) -> None:
         """Watch a job; None watches all."""

@@ -95,6 +95,7 @@ def test_watch_of_all_takes_in_new_jobs_after_a_minute() -> None:
     server.living.add(2)
     assert server.tells(at=59.0) == []
     assert server.tells(2, at=59.5) == []
+    assert server.watches.next_due == 60.0
     assert server.tells(at=60.0) == []
     assert server.tells(2, at=60.5) == [("me", [2])]
 
