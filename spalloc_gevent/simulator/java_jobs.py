@@ -29,6 +29,8 @@ from spalloc_gevent.states import JobState
 EXPIRED = "keepalive expired"
 MOST_REMEMBERED_JOBS = 100_000
 _LEAST_RUN_S = 0.02
+_STORING_SHARE = 0.4
+"""Commands that name a job of a run have been seen to wait for up to 4 of its 10 s."""
 # When the real server checks first is chance; this is when it did so in tests/recordings/expiry.
 _FIRST_EXPIRY_CHECK_S = 5.5
 _ROUNDING_S = 1.0
@@ -133,13 +135,9 @@ class _Run:
     """The allocator at work on the jobs that were queued when it began."""
 
     jobs: Sequence[Job]
-    began: float
+    stores_from: float
+    """When it begins to store what it has found."""
     ends: float
-
-    def has_stored(self, job: Job, now: float) -> bool:
-        """Whether the job is locked: the allocator works on one after another."""
-        share = (now - self.began) / (self.ends - self.began)
-        return job in self.jobs[: int(share * len(self.jobs))]
 
 
 class JavaJobs(Jobs):
@@ -201,15 +199,14 @@ class JavaJobs(Jobs):
         if self._run is None and self._needs_run and queued:
             self._needs_run = False
             now = self._clock()
-            lasts = max(len(queued) * self.options.allocator_seconds, _LEAST_RUN_S)
-            self._run = _Run(queued, now, now + lasts)
+            works = len(queued) * self.options.allocator_seconds
+            ends = now + max(works, _LEAST_RUN_S)
+            self._run = _Run(queued, ends - _STORING_SHARE * works, ends)
 
     def is_locked(self, job_id: int) -> bool:
         """Whether a command that names the job has to wait for the allocator."""
-        job = self._jobs.get(job_id)
-        return (
-            job is not None and self._run is not None and self._run.has_stored(job, self._clock())
-        )
+        job, run = self._jobs.get(job_id), self._run
+        return run is not None and run.stores_from <= self._clock() and job in run.jobs
 
     def _finish_run(self, run: _Run) -> None:
         self._run = None

@@ -475,47 +475,46 @@ def test_java_dialect_answers_nonsense_and_ends_lines_both_ways() -> None:
         assert client.hung_up_on()
 
 
-def test_command_that_names_a_job_waits_for_the_allocator_and_others_do_not() -> None:
+@contextlib.contextmanager
+def storing_allocator() -> Iterator[tuple[SimulatedServer, int, Callable[[], None]]]:
+    """A Java server whose allocator is storing its run: the run's job, and what ends it."""
     time = Time()
-    slow = JavaOptions(allocator_seconds=1.0)
-    with SimulatedServer(dialect="java", clock=time, java=slow) as server, Raw(server) as busy:
-        busy.create()
-        jobs = [busy.create() for _ in range(2)]
-        time.now = 1.0
-        server.wake()
-        until(lambda: server.jobs[0]["state"] == JobState.ready)
-        # The next run ends at 3.0, and is done with the first of its two jobs at 2.0.
-        time.now = 2.5
-        busy.send("get_job_state", jobs[0])
-        busy.send("version")
+    slow = JavaOptions(allocator_seconds=10.0)
+    with SimulatedServer(dialect="java", clock=time, java=slow) as server:
+
+        def end() -> None:
+            time.now = 10.0
+            server.wake()
+
+        with Raw(server) as client:
+            job_id = client.create()
+        time.now = 9.0
+        yield server, job_id, end
+
+
+def test_command_that_names_a_job_waits_for_the_allocator_and_others_do_not() -> None:
+    with storing_allocator() as (server, job_id, end_run), Raw(server) as waiting:
+        waiting.send("get_job_state", job_id)
+        waiting.send("version")
         with Raw(server) as other:
-            states = [job["state"] for job in other.ask("list_jobs")]
-            assert states == [JobState.ready, JobState.queued, JobState.queued]
-            assert other.ask("get_job_state", jobs[1])["state"] == JobState.queued
-        time.now = 3.0
-        server.wake()
-        assert busy.message()["return"]["state"] == JobState.ready
-        assert busy.message() == {"return": "5.0.0"}
+            assert [job["state"] for job in other.ask("list_jobs")] == [JobState.queued]
+            made_meanwhile = other.create()
+            assert other.ask("get_job_state", made_meanwhile)["state"] == JobState.queued
+        end_run()
+        assert waiting.message()["return"]["state"] == JobState.ready
+        assert waiting.message() == {"return": "5.0.0"}
 
 
 def test_command_that_waits_is_carried_out_when_its_client_has_gone() -> None:
-    time = Time()
-    slow = JavaOptions(allocator_seconds=1.0)
-    with SimulatedServer(dialect="java", clock=time, java=slow) as server, Raw(server) as client:
-        client.create()
-        first, _ = client.create(), client.create()
-        time.now = 1.0
-        server.wake()
-        until(lambda: server.jobs[0]["state"] == JobState.ready)
-        time.now = 2.5
+    with storing_allocator() as (server, job_id, end_run):
         with Raw(server) as leaving:
-            leaving.send("destroy_job", first)
+            leaving.send("destroy_job", job_id)
             until(lambda: server.command_counts["destroy_job"] == 1)
             leaving.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        until(lambda: server.connections == 1)
-        time.now = 3.0
-        server.wake()
-        until(lambda: len(server.jobs) == 2)
+        until(lambda: server.connections == 0)
+        assert len(server.jobs) == 1
+        end_run()
+        until(lambda: not server.jobs)
 
 
 def test_java_server_gives_no_number_twice() -> None:

@@ -82,21 +82,22 @@ def test_job_that_is_destroyed_before_its_run_or_when_it_is_ready_is_gone() -> N
     assert states(java, [ready, queued]) == [DESTROYED, DESTROYED]
 
 
-def test_commands_wait_that_name_a_job_on_which_the_allocator_is_done() -> None:
-    java = JavaServer(allocator_seconds=1.0)
-    java.create()
-    first, second = java.create(), java.create()
-    java.settle(1.0)
-    java.settle(1.5)
+def test_commands_that_name_a_job_of_a_run_wait_while_that_is_stored() -> None:
+    java = JavaServer(allocator_seconds=10.0)
+    job_id = java.create()
+    java.settle(5.0)
+    made_meanwhile = java.create()
+    assert not must_wait(java, "destroy_job", job_id)
+    java.settle(2.0)
     for name in ("get_job_state", "job_keepalive", "destroy_job", "notify_job"):
-        assert must_wait(java, name, first)
-        assert not must_wait(java, name, second)
-    assert must_wait(java, "where_is", job_id=first, chip_x=0, chip_y=0)
+        assert must_wait(java, name, job_id)
+        assert not must_wait(java, name, made_meanwhile)
+    assert must_wait(java, "where_is", job_id=job_id, chip_x=0, chip_y=0)
     assert not must_wait(java, "list_jobs")
     assert not must_wait(java, "notify_job")
-    java.settle(0.5)
-    assert not must_wait(java, "get_job_state", first)
-    assert states(java, [first, second]) == [READY, READY]
+    java.settle(3.0)
+    assert not must_wait(java, "get_job_state", job_id)
+    assert states(java, [job_id, made_meanwhile]) == [READY, QUEUED]
 
 
 @pytest.mark.parametrize(
