@@ -4,7 +4,8 @@
         Job(3, hostname=server.host, port=server.port, owner="me")
 
 ``spalloc-simulator`` is the same as a command. The machines' boards are made
-up; everything that the protocol can tell of them follows ``spalloc_server``.
+up; everything that the protocol can tell of them follows ``spalloc_server`` or,
+with ``dialect="java"``, the Java server.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ class JavaOptions:
     """What is left to chance, or to its speed, on the real Java server.
 
     allocator_seconds: how long a run of the allocator takes for each job that it works on, 0.036
-    on the real server; a run takes 0.02 s at least.
+    on the real server; a run takes 0.02 s at least. Commands that name one of its jobs wait for
+    its end when it has come to the last two fifths of that time.
     revive: which jobs live on that are destroyed while a run works on them: ``"never"``,
     ``"half"`` (every second one) or ``"always"``.
     database_refusals: one command in so many is refused by the database; 0: none.

@@ -337,7 +337,7 @@ class _Loop:
     def _answer_to(
         self, connection: _Connection, request: CommandRequest, faults: list[Fault]
     ) -> bytes:
-        instead = answer_instead(faults)
+        instead = answer_instead(faults, self._shared.dialect.encode)
         if instead is not None:
             return instead
         return self._shared.dialect.encode(self._commands.carry_out(connection, request))

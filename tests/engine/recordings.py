@@ -108,12 +108,15 @@ class Playback:
     def run(self) -> None:
         """Play it to its end."""
         before = 0.0
-        for number, event in enumerate(self._events):
-            if event["t"] > before:
-                self._pass(event["t"] - before)
-            before = event["t"]
-            self._play(number, event)
-        self._clockwork.close()
+        try:
+            for number, event in enumerate(self._events):
+                if event["t"] > before:
+                    self._pass(event["t"] - before)
+                before = event["t"]
+                self._play(number, event)
+        finally:
+            for peer in (self._clockwork, *self._peers.values()):
+                peer.close()
 
     def _pass(self, seconds: float) -> None:
         until = self._time.now + seconds

@@ -527,6 +527,14 @@ def test_java_server_gives_no_number_twice() -> None:
             assert client.create() == 2
 
 
+def test_lines_that_faults_make_up_end_as_the_java_server_s_do() -> None:
+    faults = [Refuse(on="list_jobs"), NotificationFlood(1, on="version"), Unsolicited(on="version")]
+    with SimulatedServer(dialect="java", faults=faults) as server, Raw(server) as client:
+        client.send("list_jobs")
+        client.send("version")
+        assert all(client.line().endswith(b"\r\n") for _ in range(4))
+
+
 def test_options_of_the_java_server_can_be_set_while_it_runs() -> None:
     with SimulatedServer(dialect="java") as server, Raw(server) as client:
         assert client.ask("list_jobs") == []
