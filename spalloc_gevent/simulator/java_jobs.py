@@ -152,7 +152,8 @@ class JavaJobs(Jobs):
         self._needs_run = False
         self._next_check = 0.0
         self._rested: dict[tuple[str, Board], float] = {}
-        self._set_aside: list[tuple[Site, Allocation]] = []
+        self._set_aside: dict[Job, tuple[Site, Allocation]] = {}
+        """The boards on which jobs have failed, until those have had a run to get others."""
         self._met: dict[str, int] = {}
         self._addresses: dict[str, tuple[Machine, Board]] = {}
 
@@ -195,9 +196,11 @@ class JavaJobs(Jobs):
         return None
 
     def _start_run(self) -> None:
+        if self._run is not None or not self._needs_run:
+            return
+        self._needs_run = False
         queued = [job for job in self._jobs.values() if job.pending]
-        if self._run is None and self._needs_run and queued:
-            self._needs_run = False
+        if queued:
             now = self._clock()
             works = len(queued) * self.options.allocator_seconds
             ends = now + max(works, _LEAST_RUN_S)
@@ -213,10 +216,10 @@ class JavaJobs(Jobs):
         if all(map(_fits, run.jobs)):
             for job in run.jobs:
                 self._allocate(job)
-        for site, allocation in self._set_aside:
+        for job in [job for job in self._set_aside if job in run.jobs or not job.pending]:
+            site, allocation = self._set_aside.pop(job)
             site.placement.free(allocation)
             self._needs_run = True
-        self._set_aside.clear()
         self._start_run()
 
     def _allocate(self, job: Job) -> None:
@@ -229,7 +232,7 @@ class JavaJobs(Jobs):
         if allocation is None:
             return
         if destroyed:
-            del self._retired[job.job_id]
+            self._retired.pop(job.job_id, None)
             self._jobs[job.job_id], job.reason = job, None
         job.allocation, job.released = allocation, False
         site.holders.update(dict.fromkeys(allocation.boards, job))
@@ -272,7 +275,7 @@ class JavaJobs(Jobs):
             job.state, job.ready_before = JobState.ready, True
             return
         self._count("power on")
-        self._set_aside.append(self._take_boards(job))
+        self._set_aside[job] = self._take_boards(job)
         job.state = JobState.queued
         self._needs_run = True
         self._start_run()

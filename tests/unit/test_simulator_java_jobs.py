@@ -162,6 +162,21 @@ def test_first_power_on_that_fails_moves_the_job_to_other_boards() -> None:
     assert java.ready() != job_id
 
 
+def test_job_whose_power_on_fails_during_a_run_moves_to_other_boards_too() -> None:
+    java = JavaServer(allocator_seconds=1.0, failing_power_ons=1)
+    failing = java.create()
+    java.now = 1.0
+    java.jobs.expire()
+    tried = java.ask("get_job_machine_info", failing)["boards"]
+    other = java.create(1, 1)
+    java.jobs.finish_powering()
+    java.settle(1.0)
+    assert states(java, [failing, other]) == [QUEUED, READY]
+    java.settle(1.0)
+    assert java.state(failing) == READY
+    assert java.ask("get_job_machine_info", failing)["boards"] != tried
+
+
 def test_freed_boards_are_given_out_at_once_and_rest_before_they_are_powered() -> None:
     java = JavaServer(seconds_before_free=30.0, machines=[MachineSpec(width=1, height=1)])
     java.ask("destroy_job", java.ready(1, 1))
