@@ -21,6 +21,7 @@ from spalloc_gevent.simulator.faults import (
     Split,
     Unsolicited,
 )
+from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.simulator.record import CommandsSeen, SeenCommand
 from spalloc_gevent.simulator.server import SimulatedServer
@@ -32,6 +33,7 @@ __all__ = [
     "Duplicate",
     "Fault",
     "Garbage",
+    "JavaOptions",
     "MachineSpec",
     "NotificationFlood",
     "Refuse",

@@ -21,6 +21,7 @@ from spalloc_gevent.simulator import (
     Duplicate,
     Fault,
     Garbage,
+    JavaOptions,
     MachineSpec,
     NotificationFlood,
     Refuse,
@@ -30,6 +31,8 @@ from spalloc_gevent.simulator import (
     Unsolicited,
 )
 from spalloc_gevent.simulator import client as client_module
+from spalloc_gevent.states import JobState
+from tests.engine.recordings import Time
 
 GIVE_UP_S = 20.0
 
@@ -470,6 +473,69 @@ def test_java_dialect_answers_nonsense_and_ends_lines_both_ways() -> None:
         assert "exception" in client.message()
         client.sock.sendall(b"\r\n")
         assert client.hung_up_on()
+
+
+def test_command_that_names_a_job_waits_for_the_allocator_and_others_do_not() -> None:
+    time = Time()
+    slow = JavaOptions(allocator_seconds=1.0)
+    with SimulatedServer(dialect="java", clock=time, java=slow) as server, Raw(server) as busy:
+        busy.create()
+        jobs = [busy.create() for _ in range(2)]
+        time.now = 1.0
+        server.wake()
+        until(lambda: server.jobs[0]["state"] == JobState.ready)
+        # The next run ends at 3.0, and is done with the first of its two jobs at 2.0.
+        time.now = 2.5
+        busy.send("get_job_state", jobs[0])
+        busy.send("version")
+        with Raw(server) as other:
+            states = [job["state"] for job in other.ask("list_jobs")]
+            assert states == [JobState.ready, JobState.queued, JobState.queued]
+            assert other.ask("get_job_state", jobs[1])["state"] == JobState.queued
+        time.now = 3.0
+        server.wake()
+        assert busy.message()["return"]["state"] == JobState.ready
+        assert busy.message() == {"return": "5.0.0"}
+
+
+def test_command_that_waits_is_carried_out_when_its_client_has_gone() -> None:
+    time = Time()
+    slow = JavaOptions(allocator_seconds=1.0)
+    with SimulatedServer(dialect="java", clock=time, java=slow) as server, Raw(server) as client:
+        client.create()
+        first, _ = client.create(), client.create()
+        time.now = 1.0
+        server.wake()
+        until(lambda: server.jobs[0]["state"] == JobState.ready)
+        time.now = 2.5
+        with Raw(server) as leaving:
+            leaving.send("destroy_job", first)
+            until(lambda: server.command_counts["destroy_job"] == 1)
+            leaving.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: server.connections == 1)
+        time.now = 3.0
+        server.wake()
+        until(lambda: len(server.jobs) == 2)
+
+
+def test_java_server_gives_no_number_twice() -> None:
+    with SimulatedServer(dialect="java") as server:
+        with Raw(server) as client:
+            assert client.create() == 1
+        server.restart(cold=True)
+        with Raw(server) as client:
+            assert client.ask("list_jobs") == []
+            assert client.create() == 2
+
+
+def test_options_of_the_java_server_can_be_set_while_it_runs() -> None:
+    with SimulatedServer(dialect="java") as server, Raw(server) as client:
+        assert client.ask("list_jobs") == []
+        server.java = JavaOptions(database_refusals=1)
+        client.send("list_jobs")
+        assert "try restarting transaction" in client.message()["exception"]
+        server.java = JavaOptions()
+        assert client.ask("list_jobs") == []
 
 
 def test_connections_beyond_the_process_limit_wait_and_are_served_later() -> None:
