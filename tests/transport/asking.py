@@ -1,33 +1,26 @@
-"""Questions to a scripted server whose answers tell them apart."""
+"""How the tests ask a session: questions whose answers tell everybody their own."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from spalloc_gevent.engine.call import Call
-from spalloc_gevent.engine.link import ServerLink
-from tests.transport.scripted_server import LONG_S, Command, Peer, echo
-
-LinkTo = Callable[..., ServerLink]
+from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.transport.session import ServerSession
+from spalloc_gevent.wire.requests import Request
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 
-def state_of(number: int, **rules: Any) -> Call:
-    return Call("get_job_state", (number,), **rules)
+class SessionWith(Protocol):
+    """Makes a session with a scripted server."""
+
+    def __call__(self, server: ScriptedServer, **options: Any) -> ServerSession: ...
 
 
-def echo_of(number: int) -> list[Any]:
+def ask(session: ServerSession, number: int, timeout_s: float = LONG_S) -> Any:
+    """A question by number; the scripted server echoes it unless the test says otherwise."""
+    return session.call(Request("get_job_state", (number,)), Deadline(timeout_s))
+
+
+def echo_of(number: int) -> list[object]:
+    """What the scripted server echoes to :func:`ask`."""
     return ["get_job_state", [number]]
-
-
-def ask(link: ServerLink, number: int) -> Any:
-    return link.run(state_of(number), LONG_S)
-
-
-def held_until(gate: threading.Event) -> Callable[[Peer, Command], None]:
-    def script(peer: Peer, command: Command) -> None:
-        assert gate.wait(LONG_S)
-        echo(peer, command)
-
-    return script

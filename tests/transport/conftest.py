@@ -1,4 +1,4 @@
-"""A server that does what the test says, and links to it on a hub of the test's own."""
+"""A server that does what the test says, and sessions with it on a background hub of its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spalloc_gevent.engine.hub import Hub
-from spalloc_gevent.engine.link import ServerLink
-from tests.transport.asking import LinkTo
+from spalloc_gevent.transport.background import BackgroundHub
+from spalloc_gevent.transport.session import ServerSession
+from tests.transport.asking import SessionWith
 from tests.transport.scripted_server import ScriptedServer
 
 
@@ -20,21 +20,21 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    made = Hub()
+def background() -> Iterator[BackgroundHub]:
+    made = BackgroundHub()
     yield made
     made.end()
 
 
 @pytest.fixture
-def link_to(hub: Hub) -> Iterator[LinkTo]:
-    """Makes links; all are closed before their servers stop."""
-    links: list[ServerLink] = []
+def session_with(background: BackgroundHub) -> Iterator[SessionWith]:
+    """Makes sessions; all are closed before their servers stop."""
+    sessions: list[ServerSession] = []
 
-    def make(server: ScriptedServer, **options: Any) -> ServerLink:
-        links.append(ServerLink(hub, server.host, server.port, **options))
-        return links[-1]
+    def make(server: ScriptedServer, **options: Any) -> ServerSession:
+        sessions.append(ServerSession(background, server.host, server.port, **options))
+        return sessions[-1]
 
     yield make
-    for link in links:
-        link.close()
+    for session in sessions:
+        session.close()
