@@ -1,0 +1,32 @@
+"""What stands for an argument that the caller has not given, where None is a value."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+
+class NotGiven(enum.Enum):
+    """The type of :data:`NOT_GIVEN`; an enum, so that type checkers narrow ``is not NOT_GIVEN``."""
+
+    NOT_GIVEN = enum.auto()
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+
+
+def given(arguments: Mapping[str, object], names: Iterable[str]) -> dict[str, Any]:
+    """Those of a function's arguments that its caller has given.
+
+    Args:
+        arguments: all of them by name: ``locals()``, in the first line of the function.
+        names: which of them are looked for.
+
+    Returns:
+        The values, by name.
+    """
+    return {name: arguments[name] for name in names if arguments[name] is not NOT_GIVEN}
