@@ -79,9 +79,10 @@ def allocate(
     avoided for the rest of the program. One that has a board to be avoided is
     held as well, and is no attempt.
 
+    What boards are asked for, where and how, is told as to :class:`~spalloc_gevent.Job`:
+    by the numbers in front and the keywords from `hostname` on.
+
     Args:
-        what: the size or the place, as for :class:`~spalloc_gevent.Job`.
-        hostname, port, owner, ...: as for ``Job``, which describes them.
         attempts: how many allocations may turn out bad before it gives up.
         check: called with the ready job. Returns False, or the bad ``(x, y, z)`` among
             its boards, or raises an exception, when the boards are of no use.

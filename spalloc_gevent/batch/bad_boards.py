@@ -18,9 +18,9 @@ class BadBoards:
 
     def __init__(self) -> None:
         self._why: dict[tuple[str, Board], str] = {}
-        self.forked()
+        self._forked()
 
-    def forked(self) -> None:
+    def _forked(self) -> None:
         """In a forked child: a thread of the parent may have held the lock for ever."""
         self._lock = native.new_rlock()
 
@@ -58,4 +58,4 @@ class BadBoards:
 bad_boards = BadBoards()
 """What :func:`~spalloc_gevent.batch.allocate` avoids for the rest of the program."""
 
-os.register_at_fork(after_in_child=bad_boards.forked)
+os.register_at_fork(after_in_child=bad_boards._forked)

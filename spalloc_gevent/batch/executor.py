@@ -45,9 +45,10 @@ class SpallocExecutor(concurrent.futures.Executor):
     cancelled until then. When it is done its boards are given back, unless ``reuse``
     keeps them. A program that ends without :meth:`shutdown` runs first what it has submitted.
 
+    What each task is given is told as to :class:`~spalloc_gevent.Job`: by the numbers in
+    front and the keywords from `hostname` on.
+
     Args:
-        what: the size or the place of what each task is given, as for :class:`~spalloc_gevent.Job`.
-        hostname, port, owner, ...: as for ``Job``, which describes them.
         max_jobs: how many allocations there may be at once; bad ones that are held
             while others are asked for come on top.
         workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,

@@ -44,7 +44,8 @@ class JobGroup:
 
     A server that has given boards before is waited for when it is away, for two minutes.
     The requests are worked on by native threads, whatever the program does
-    meanwhile; so is `check`, by several at once.
+    meanwhile; so is `check`, by several at once. The keywords from `hostname` on
+    are those of :class:`~spalloc_gevent.Job`, for all requests.
 
     Args:
         requests: how many jobs of one board, or an iterable of what each is to be:
@@ -60,7 +61,6 @@ class JobGroup:
             time, whenever a request has gone on; see :class:`Phase` for the names.
         attempts, check, avoid, queue_timeout, power_timeout, settle: as for
             :func:`~spalloc_gevent.batch.allocate`.
-        hostname, port, owner, ...: as for :class:`~spalloc_gevent.Job`, which describes them.
 
     Raises:
         ValueError: a number is too small, or `max_open` for ``all_or_nothing``.
