@@ -150,9 +150,10 @@ class ChangeCounter:
         """Count one more, and wake all who wait."""
         with self._lock:
             self.count += 1
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.wake()
+            while self._waiters:
+                # Struck off when it has been woken: an interruption leaves it for the next time.
+                self._waiters[-1].wake()
+                self._waiters.pop()
 
     @property
     def has_waiters(self) -> bool:
@@ -223,11 +224,7 @@ _of_thread = native.ThreadLocal()
 
 def hub_waker() -> HubWaker | None:
     """How the greenlets of this thread wait; None in a thread without a gevent hub."""
-    hub_local = sys.modules.get("gevent._hub_local")
-    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
-    # no such function yet while another thread imports gevent.
-    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
-    hub = None if find_hub is None else find_hub()
+    hub = hub_of_thread()
     if hub is None:
         return None
     waker: HubWaker | None = getattr(_of_thread, "waker", None)
@@ -247,6 +244,15 @@ class _HubEnd:
     def __del__(self) -> None:
         if not sys.is_finalizing():
             self._waker.end()
+
+
+def hub_of_thread() -> Any:
+    """The gevent hub of this thread; None in a thread without one."""
+    hub_local = sys.modules.get("gevent._hub_local")
+    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
+    # no such function yet while another thread imports gevent.
+    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
+    return None if find_hub is None else find_hub()
 
 
 class HubWaker:

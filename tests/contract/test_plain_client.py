@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from spalloc_gevent.plain_client import PlainClient
 
 from spalloc_gevent import JobState, ProtocolClient
-from spalloc_gevent.plain_client import PlainClient
 from tests.contract.support import PATIENCE_S, Server, client_of, ready
 
 

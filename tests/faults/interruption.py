@@ -83,7 +83,7 @@ def _lets_signals_in(opcode: int) -> bool:
     return name in JUMPS_BACK or (name.startswith("CALL") and "INTRINSIC" not in name)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _handler_of(code: CodeType, offset: int) -> int | None:
     """Where an exception goes that is raised at an offset; None where Python 3.10 keeps a stack."""
     parse: Callable[[CodeType], Any] = getattr(dis, "_parse_exception_table", lambda _: ())

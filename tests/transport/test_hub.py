@@ -9,9 +9,9 @@ import threading
 import gevent
 import gevent.event
 import pytest
-
 from spalloc_gevent.engine.hub import Hub, HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
+
 from spalloc_gevent.errors import ClosedError, WouldDeadlockError
 from tests.contract.support import in_thread
 from tests.transport.scripted_server import LONG_S

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from spalloc_gevent.engine.monitor import (
     LONGEST_REST_S,
     SHARE_OF_CPU,

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from spalloc_gevent.config import Config, load_config
 from spalloc_gevent.engine.arming import HANDFUL, Armed, Key, Kind
 from spalloc_gevent.engine.backoff import retry_delays
 from spalloc_gevent.engine.call import MOST_SENDS, Call
@@ -21,13 +19,15 @@ from spalloc_gevent.engine.inbox import MOST_NAMES, MOST_UNREAD, Inbox
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.engine.queue import CallQueue
 from spalloc_gevent.engine.reachability import IMPATIENT_PACE_S, Reachability
+from spalloc_gevent.job.keepalive import EARLIEST_SHARE, LATEST_SHARE, LONGEST_ANSWER_S, Schedule
+
+from spalloc_gevent.config import Config, load_config
 from spalloc_gevent.errors import (
     ClosedError,
     ConnectionLostError,
     IncompatibleServerError,
     SpallocServerException,
 )
-from spalloc_gevent.job.keepalive import EARLIEST_SHARE, LATEST_SHARE, LONGEST_ANSWER_S, Schedule
 from spalloc_gevent.job.request import REQUIREMENTS, check_keywords, job_request, server_options
 from spalloc_gevent.wire.messages import Notification, Refused, Returned
 from spalloc_gevent.wire.version import check_version

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.outcome import Unawaited
 from spalloc_gevent.engine.roll import FORGOTTEN, LOST, Roll, Vetting
+
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import UNKNOWN_JOB
 from spalloc_gevent.wire.identity import Identity

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
 from spalloc_gevent.engine.switching import PROMPT_S, Switching
 
 USUAL_S = 0.005
