@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import re
 import sys
@@ -106,18 +107,21 @@ class Guardian:
             self._unsent += drop_line(number)
         self._news.increment()
 
-    def wait_until_told(self, deadline: float) -> None:
+    def wait_until_told(self, deadline: float = math.inf) -> bool:
         """Wait until the guardian has, or will find, all that it was to be told; 1 s at most.
 
         The program may be held up as soon as it has its job.
 
         Args:
             deadline: when to give up, on the monotonic clock.
+
+        Returns:
+            False if it has not read all by then.
         """
         deadline = min(deadline, monotonic() + LONGEST_TELLING_S)
-        told = self._told.count
-        while self._unsent and self._told.wait_beyond(told, deadline):
-            told = self._told.count
+        while self._unsent and self._told.wait_beyond(self._told.count, deadline):
+            pass
+        return not self._unsent
 
     # -- staying in touch ---------------------------------------------------------------
 
