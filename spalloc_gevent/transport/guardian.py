@@ -144,8 +144,9 @@ class Guardian:
                 # One that does not read is not told that the hub runs, again and again.
                 wait_writable(self._socket, began + pause_s)
             elif not self._news.wait_beyond(seen, began + pause_s):
-                self._notice_silence(monotonic() - began, LINES_PER_SILENCE * pause_s)
-                self._unsent += ALIVE_LINE
+                with self._lock:
+                    self._unsent += ALIVE_LINE
+            self._notice_silence(monotonic() - began, LINES_PER_SILENCE * pause_s)
 
     def _notice_silence(self, took_s: float, longest_s: float) -> None:
         if took_s > longest_s:

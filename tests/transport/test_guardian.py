@@ -400,7 +400,7 @@ def test_two_holders_of_one_job_are_guarded_one_by_one(
 def test_jobs_of_all_intervals_are_heard_of_in_time(
     server: SimulatedServer, start: StartProgram
 ) -> None:
-    """A job that comes while the program rests from its last word needs the next one earlier."""
+    """A job that comes while the program rests after its last line needs the next one earlier."""
     program = start(
         f"""
         slow = new_job(keepalive=60.0)

@@ -112,6 +112,20 @@ def test_the_jobs_that_are_held_are_kept_while_the_hub_is_held_up(stage: Stage) 
     assert stage.keeps(one, other)
 
 
+def test_a_hub_that_was_held_up_is_told_of_though_the_job_is_dropped_at_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = stage.new_job()
+    stage.hold(job)
+    with stage.blocked():
+        stage.hub.call_soon(lambda: stage.hub.singleton(Guardian).drop(job))
+        eventually(lambda: stage.server.command_counts["job_keepalive"], "a keepalive")
+    stage.on_hub(lambda guardian: guardian.wait_until_told())
+    (message,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert message.startswith("the program kept the background thread from running for ")
+    assert message.endswith(" s; the guardian stood in for it")
+
+
 def test_a_job_without_a_keepalive_needs_no_guardian(stage: Stage) -> None:
     assert stage.hold(stage.new_job(None))
     assert not guardians_of(ME)
@@ -231,7 +245,7 @@ if pid == 0:
 sys.stdin.readline()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", script],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
