@@ -28,9 +28,13 @@ def big_server() -> AbstractContextManager[RealServer]:
 
 def empty(server: RealServer) -> None:
     """Destroy every job, and wait until the server has nothing left to do."""
-    with RawSockets(server.host, server.port, POOL) as sockets:
-        sockets.run([("destroy_job", (job_id,), {}) for job_id in live_jobs(sockets)])
+    destroy_all(server.host, server.port)
     rest(server.pid)
+
+
+def destroy_all(host: str, port: int) -> None:
+    with RawSockets(host, port, POOL) as sockets:
+        sockets.run([("destroy_job", (job_id,), {}) for job_id in live_jobs(sockets)])
 
 
 def live_jobs(sockets: RawSockets) -> set[int]:

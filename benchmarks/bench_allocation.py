@@ -1,4 +1,4 @@
-"""Hundreds of jobs at once, made and destroyed, next to raw sockets, on the real server.
+"""Jobs made and destroyed, hundreds at once or one by one, beside raw sockets, on the real server.
 
 Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it on a small scale and judges
 outcomes alone.
@@ -6,25 +6,29 @@ outcomes alone.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gevent
 
-from benchmarks.at_rest import POOL, big_server, empty, rest
-from benchmarks.figures import Figure, Spread, ratio, ratio_at_most
+from benchmarks.at_rest import POOL, big_server, destroy_all, empty, rest
+from benchmarks.figures import Figure, Goal, Spread, at_most, ratio, ratio_at_most
 from benchmarks.orders import Worker
 from benchmarks.raw_sockets import Command, RawSockets
 from benchmarks.running import run
-from benchmarks.threads import Threads
+from benchmarks.simulated import simulated_server
+from benchmarks.threads import Threads, in_a_thread
 from benchmarks.turns import in_turns, seconds_of
 from spalloc_gevent import Job
 from tools import existing_client
@@ -34,6 +38,9 @@ from tools.real_server import RealServer
 THREADS = 100
 KEEPALIVE_S = 60.0
 
+T = TypeVar("T")
+Where = tuple[str, int]
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -41,18 +48,30 @@ class Scale:
 
     jobs: int = 300
     existing_jobs: int = 20
-    repeats: int = 11
+    one_by_one: int = 50
+    repeats: int = 7
 
 
 FULL = Scale()
-QUICK = Scale(jobs=100, existing_jobs=2, repeats=1)
+QUICK = Scale(jobs=100, existing_jobs=2, one_by_one=10, repeats=1)
+
+
+class Phase(NamedTuple):
+    """What a job costs that is made, or destroyed, together with many others.
+
+    seconds: until all calls have returned.
+    cpu_s: of this process alone, until nothing is left to do in the background either.
+    """
+
+    seconds: float
+    cpu_s: float = math.nan
 
 
 class Lives(NamedTuple):
-    """Seconds for each of many jobs that are made, then destroyed, all at once."""
+    """Of many jobs that are made, then destroyed, all at once."""
 
-    creating_s: float
-    destroying_s: float
+    creating: Phase
+    destroying: Phase
 
 
 class Allocation:
@@ -62,12 +81,7 @@ class Allocation:
         self._server = server
         self._existing = existing
         self._scale = scale
-        self._options: dict[str, Any] = {
-            "hostname": server.host,
-            "port": server.port,
-            "owner": "bench",
-            "keepalive": KEEPALIVE_S,
-        }
+        self._options = _options((server.host, server.port))
 
     def from_greenlets(self) -> Lives:
         """As many greenlets as jobs. The pool's connections are opened by the first of them."""
@@ -84,39 +98,45 @@ class Allocation:
         with Threads(THREADS) as threads:
 
             def make() -> tuple[float, list[Job]]:
-                took_s, jobs = threads.each(self._some, self._scale.jobs // THREADS)
+                took_s, jobs = threads.each(_some, self._scale.jobs // THREADS, self._options)
                 return took_s, list(chain(*jobs))
 
             return self._lives(make)
 
-    def _some(self, count: int) -> list[Job]:
-        return [Job(**self._options) for _ in range(count)]
-
     def _lives(self, make: Callable[[], tuple[float, list[Job]]]) -> Lives:
         empty(self._server)
-        creating_s, jobs = make()
+        creating, jobs = self._phase(make)
         self._must_differ([job.id for job in jobs])
-        rest(self._server.pid)
-        return self._each(creating_s, seconds_of(lambda: _destroy(jobs)))
+        destroying, _ = self._phase(lambda: (seconds_of(lambda: _destroy(jobs)), None))
+        return Lives(creating, destroying)
 
     def over_raw_sockets(self) -> Lives:
         """The same commands over POOL raw sockets that are open already."""
         empty(self._server)
         with RawSockets(self._server.host, self._server.port, POOL) as sockets:
-            ids: list[int] = []
-            commands = [_create_command()] * self._scale.jobs
-            creating_s = seconds_of(lambda: ids.extend(sockets.run(commands)))
+
+            def run(commands: Sequence[Command]) -> tuple[float, list[int]]:
+                began = time.perf_counter()
+                returned = sockets.run(commands)
+                return time.perf_counter() - began, returned
+
+            creating, ids = self._phase(lambda: run([_create_command()] * self._scale.jobs))
             self._must_differ(ids)
-            rest(self._server.pid)
             ends: list[Command] = [("destroy_job", (job_id,), {}) for job_id in ids]
-            return self._each(creating_s, seconds_of(lambda: sockets.run(ends)))
+            destroying, _ = self._phase(lambda: run(ends))
+            return Lives(creating, destroying)
+
+    def _phase(self, work: Callable[[], tuple[float, T]]) -> tuple[Phase, T]:
+        """What `work`, which tells its seconds, costs a job, and what came of it."""
+        used_s = time.process_time()
+        took_s, done = work()
+        rest(self._server.pid)
+        cpu_s = time.process_time() - used_s
+        return Phase(took_s / self._scale.jobs, cpu_s / self._scale.jobs), done
 
     def _must_differ(self, ids: Sequence[object]) -> None:
         if len(set(ids)) != self._scale.jobs:
             raise OSError(f"{self._scale.jobs} jobs were to be made, but {len(set(ids))} were")
-
-    def _each(self, creating_s: float, destroying_s: float) -> Lives:
-        return Lives(creating_s / self._scale.jobs, destroying_s / self._scale.jobs)
 
     def by_the_existing_client(self) -> Lives:
         """Fewer jobs: each has a process of its own."""
@@ -124,7 +144,16 @@ class Allocation:
         jobs = self._scale.existing_jobs
         creating_s = self._existing.ask("hold", jobs, KEEPALIVE_S)
         rest(self._server.pid)
-        return Lives(creating_s / jobs, self._existing.ask("destroy") / jobs)
+        return Lives(Phase(creating_s / jobs), Phase(self._existing.ask("destroy") / jobs))
+
+
+def _options(where: Where) -> dict[str, Any]:
+    host, port = where
+    return {"hostname": host, "port": port, "owner": "bench", "keepalive": KEEPALIVE_S}
+
+
+def _some(count: int, options: dict[str, Any]) -> list[Job]:
+    return [Job(**options) for _ in range(count)]
 
 
 def _create_command() -> Command:
@@ -146,6 +175,49 @@ def _destroy(jobs: list[Job]) -> None:
     gevent.joinall([gevent.spawn(job.destroy) for job in jobs], raise_error=True)
 
 
+# -- one after the other ----------------------------------------------------------
+
+
+def one_by_one(where: Where, clear: Callable[[], None], scale: Scale) -> dict[str, list[float]]:
+    """Seconds for each of some jobs: by one plain thread, and over a raw socket that is open."""
+    options = _options(where)
+
+    def ours() -> float:
+        clear()
+        jobs: list[Job] = []
+        took_s = in_a_thread(seconds_of, lambda: jobs.extend(_some(scale.one_by_one, options)))
+        _destroy(jobs)
+        return took_s / scale.one_by_one
+
+    def floor() -> float:
+        clear()
+        with RawSockets(*where, 1) as socket:
+            took_s = in_a_thread(seconds_of, lambda: _make_and_ask(socket, scale.one_by_one))
+        return took_s / scale.one_by_one
+
+    return in_turns({"floor": floor, "ours": ours}, scale.repeats)
+
+
+def _make_and_ask(socket: RawSockets, count: int) -> None:
+    for _ in range(count):
+        (job_id,) = socket.run_blocking([_create_command()])
+        socket.run_blocking([("get_job_state", (job_id,), {})])
+
+
+def one_by_one_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
+    what = f"{scale.one_by_one} jobs made one after the other, per job"
+    note = "by one plain thread; the floor: create_job and get_job_state over one raw socket"
+    took_s = one_by_one((server.host, server.port), partial(empty, server), scale)
+    yield _beside(what, took_s["ours"], took_s["floor"], ratio_at_most(1.6), note)
+    # A real server takes most of the time itself; here it is mostly the client's.
+    with simulated_server(scale.one_by_one) as where:
+        took_s = one_by_one(where, partial(destroy_all, *where), scale)
+    yield _beside(f"  {what}, simulated server", took_s["ours"], took_s["floor"], None, note)
+
+
+# -- the whole --------------------------------------------------------------------
+
+
 def measure(scale: Scale) -> Iterator[Figure]:
     with big_server() as server:
         where = server.host, server.port
@@ -160,32 +232,50 @@ def measure(scale: Scale) -> Iterator[Figure]:
                 },
                 scale.repeats,
             )
-            empty(server)
-    yield from _figures(found, scale)
+        making = {name: [each.creating for each in lives] for name, lives in found.items()}
+        ending = {name: [each.destroying for each in lives] for name, lives in found.items()}
+        yield from _at_once_figures(making, ending, scale)
+        yield from one_by_one_figures(server, scale)
+        empty(server)
 
 
-def _figures(found: dict[str, list[Lives]], scale: Scale) -> Iterator[Figure]:
+Phases = Mapping[str, Sequence[Phase]]
+"""Turn by turn, of each way to make or to destroy jobs."""
+
+
+def _at_once_figures(making: Phases, ending: Phases, scale: Scale) -> Iterator[Figure]:
     jobs = f"{scale.jobs} jobs at once"
-    making = {name: [each.creating_s for each in lives] for name, lives in found.items()}
-    ending = {name: [each.destroying_s for each in lives] for name, lives in found.items()}
-    yield _figure(f"create {jobs}, per job", "greenlets", making, 1.25, scale)
-    yield _figure(f"create {jobs} from {THREADS} threads, per job", "threads", making, 1.5, scale)
-    yield _figure(f"destroy {jobs}, per job", "greenlets", ending, 1.25, scale)
+    yield _speed(f"create {jobs}, per job", "greenlets", making, 1.25, scale)
+    yield _speed(f"create {jobs} from {THREADS} threads, per job", "threads", making, 1.5, scale)
+    yield _speed(f"destroy {jobs}, per job", "greenlets", ending, 1.25, scale)
+    for what, phases, most_s in (("made", making, 0.5e-3), ("destroyed", ending, 0.3e-3)):
+        ours, floor = ([phase.cpu_s for phase in phases[who]] for who in ("greenlets", "floor"))
+        name = f"CPU of the client for one job {what}, {jobs}"
+        note = "this process alone, until nothing is left to do; no server's, no guardian's"
+        yield _beside(name, ours, floor, at_most(most_s), note)
 
 
-def _figure(
-    name: str, ours: str, took_s: dict[str, list[float]], limit: float, scale: Scale
+def _speed(name: str, who: str, phases: Phases, limit: float, scale: Scale) -> Figure:
+    seconds = {who: [phase.seconds for phase in turns] for who, turns in phases.items()}
+    note = f"the existing client: {scale.existing_jobs} jobs, from a thread each"
+    return dataclasses.replace(
+        _beside(name, seconds[who], seconds["floor"], ratio_at_most(limit), note),
+        existing=Spread.of(seconds["existing"]),
+        existing_ratio=ratio(seconds["existing"], seconds["floor"]),
+    )
+
+
+def _beside(
+    name: str, ours: Sequence[float], floor: Sequence[float], goal: Goal | None, note: str
 ) -> Figure:
     return Figure(
         name,
         "s",
-        Spread.of(took_s[ours]),
-        floor=Spread.of(took_s["floor"]),
-        existing=Spread.of(took_s["existing"]),
-        ratio=ratio(took_s[ours], took_s["floor"]),
-        existing_ratio=ratio(took_s["existing"], took_s["floor"]),
-        goal=ratio_at_most(limit),
-        note=f"the existing client: {scale.existing_jobs} jobs, from a thread each",
+        Spread.of(ours),
+        floor=Spread.of(floor),
+        ratio=ratio(ours, floor),
+        goal=goal,
+        note=note,
     )
 
 

@@ -44,7 +44,7 @@ class Scale:
 
     cases: int = 1000
     at_once: int = 100
-    repeats: int = 7
+    repeats: int = 5
 
 
 FULL = Scale()

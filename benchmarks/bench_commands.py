@@ -50,7 +50,7 @@ class Scale:
 
     starts: int = 21
     jobs: int = 1000
-    change_s: float = 20.0
+    change_s: float = 10.0
 
 
 FULL = Scale()
@@ -76,7 +76,7 @@ def start_figures(scale: Scale) -> Iterator[Figure]:
             scale.starts,
         )
     yield _beside_theirs(took_s)
-    yield _over("spalloc_gevent and its Job", "our job", took_s, at_most(0.015))
+    yield _over("spalloc_gevent and its Job", "our job", took_s, at_most(0.025))
     yield _over("spalloc_gevent alone", "ours alone", took_s, at_most(0.015))
     for name in ("python", *_DEPENDENCIES):
         what = "Python that does nothing" if name == "python" else f"import {name}"

@@ -38,11 +38,11 @@ class Scale:
     jobs: int = 1000
     existing_jobs: int = 20
     keepalive_s: float = 20.0
-    windows: int = 3
-    window_s: float = 20.0
+    windows: int = 2
+    window_s: float = 10.0
     watched_jobs: int = 300
     short_keepalive_s: float = 10.0
-    busy_s: float = 60.0
+    busy_s: float = 25.0
     kills: int = 20
 
 
@@ -98,7 +98,7 @@ def _cost_figures(
         "KiB",
         one(growth(ours, "pss_kib")),
         existing=one(growth(existing, "pss_kib")),
-        goal=at_most(12.0),
+        goal=at_most(14.0),
         note=f"all processes of the program together, from 1 job to {jobs:,}; {theirs}",
     )
     yield Figure("  of it, in no file's pages", "KiB", one(growth(ours, "anonymous_kib")),

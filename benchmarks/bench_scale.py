@@ -24,7 +24,7 @@ from benchmarks.running import run
 from benchmarks.simulated import simulated_server
 
 SPARE_BOARDS = 200
-MOST_MEMORY_KIB = 150e6 / 1024
+MOST_MEMORY_KIB = 120e6 / 1024
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Scale:
     few: int = 100
     many: int = 10_000
     keepalive_s: float = 60.0
-    hold_few_s: float = 60.0
-    windows: int = 5
-    window_s: float = 60.0
+    hold_few_s: float = 30.0
+    windows: int = 3
+    window_s: float = 30.0
 
     @property
     def hold_s(self) -> float:

@@ -47,7 +47,7 @@ class Scale:
 
     jobs: int = 500
     changes: int = 300
-    pause_s: float = 0.02
+    pause_s: float = 0.01
     repeats: int = 5
 
 
@@ -176,7 +176,7 @@ def _figures(
         {who: [percentile(turn, percent) for turn in turns] for who, turns in found.items()}
         for percent in (50, 99)
     )
-    for what, times, limit_s in (("median", medians, 0.002), ("99th percentile", p99s, 0.010)):
+    for what, times, limit_s in (("median", medians, 0.001), ("99th percentile", p99s, 0.005)):
         yield Figure(
             f"{name}: {what}",
             "s",

@@ -119,6 +119,8 @@ class Job:
         arguments = given(locals(), ALL_KEYWORDS)
         config = load_config(arguments.get("config_filenames"))
         resume_id = arguments.get("resume_job_id")
+        if resume_id is not None:
+            resume_id = as_int(resume_id, "resume_job_id")
         request = job_request(what, arguments, config) if resume_id is None else None
         self._server = server_options(arguments, config)
         self._client = ProtocolClient(
@@ -137,8 +139,7 @@ class Job:
         except BaseException:
             self._client.close()
             raise
-        number = None if resume_id is None else as_int(resume_id, "resume_job_id")
-        self.id = self._life.begin(request, number).job_id
+        self.id = self._life.begin(request, resume_id).job_id
 
     def _check_version(self) -> None:
         session = self._client.session

@@ -4,7 +4,8 @@
         Job(3, hostname=server.host, port=server.port, owner="me")
 
 ``spalloc-simulator`` is the same as a command. The machines' boards are made
-up; everything that the protocol can tell of them follows ``spalloc_server``.
+up; everything that the protocol can tell of them follows ``spalloc_server`` or,
+with ``dialect="java"``, the Java server.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from spalloc_gevent.simulator.faults import (
     Split,
     Unsolicited,
 )
+from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.simulator.record import CommandsSeen, SeenCommand
 from spalloc_gevent.simulator.server import SimulatedServer
@@ -32,6 +34,7 @@ __all__ = [
     "Duplicate",
     "Fault",
     "Garbage",
+    "JavaOptions",
     "MachineSpec",
     "NotificationFlood",
     "Refuse",

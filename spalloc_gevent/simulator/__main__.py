@@ -9,18 +9,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
+import json
 import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.geometry import Board
 from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON
+from spalloc_gevent.simulator.java_options import ORDINARY, REVIVE_CHOICES, JavaOptions
 from spalloc_gevent.simulator.machine import BoardLink, MachineSpec
 from spalloc_gevent.simulator.server import DEFAULT_PORT, SimulatedServer
 
@@ -103,6 +107,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535, 0 for a free one")
@@ -128,6 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="how long freed boards stay unavailable (default: %(default)s)")  # fmt: skip
     add("--dialect", choices=sorted(DIALECTS), default=PYTHON.name,
         help="which server to behave like (default: %(default)s)")  # fmt: skip
+    _add_java_options(parser.add_argument_group("what is chance on the Java server"))
     add("--version-string", metavar="V", help="the version to report (default: the dialect's)")
     add("--quiet", "-q", action="store_true", help="do not describe the server on stderr")
     add("--run", nargs=argparse.REMAINDER,
@@ -138,6 +149,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--machines", dest="files", action="append", default=[],
+                       type=machines_in_file, metavar="FILE.json",
+                       help="the machines of a file: {NAME: {width, height, tags, absent, "
+                       "dead_boards, dead_links}}; repeat for more")  # fmt: skip
     group.add_argument("--machine", dest="machines", action="append", type=machine_from_text,
                        metavar="NAME:WxH[:TAG,...]",
                        help="a machine of W x H triads; repeat for more")  # fmt: skip
@@ -149,9 +164,43 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
                        help="a link of a board that does not work; repeat for more")  # fmt: skip
 
 
+def _add_java_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--allocator-seconds", type=_seconds, default=ORDINARY.allocator_seconds, metavar="S",
+        help="how long the allocator works for each queued job; 0.036 on the real server "
+        "(default: %(default)s)")  # fmt: skip
+    add("--revive", choices=REVIVE_CHOICES, default=ORDINARY.revive,
+        help="which jobs live on that are destroyed while the allocator works on them "
+        "(default: %(default)s)")  # fmt: skip
+    add("--database-refusals", type=_count, default=0, metavar="N",
+        help="the database refuses one command in N")  # fmt: skip
+    add("--notify-twice", action="store_true", help="tell of every change twice")
+    add("--failing-power-ons", type=_count, default=0, metavar="N",
+        help="the first N jobs fail to power on, and move to other boards")  # fmt: skip
+    add("--expiry-check-seconds", type=_seconds, default=ORDINARY.expiry_check_seconds, metavar="S",
+        help="how often keepalives are looked at (default: %(default)s)")  # fmt: skip
+
+
+def machines_in_file(text: str) -> list[MachineSpec]:
+    """The machines of a JSON file; of several lines only the first one counts.
+
+    Either ``{NAME: {"width": 4, "height": 2, "tags": [], "absent": [], "dead_boards": [],
+    "dead_links": []}}``, or that under the key ``machines``.
+    """
+    try:
+        body = json.loads(Path(text).read_text("utf-8").partition("\n{")[0])
+        machines = body.get("machines", body)
+        return [MachineSpec(name, **facts) for name, facts in machines.items()]
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} has no machines: {error}") from None
+
+
 def machines_from(arguments: argparse.Namespace) -> list[MachineSpec]:
     """The machines asked for, with what is dead on them; ValueError if they contradict."""
-    asked: list[MachineSpec] = arguments.machines or [MachineSpec()]
+    given = [*(arguments.machines or ()), *itertools.chain.from_iterable(arguments.files)]
+    asked: list[MachineSpec] = given or [MachineSpec()]
     machines = {machine.name: machine for machine in asked}
     if len(machines) < len(asked):
         raise ValueError("two machines have the same name: give each one of its own")
@@ -182,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command == []:
         parser.error("--run needs a command")
     try:
-        server = _server(arguments, DEFAULT_PORT if command is None else 0)
+        server = server_from(arguments, DEFAULT_PORT if command is None else 0)
     except ValueError as error:
         parser.error(str(error))
     try:
@@ -207,7 +256,8 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     return list(argv[:place]), command[1:] if command[:1] == ["--"] else command
 
 
-def _server(arguments: argparse.Namespace, default_port: int) -> SimulatedServer:
+def server_from(arguments: argparse.Namespace, default_port: int) -> SimulatedServer:
+    """The server that is asked for; ValueError if it cannot be."""
     return SimulatedServer(
         machines_from(arguments),
         power_seconds=arguments.power_seconds,
@@ -216,6 +266,14 @@ def _server(arguments: argparse.Namespace, default_port: int) -> SimulatedServer
         host=arguments.host,
         port=default_port if arguments.port is None else arguments.port,
         dialect=arguments.dialect,
+        java=JavaOptions(
+            allocator_seconds=arguments.allocator_seconds,
+            revive=arguments.revive,
+            database_refusals=arguments.database_refusals,
+            notify_twice=arguments.notify_twice,
+            failing_power_ons=arguments.failing_power_ons,
+            expiry_check_seconds=arguments.expiry_check_seconds,
+        ),
     )
 
 

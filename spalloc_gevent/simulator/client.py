@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from spalloc_gevent.simulator.faults import Piece, Pieces
 from spalloc_gevent.wire.lines import LineSplitter
@@ -31,6 +32,17 @@ class Client:
         self._owed = 0
         self._answering = False
         self._mid_line = False
+        self.held: Any = None
+        """The command that cannot be carried out yet."""
+
+    @property
+    def is_mid_command(self) -> bool:
+        """Whether it has sent the beginning of a line and not its end."""
+        return self._lines.held_bytes > 0
+
+    def lose_beginning(self) -> None:
+        """Forget the beginning of the line that it is sending."""
+        self._lines = LineSplitter(MOST_COMMAND_BYTES)
 
     def take_in(self, data: bytes) -> None:
         """Note what it sent; ProtocolError for a line without end."""
@@ -41,7 +53,7 @@ class Client:
 
     def next_line(self) -> bytes | None:
         """The command to carry out now; None before the one before has been answered."""
-        if not self._waiting or self._answer or self._unsent:
+        if not self._waiting or self._answer or self._unsent or self.held:
             return None
         self._owed += 1
         return self._waiting.popleft()
@@ -64,7 +76,8 @@ class Client:
     @property
     def finished(self) -> bool:
         """It has ended, and has everything it can get."""
-        return self.ended and not (self._waiting or self._answer or self._unsent)
+        busy = self._waiting or self._answer or self._unsent or self.held
+        return self.ended and not busy
 
     @property
     def overwhelmed(self) -> bool:
@@ -117,5 +130,5 @@ class Client:
 
 
 def _has_blank_line(data: bytes, begins_line: bool) -> bool:
-    lines = data.replace(b"\r", b"").split(b"\n")[:-1]
+    lines = [line.strip() for line in data.split(b"\n")[:-1]]
     return b"" in (lines if begins_line else lines[1:])

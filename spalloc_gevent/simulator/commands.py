@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from spalloc_gevent.errors import ProtocolError
@@ -53,6 +53,21 @@ class Commands:
             return Returned(method(asker, *request.args, **kwargs))
         except (TypeError, ValueError, OverflowError) as error:
             return Refused(str(error))
+
+    def must_wait(self, _request: CommandRequest) -> bool:
+        """Whether the command cannot be carried out yet."""
+        return False
+
+    def notifications(self) -> Iterator[tuple[Asker, dict[str, Any]]]:
+        """Who is to be told what now."""
+        for asker, ids in self.job_watches.concerned(self._jobs.take_changed_jobs()):
+            yield asker, {"jobs_changed": ids}
+        for asker, names in self.machine_watches.concerned(self._jobs.take_changed_machines()):
+            yield asker, {"machines_changed": names}
+
+    def next_due(self) -> float:
+        """When, by the clock, somebody is to be told something again: never."""
+        return float("inf")
 
     def forget(self, asker: Asker) -> None:
         """The client is gone, and with it its watches; not its jobs."""
@@ -156,7 +171,7 @@ def _machine_info_of(job: Job) -> dict[str, object]:
 
 
 def listed_jobs(jobs: Jobs) -> list[dict[str, Any]]:
-    """The jobs as ``list_jobs`` tells them, oldest first."""
+    """The jobs as ``list_jobs`` of the Python server tells them, oldest first."""
     return [_listed(job) for job in jobs]
 
 

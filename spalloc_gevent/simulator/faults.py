@@ -10,11 +10,12 @@ connection. Several that fit strike together, in the order given.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from spalloc_gevent.wire.commands import COMMANDS
+from spalloc_gevent.wire.messages import Refused, encode_message
 
 ANY_COMMAND = "*"
 CONNECT = "connect"
@@ -54,7 +55,7 @@ class Fault:
             raise ValueError(f"times must be 1 or more, or None for always, not {self.times}")
 
     @property
-    def instead(self) -> bytes | None:
+    def instead(self) -> Refused | bytes | None:
         """What is answered instead of carrying the command out; None: it is carried out."""
         return None
 
@@ -105,8 +106,8 @@ class Refuse(Fault):
     text: str = "refused"
 
     @property
-    def instead(self) -> bytes | None:
-        return _line({"exception": self.text})
+    def instead(self) -> Refused:
+        return Refused(self.text)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Unsolicited(Fault):
     before: bool = False
 
     def reshape(self, answer: Pieces) -> Pieces:
-        stray = Piece(_line({"return": self.value}))
+        stray = Piece(_line({"return": self.value}, answer))
         return [stray, *answer] if self.before else [*answer, stray]
 
 
@@ -171,7 +172,7 @@ class NotificationFlood(Fault):
     count: int = 1000
 
     def reshape(self, answer: Pieces) -> Pieces:
-        lines = (_line({"jobs_changed": [number]}) for number in range(1, self.count + 1))
+        lines = (_line({"jobs_changed": [number]}, answer) for number in range(1, self.count + 1))
         return [Piece(b"".join(lines)), *answer]
 
 
@@ -179,8 +180,10 @@ def _pauses(pieces: Pieces) -> Pieces:
     return [Piece(b"", piece.after_s) for piece in pieces if piece.after_s]
 
 
-def _line(body: dict[str, Any]) -> bytes:
-    return json.dumps(body).encode("ascii") + b"\n"
+def _line(body: dict[str, Any], answer: Pieces) -> bytes:
+    """A line that ends as the answer does."""
+    end = b"\r\n" if any((piece.data or b"").endswith(b"\r\n") for piece in answer) else b"\n"
+    return json.dumps(body).encode("ascii") + end
 
 
 class FaultScript:
@@ -209,11 +212,14 @@ def _less(times: int | None) -> int | None:
     return None if times is None else times - 1
 
 
-def answer_instead(faults: Iterable[Fault]) -> bytes | None:
+def answer_instead(
+    faults: Iterable[Fault], encode: Callable[[Refused], bytes] = encode_message
+) -> bytes | None:
     """What is answered when a fault keeps the command from being carried out; else None."""
     for fault in faults:
-        if fault.instead is not None:
-            return fault.instead
+        instead = fault.instead
+        if instead is not None:
+            return encode(instead) if isinstance(instead, Refused) else instead
     return None
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.geometry import Board, Chip, connections_in_job
+from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.machine import Machine, MachineSpec
 from spalloc_gevent.simulator.placement import Allocation, Placement, Request, request_from
 from spalloc_gevent.states import JobState
@@ -33,7 +34,7 @@ _SPARE_EXPIRIES = 1000
 
 @dataclass(eq=False)
 class Job:
-    """One job that has not been destroyed."""
+    """One job, living or remembered."""
 
     job_id: int
     owner: str
@@ -43,6 +44,8 @@ class Job:
     start_time: float
     keepalive_host: str | None
     keepalive_until: float = _NEVER
+    kept_alive_at: float = 0.0
+    """Seconds since 1970."""
     state: JobState = JobState.queued
     power: bool | None = None
     machine: Machine | None = None
@@ -52,6 +55,13 @@ class Job:
     power_commands: int = 0
     """How many of those are still under way."""
     request: Request | None = field(default=None, repr=False)
+    released: bool = False
+    """It has no boards any more; `allocation` are those that it had."""
+    ready_before: bool = False
+    woken: bool = False
+    """It was destroyed, and made ready once more by a power command."""
+    reason: object = None
+    """Why it was destroyed."""
 
     @property
     def pending(self) -> bool:
@@ -60,7 +70,7 @@ class Job:
 
     @property
     def boards(self) -> frozenset[Board] | None:
-        return None if self.allocation is None else self.allocation.boards
+        return None if self.allocation is None or self.released else self.allocation.boards
 
     @property
     def connections(self) -> dict[Chip, str]:
@@ -71,7 +81,7 @@ class Job:
         )
 
 
-class _Site:
+class Site:
     """A machine with its queue and its free boards."""
 
     def __init__(self, machine: Machine) -> None:
@@ -107,7 +117,12 @@ class Jobs:
     seconds_before_free: how long the boards of a destroyed job stay unavailable
         once they have been powered off.
     clock: seconds, for what lasts; wall_clock: seconds since 1970, for ``start_time``.
+    first_id: the number of the first job.
     """
+
+    machine_type: type[Machine] = Machine
+    numbers_come_again: bool = True
+    """After the jobs are lost, numbers begin at 1 once more."""
 
     def __init__(
         self,
@@ -118,20 +133,22 @@ class Jobs:
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
         most_retired: int = MOST_RETIRED_JOBS,
+        first_id: int = 1,
     ) -> None:
+        self.options = JavaOptions()
         self._power_seconds = power_seconds
         self._seconds_before_free = seconds_before_free
         self._clock = clock
         self._wall_clock = wall_clock
         self._most_retired = most_retired
-        self._sites = _sites(machines)
+        self._sites = _sites(machines, self.machine_type)
         self._jobs: dict[int, Job] = {}
-        self._retired: OrderedDict[int, object] = OrderedDict()
-        self._ids = itertools.count(1)
+        self._retired: OrderedDict[int, Job] = OrderedDict()
+        self.next_id = first_id
         self._order = itertools.count()
         self._expiries: list[tuple[float, int]] = []
         self._powering: list[tuple[float, int, Job]] = []
-        self._resting: deque[tuple[float, _Site, Allocation]] = deque()
+        self._resting: deque[tuple[float, Site, Allocation]] = deque()
         self._changed_jobs: set[int] = set()
         self._changed_machines: set[str] = set()
 
@@ -165,11 +182,20 @@ class Jobs:
 
     def reason(self, job_id: int) -> object:
         """Why a remembered job was destroyed; None when no reason was given."""
-        return self._retired.get(job_id)
+        job = self._retired.get(job_id)
+        return None if job is None else job.reason
 
-    def wall_time(self) -> float:
-        """Seconds since 1970."""
-        return self._wall_clock()
+    def find(self, job_id: int) -> Job | None:
+        """The job, living or remembered."""
+        return self._jobs.get(job_id) or self._retired.get(job_id)
+
+    def now(self) -> float:
+        """Seconds, by the clock."""
+        return self._clock()
+
+    def set_options(self, options: JavaOptions) -> None:
+        """What happens from now on; nothing for the Python server."""
+        self.options = options
 
     def take_changed_jobs(self) -> set[int]:
         """The jobs that changed since this was last asked."""
@@ -200,7 +226,18 @@ class Jobs:
             raise TypeError("owner must be specified for all jobs")
         keepalive = kwargs.pop("keepalive", DEFAULT_KEEPALIVE_S)
         keepalive_s = None if keepalive is None else float(keepalive)
-        job = Job(next(self._ids), str(owner), keepalive_s, args, kwargs, self._wall_clock(), host)
+        return self._add(str(owner), keepalive_s, args, kwargs, host)
+
+    def _add(
+        self,
+        owner: str,
+        keepalive_s: float | None,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        host: str | None,
+    ) -> Job:
+        job = Job(self.next_id, owner, keepalive_s, args, kwargs, self._wall_clock(), host)
+        self.next_id += 1
         self._jobs[job.job_id] = job
         self._start_keepalive(job)
         return job
@@ -214,7 +251,7 @@ class Jobs:
             self.destroy(job.job_id, IMPOSSIBLE)
         self._start_queued_jobs()
 
-    def _candidates(self, job: Job) -> list[_Site]:
+    def _candidates(self, job: Job) -> list[Site]:
         machine, tags = job.kwargs.get("machine"), job.kwargs.get("tags")
         if machine is not None and tags is not None:
             raise TypeError("Only one of machine and tags may be specified for a job.")
@@ -225,7 +262,7 @@ class Jobs:
         return [site for site in self._sites.values() if wanted <= site.machine.tags]
 
     @staticmethod
-    def _possible(site: _Site, job: Job) -> bool:
+    def _possible(site: Site, job: Job) -> bool:
         if job.request is None:
             limits = {k: v for k, v in job.kwargs.items() if k not in ("machine", "tags")}
             job.request = request_from(job.args, limits)
@@ -237,7 +274,7 @@ class Jobs:
         while any(started):
             started = [self._start_head(site) for site in self._sites.values()]
 
-    def _start_head(self, site: _Site) -> bool:
+    def _start_head(self, site: Site) -> bool:
         job = site.head()
         allocation = None if job is None else site.place(job)
         if job is None or allocation is None:
@@ -268,6 +305,7 @@ class Jobs:
 
     def _extend(self, job: Job) -> None:
         # The heap keeps the old time; `expire` looks here before it believes it.
+        job.kept_alive_at = self._wall_clock()
         if job.keepalive_s is not None:
             job.keepalive_until = self._clock() + job.keepalive_s
 
@@ -304,7 +342,8 @@ class Jobs:
 
     def _retire(self, job: Job, reason: object) -> None:
         job.state = JobState.destroyed
-        self._retired[job.job_id] = reason
+        job.reason = reason
+        self._retired[job.job_id] = job
         self._changed_jobs.add(job.job_id)
         if len(self._retired) > self._most_retired:
             self._retired.popitem(last=False)
@@ -353,7 +392,7 @@ class Jobs:
             if not job.power_commands:
                 self._settle(job, now)
 
-    def _settle(self, job: Job, now: float) -> None:
+    def _settle(self, job: Job, now: float, /) -> None:
         if job.job_id in self._jobs:
             job.state = JobState.ready
             self._changed_jobs.add(job.job_id)
@@ -365,12 +404,15 @@ class Jobs:
 
     def next_due(self) -> float | None:
         """When, by the clock, something is to be looked at next; None when nothing is."""
+        return min(self._due_times(), default=None)
+
+    def _due_times(self) -> Iterator[float]:
         queues: tuple[Sequence[tuple[Any, ...]], ...] = (
             self._expiries,
             self._powering,
             self._resting,
         )
-        return min((queue[0][0] for queue in queues if queue), default=None)
+        return (queue[0][0] for queue in queues if queue)
 
     def recover(self) -> None:
         """Go on after a restart: clients have their whole keepalive to come back."""
@@ -378,8 +420,8 @@ class Jobs:
             self._extend(job)
 
 
-def _sites(machines: Sequence[MachineSpec]) -> dict[str, _Site]:
-    sites = {spec.name: _Site(Machine(spec, n)) for n, spec in enumerate(machines)}
+def _sites(machines: Sequence[MachineSpec], kind: type[Machine]) -> dict[str, Site]:
+    sites = {spec.name: Site(kind(spec, n)) for n, spec in enumerate(machines)}
     if len(sites) < len(machines):
         raise ValueError("two machines have the same name: give each one of its own")
     return sites

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from spalloc_gevent.geometry import BOARDS_PER_TRIAD, Board, Link, boards_of_triads
@@ -26,6 +26,8 @@ class MachineSpec:
     name: what it is called; two of a server have different ones.
     tags: what jobs may ask it to have.
     dead_boards: (x, y, z) of each board that does not work.
+    absent: (x, y, z) of each board that was never there: the Java server does not tell of it,
+    the Python server counts it among the dead ones.
     dead_links: (x, y, z, link) of each link that does not work; a link that is
     dead both ways stands there twice, once from either end.
 
@@ -38,6 +40,7 @@ class MachineSpec:
     tags: Collection[str] = ("default",)
     dead_boards: Collection[Board] = ()
     dead_links: Collection[BoardLink] = ()
+    absent: Collection[Board] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -45,6 +48,8 @@ class MachineSpec:
         self._check_size()
         for board in self.dead_boards:
             self._check_board(board, f"dead board {tuple(board)}")
+        for board in self.absent:
+            self._check_board(board, f"absent board {tuple(board)}")
         for x, y, z, link in self.dead_links:
             self._check_board((x, y, z), f"dead link {(x, y, z, int(link))}")
             if link not in tuple(Link):
@@ -68,7 +73,7 @@ class MachineSpec:
 
     @property
     def boards(self) -> int:
-        """How many boards there are, the dead ones too."""
+        """How many boards there are, the dead and the absent ones too."""
         return self.width * self.height * BOARDS_PER_TRIAD
 
 
@@ -83,11 +88,17 @@ class Machine:
         self.width = spec.width
         self.height = spec.height
         self.tags = frozenset(spec.tags)
-        self.dead_boards = frozenset((x, y, z) for x, y, z in spec.dead_boards)
+        self.unusable = frozenset((x, y, z) for x, y, z in (*spec.dead_boards, *spec.absent))
+        """The boards that no job gets."""
         self.dead_links = frozenset((x, y, z, Link(n)) for x, y, z, n in spec.dead_links)
-        self._places = _places_of_living_boards(spec, self.dead_boards)
+        self._places = self._placed(spec)
         self._boards = {place: board for board, place in self._places.items()}
         self._number = number
+
+    def _placed(self, spec: MachineSpec) -> Mapping[Board, Place]:
+        """Frames and cabinets fill up in the order of x, y, z; a dead board's slot stays empty."""
+        every = boards_of_triads(0, 0, spec.width, spec.height)
+        return placed(every, self.unusable)
 
     def place_of(self, board: Board) -> Place | None:
         """The cabinet, frame and board; None for a dead board or none at all."""
@@ -112,17 +123,14 @@ class Machine:
             "tags": sorted(self.tags),
             "width": self.width,
             "height": self.height,
-            "dead_boards": sorted(self.dead_boards),
+            "dead_boards": sorted(self.unusable),
             "dead_links": [[x, y, z, int(link)] for x, y, z, link in sorted(self.dead_links)],
         }
 
 
-def _places_of_living_boards(
-    spec: MachineSpec, dead_boards: Collection[Board]
-) -> Mapping[Board, Place]:
-    """Frames and cabinets fill up in the order of x, y, z; a dead board's slot stays empty."""
-    every = boards_of_triads(0, 0, spec.width, spec.height)
-    return {board: _place(index) for index, board in enumerate(every) if board not in dead_boards}
+def placed(boards: Iterable[Board], left_out: Collection[Board]) -> Mapping[Board, Place]:
+    """The physical places of boards in this order; those left out leave theirs empty."""
+    return {board: _place(index) for index, board in enumerate(boards) if board not in left_out}
 
 
 def _place(index: int) -> Place:

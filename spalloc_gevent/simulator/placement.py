@@ -257,10 +257,10 @@ class Placement:
     def _board_possible(self, board: Board | None) -> bool:
         machine = self._machine
         if board is None:
-            return len(machine.dead_boards) < machine.width * machine.height * BOARDS_PER_TRIAD
+            return len(machine.unusable) < machine.width * machine.height * BOARDS_PER_TRIAD
         x, y, z = board
         on_it = 0 <= x < machine.width and 0 <= y < machine.height and 0 <= z < BOARDS_PER_TRIAD
-        return on_it and board not in machine.dead_boards
+        return on_it and board not in machine.unusable
 
     def place(self, request: Request) -> Allocation | None:
         """Take boards that meet the request; None when there are none free now."""
@@ -307,7 +307,7 @@ class Placement:
 
     def _explored(self, corner: Corner, shape: Shape) -> Block:
         machine = self._machine
-        if not machine.dead_boards and not machine.dead_links:
+        if not machine.unusable and not machine.dead_links:
             wraps = (shape[0] == machine.width, shape[1] == machine.height)
             return Block(frozenset(boards_of_triads(*corner, *shape)), wraps)
         return self._classified(self._reachable(corner, shape))
@@ -315,7 +315,7 @@ class Placement:
     def _reachable(self, corner: Corner, shape: Shape) -> frozenset[Board]:
         """The living boards that living links inside the rectangle join to its lower left one."""
         machine = self._machine
-        inside = frozenset(boards_of_triads(*corner, *shape)) - machine.dead_boards
+        inside = frozenset(boards_of_triads(*corner, *shape)) - machine.unusable
         first = (*corner, 0)
         found = {first} & inside
         to_visit = deque(found)
@@ -373,7 +373,7 @@ class Placement:
         return corner
 
     def _living(self, corner: Corner) -> set[int]:
-        dead = self._machine.dead_boards
+        dead = self._machine.unusable
         return {z for *_, z in boards_of_triads(*corner) if (*corner, z) not in dead}
 
     def free(self, allocation: Allocation) -> None:

@@ -27,8 +27,8 @@ from gevent.monkey import get_original
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.simulator.client import Client
-from spalloc_gevent.simulator.commands import Commands, listed_jobs
-from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON, Dialect
+from spalloc_gevent.simulator.commands import listed_jobs
+from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON, Answers, Dialect
 from spalloc_gevent.simulator.faults import (
     CONNECT,
     Fault,
@@ -36,6 +36,8 @@ from spalloc_gevent.simulator.faults import (
     answer_instead,
     reshaped,
 )
+from spalloc_gevent.simulator.java_arguments import Refusal
+from spalloc_gevent.simulator.java_options import ORDINARY, JavaOptions
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.machine import MOST_MACHINES, MachineSpec
 from spalloc_gevent.simulator.record import CommandsSeen, Record, SeenCommand
@@ -44,7 +46,6 @@ from spalloc_gevent.wire.messages import (
     CommandRequest,
     Notification,
     Refused,
-    decode_command,
 )
 
 DEFAULT_PORT = 22244
@@ -112,6 +113,7 @@ class _Connection(Client):
         self.interest: int | None = None
         self.is_open = True
         self.paused = False
+        self.heard_at = 0.0
 
 
 @dataclass
@@ -130,7 +132,7 @@ class _Loop:
     """One run of the server, from its start to its stop."""
 
     def __init__(
-        self, listener: socket.socket, jobs: Jobs, commands: Commands, shared: _Shared
+        self, listener: socket.socket, jobs: Jobs, commands: Answers, shared: _Shared
     ) -> None:
         self._listener = listener
         self._jobs = jobs
@@ -138,6 +140,7 @@ class _Loop:
         self._shared = shared
         self._poller = _Poller()
         self._connections: dict[int, _Connection] = {}
+        self._held: list[_Connection] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = itertools.count()
         self._stopping = False
@@ -180,13 +183,15 @@ class _Loop:
             self._tell_of_changes()
             self._jobs.finish_powering()
             self._tell_of_changes()
+            self._release_held()
 
     def _wait_s(self) -> float:
         due = self._jobs.next_due()
         waits = [] if due is None else [due - self._shared.clock()]
+        waits.append(self._commands.next_due() - self._shared.clock())
         if self._timers:
             waits.append(self._timers[0][0] - time.monotonic())
-        return max(0.0, min(waits, default=_LONGEST_POLL_S))
+        return max(0.0, min(*waits, _LONGEST_POLL_S))
 
     def _handle(self, ready: dict[int, int]) -> None:
         if ready.pop(self._wake_read, None):
@@ -244,6 +249,7 @@ class _Loop:
         try:
             data = connection.sock.recv(_CHUNK_BYTES)
             connection.ended = not data
+            self._note_time(connection)
             connection.take_in(data)
             self._shared.record.in_flight(connection.in_flight)
         except BlockingIOError:
@@ -251,6 +257,12 @@ class _Loop:
         except (OSError, ProtocolError):
             self._hang_up(connection)
             return
+
+    def _note_time(self, connection: _Connection) -> None:
+        now, before = self._shared.clock(), connection.heard_at
+        if connection.is_mid_command and now - before > self._shared.dialect.line_patience_s:
+            connection.lose_beginning()
+        connection.heard_at = now
 
     def _advance(self, connection: _Connection) -> None:
         """Answer what can be answered, and see what the connection waits for next."""
@@ -272,11 +284,30 @@ class _Loop:
 
     def _answer(self, connection: _Connection, line: bytes) -> None:
         try:
-            request = decode_command(line)
+            request = self._shared.dialect.decode(line)
+        except Refusal as refusal:
+            connection.answered()
+            self._send(connection, self._shared.dialect.encode(Refused(str(refusal))))
+        except ProtocolError:
+            self._hang_up(connection)
+        else:
             faults = self._note(connection, request)
+            if self._commands.must_wait(request):
+                connection.held = request, faults
+                self._held.append(connection)
+            else:
+                self._carry_out(connection, request, faults)
+
+    def _carry_out(
+        self, connection: _Connection, request: CommandRequest, faults: list[Fault]
+    ) -> None:
+        try:
             answer = self._answer_to(connection, request, faults)
-        except ProtocolError as error:
-            self._answer_nonsense(connection, error)
+        except ProtocolError:
+            self._hang_up(connection)
+            return
+        if not connection.is_open:
+            self._commands.forget(connection)
             return
         if faults:
             connection.answer(reshaped(faults, answer))
@@ -284,12 +315,17 @@ class _Loop:
             connection.answered()
             self._send(connection, answer)
 
-    def _answer_nonsense(self, connection: _Connection, error: ProtocolError) -> None:
-        if self._shared.dialect.hangs_up_on_nonsense:
-            self._hang_up(connection)
-            return
-        connection.answered()
-        self._send(connection, self._shared.dialect.encode(Refused(str(error))))
+    def _release_held(self) -> None:
+        """Carry out what had to wait, also of clients that have gone meanwhile."""
+        held, self._held = self._held, []
+        for connection in held:
+            request, faults = connection.held
+            if self._commands.must_wait(request):
+                self._held.append(connection)
+                continue
+            connection.held = None
+            self._carry_out(connection, request, faults)
+            self._advance(connection)
 
     def _note(self, connection: _Connection, request: CommandRequest) -> list[Fault]:
         seen = SeenCommand(request.name, request.args, request.kwargs, connection.number)
@@ -301,7 +337,7 @@ class _Loop:
     def _answer_to(
         self, connection: _Connection, request: CommandRequest, faults: list[Fault]
     ) -> bytes:
-        instead = answer_instead(faults)
+        instead = answer_instead(faults, self._shared.dialect.encode)
         if instead is not None:
             return instead
         return self._shared.dialect.encode(self._commands.carry_out(connection, request))
@@ -343,11 +379,8 @@ class _Loop:
             heapq.heappop(self._timers)[2]()
 
     def _tell_of_changes(self) -> None:
-        commands, jobs = self._commands, self._jobs
-        for watcher, ids in commands.job_watches.concerned(jobs.take_changed_jobs()):
-            self._notify(watcher, {"jobs_changed": ids})
-        for watcher, names in commands.machine_watches.concerned(jobs.take_changed_machines()):
-            self._notify(watcher, {"machines_changed": names})
+        for watcher, body in self._commands.notifications():
+            self._notify(watcher, body)
 
     def _notify(self, watcher: object, body: dict[str, Any]) -> None:
         assert isinstance(watcher, _Connection)
@@ -493,7 +526,8 @@ class SimulatedServer:
     power_seconds: how long each power-on takes.
     seconds_before_free: how long the boards of a destroyed job stay unavailable.
     version: what the ``version`` command answers; None for the dialect's own.
-    dialect: "python", or "java" for the differences of the Java server.
+    dialect: "python", or "java" for the Java server.
+    java: what is chance on the Java server; the Python server does not look at it.
     host, port: where it listens; an IPv6 address makes it speak IPv6, port 0 takes a free one.
     faults: what it does wrong (:class:`~spalloc_gevent.simulator.Fault`).
     clock: seconds, for keepalive, powering and freeing; after changing one by
@@ -517,6 +551,7 @@ class SimulatedServer:
         faults: Iterable[Fault] = (),
         clock: Clock = time.monotonic,
         dialect: str = PYTHON.name,
+        java: JavaOptions = ORDINARY,
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"no dialect {dialect!r}; there is {', '.join(DIALECTS)}")
@@ -529,16 +564,19 @@ class SimulatedServer:
         self._host = host
         self._port = port
         self._shared = _Shared(clock, DIALECTS[dialect], script=FaultScript(faults))
-        self._jobs = self._no_jobs()
+        self._jobs = self._no_jobs(1, java)
         self._thread: _Thread | None = None
 
-    def _no_jobs(self) -> Jobs:
-        return Jobs(
+    def _no_jobs(self, first_id: int, options: JavaOptions) -> Jobs:
+        jobs = self._shared.dialect.jobs(
             self._machines,
             power_seconds=self._power_seconds,
             seconds_before_free=self._seconds_before_free,
             clock=self._shared.clock,
+            first_id=first_id,
         )
+        jobs.set_options(options)
+        return jobs
 
     def __enter__(self) -> SimulatedServer:
         self.start()
@@ -597,12 +635,14 @@ class SimulatedServer:
         """Stop, and start again on the same port.
 
         Connections and watches are lost. Jobs go on, with their whole keepalive
-        ahead; after a cold restart there are none, and IDs begin at 1 again.
+        ahead; after a cold restart there are none, and IDs begin at 1 again. The Java
+        server gives no ID twice, and counts the time for which it was away.
         """
         self.stop()
         with self._shared.lock:
             if cold:
-                self._jobs = self._no_jobs()
+                first_id = 1 if self._jobs.numbers_come_again else self._jobs.next_id
+                self._jobs = self._no_jobs(first_id, self._jobs.options)
             self._jobs.recover()
         self.start()
 
@@ -628,8 +668,18 @@ class SimulatedServer:
         self.set_faults(faults)
 
     @property
+    def java(self) -> JavaOptions:
+        """What is chance on the Java server; may be set."""
+        return self._jobs.options
+
+    @java.setter
+    def java(self, options: JavaOptions) -> None:
+        with self._shared.lock:
+            self._jobs.set_options(options)
+
+    @property
     def jobs(self) -> list[dict[str, Any]]:
-        """What ``list_jobs`` would answer now."""
+        """The jobs that there are now, as ``list_jobs`` of the Python server tells them."""
         with self._shared.lock:
             return listed_jobs(self._jobs)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from spalloc_gevent.deadline import Clock
+
 Watcher = TypeVar("Watcher")
+
+_NEVER = float("inf")
+_WAIT_S = 60.0
 
 
 class Watches(Generic[Watcher]):
@@ -45,29 +51,101 @@ class Watches(Generic[Watcher]):
                 yield watcher, wanted
 
 
-class SeparateWatches(Watches[Watcher]):
-    """As the Java server has them: a watch of everything is one more, that ends by itself."""
+class JavaJobWatches(Generic[Watcher]):
+    """Watches of jobs as the Java server has them, each told separately.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._everything: Watches[Watcher] = Watches()
+    One of a single job repeats itself when nothing has changed for a minute since the last
+    change. One of all jobs covers those that live when its wait begins, and waits anew after it
+    has told of something, or after a minute.
+    """
 
-    def start(self, watcher: Watcher, name: Any) -> None:
-        if name is None:
-            self._everything.start(watcher, None)
+    def __init__(self, clock: Clock, living: Callable[[], set[int]]) -> None:
+        self._clock = clock
+        self._living = living
+        self._single: dict[Watcher, dict[int, float]] = {}
+        self._all: dict[Watcher, _Wait] = {}
+        self._last_words: list[tuple[Watcher, list[int]]] = []
+
+    @property
+    def next_due(self) -> float:
+        """When the next wait is over, by the clock."""
+        repeats = (at for jobs in self._single.values() for at in jobs.values())
+        return min([*repeats, *(wait.until for wait in self._all.values())], default=_NEVER)
+
+    def start(self, watcher: Watcher, job_id: int | None) -> None:
+        """Watch a job; None watches all."""
+        if job_id is None:
+            self._all.setdefault(watcher, self._wait())
         else:
-            super().start(watcher, name)
+            self._single.setdefault(watcher, {}).setdefault(job_id, _NEVER)
 
-    def stop(self, watcher: Watcher, name: Any) -> None:
-        if name is None:
-            self._everything.stop(watcher, None)
-        else:
-            super().stop(watcher, name)
+    def stop(self, watcher: Watcher, job_id: int | None) -> None:
+        """Watch a job no more; None stops the watch of all, which tells of them once."""
+        if job_id is not None:
+            self._single.get(watcher, {}).pop(job_id, None)
+        elif watcher in self._all:
+            covered = self._all.pop(watcher).covered
+            self._last_words += [(watcher, sorted(covered))] if covered else []
 
     def forget(self, watcher: Watcher) -> None:
-        super().forget(watcher)
-        self._everything.forget(watcher)
+        self._single.pop(watcher, None)
+        self._all.pop(watcher, None)
+        self._last_words = [told for told in self._last_words if told[0] != watcher]
 
-    def concerned(self, changed: set[Any]) -> Iterator[tuple[Watcher, list[Any]]]:
-        yield from super().concerned(changed)
-        yield from self._everything.concerned(changed)
+    def concerned(self, changed: set[int]) -> Iterator[tuple[Watcher, list[int]]]:
+        """Each watcher that is to be told something now, and of which jobs."""
+        last_words, self._last_words = self._last_words, []
+        yield from last_words
+        now = self._clock()
+        if changed or self.next_due <= now:
+            yield from self._singly(changed, now)
+        for watcher, wait in list(self._all.items()):
+            # One that covers none looks again and again.
+            covered = wait.covered or self._living()
+            told = sorted(covered & changed)
+            if told or wait.until <= now:
+                self._all[watcher] = self._wait()
+            else:
+                wait.covered = covered
+            if told:
+                yield watcher, told
+
+    def _singly(self, changed: set[int], now: float) -> Iterator[tuple[Watcher, list[int]]]:
+        for watcher, jobs in list(self._single.items()):
+            for job_id, repeat_at in list(jobs.items()):
+                if job_id in changed or repeat_at <= now:
+                    jobs[job_id] = now + _WAIT_S
+                    yield watcher, [job_id]
+
+    def _wait(self) -> _Wait:
+        return _Wait(self._living(), self._clock() + _WAIT_S)
+
+
+@dataclass
+class _Wait:
+    """One wait of a watch of all jobs."""
+
+    covered: set[int]
+    until: float
+
+
+class JavaMachineWatches(Generic[Watcher]):
+    """Watches of machines as the Java server has them: each is one more, and none ever ends."""
+
+    def __init__(self) -> None:
+        self._watched: dict[Watcher, list[str | None]] = {}
+
+    def start(self, watcher: Watcher, name: str | None) -> None:
+        """Watch a machine; None watches all."""
+        self._watched.setdefault(watcher, []).append(name)
+
+    def forget(self, watcher: Watcher) -> None:
+        self._watched.pop(watcher, None)
+
+    def concerned(self, changed: set[str]) -> Iterator[tuple[Watcher, list[str]]]:
+        """Each watcher that `changed` concerns, and what of it concerns it."""
+        for watcher, names in list(self._watched.items()):
+            for name in names:
+                told = sorted(changed if name is None else changed & {name})
+                if told:
+                    yield watcher, told

@@ -73,8 +73,7 @@ class BackgroundHub:
     @property
     def is_current(self) -> bool:
         """True on the background thread itself."""
-        thread = self._thread
-        return thread is not None and thread.ident == native.thread_ident()
+        return getattr(_of_thread, "hub", None) is self
 
     # -- who uses it --------------------------------------------------------------
 
@@ -110,7 +109,7 @@ class BackgroundHub:
             self._thread = None
             self._ending = [other for other in self._ending if not other.join(0.0)] + [thread]
         thread.stop()
-        if wait_s > 0 and not thread.is_current:
+        if wait_s > 0 and not self.is_current:
             thread.ended.wait_beyond(0, monotonic() + wait_s)
             # Natively, a moment: only the loop's own memory is left to free.
             thread.join(wait_s)
@@ -147,27 +146,29 @@ class BackgroundHub:
         Raises:
             ClosedError: the thread has ended.
         """
-        thread = self._thread
-        if thread is None:
-            raise ClosedError("the connection to the server is closed")
-        thread.call_soon(fn, args)
+        self._running_thread().call_soon(fn, args)
 
     def spawn(self, fn: Callable[..., object], *args: Any) -> None:
         """As :meth:`call_soon`, in a greenlet of its own: ``fn`` may wait."""
-        self.call_soon(self.spawn_here, fn, *args)
+        thread = self._running_thread()
+        thread.call_soon(thread.spawn, (fn, *args))
 
     def drain(self, fn: Callable[..., object], *args: Any) -> None:
         """As :meth:`spawn`, for what the end of the thread waits for a moment."""
-        self.call_soon(self._drain_here, fn, *args)
+        thread = self._running_thread()
+        thread.call_soon(thread.drain, (fn, *args))
 
-    def _drain_here(self, fn: Callable[..., object], *args: Any) -> None:
-        assert self._thread is not None, "on the background thread"
-        self._thread.drains.spawn(fn, *args)
+    def _running_thread(self) -> _Thread:
+        thread = self._thread
+        if thread is None:
+            raise ClosedError("the connection to the server is closed")
+        return thread
 
-    def spawn_here(self, fn: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
+    @staticmethod
+    def spawn_here(fn: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
         """A new greenlet that ends with the thread at the latest; on the thread only."""
-        assert self._thread is not None, "on the background thread"
-        return self._thread.greenlets.spawn(fn, *args)
+        thread: _Thread = _of_thread.thread
+        return thread.spawn(fn, *args)
 
     @staticmethod
     def current_greenlet() -> gevent.Greenlet[..., Any]:
@@ -200,14 +201,10 @@ class BackgroundHub:
         thing: T = self._singletons[make]
         return thing
 
-    def add_cleanup(self, cleanup: Callable[[], object]) -> None:
+    @staticmethod
+    def add_cleanup(cleanup: Callable[[], object]) -> None:
         """Have ``cleanup()`` run in a greenlet before the thread ends; on the thread only."""
-        assert self._thread is not None, "on the background thread"
-        self._thread.cleanups.append(cleanup)
-
-    def remove_cleanup(self, cleanup: Callable[[], object]) -> None:
-        if self._thread is not None and cleanup in self._thread.cleanups:
-            self._thread.cleanups.remove(cleanup)
+        _of_thread.thread.cleanups.append(cleanup)
 
     # -- what its users share -----------------------------------------------------------
 
@@ -307,12 +304,15 @@ def _run_for(waiter: Waiter, fn: Callable[..., object], args: tuple[Any, ...]) -
         waiter.wake((result, None))
 
 
+_of_thread = native.ThreadLocal()
+"""``hub`` and ``thread`` on a background thread: what it belongs to, and itself."""
+
+
 class _Thread:
     """One life of the background thread."""
 
     def __init__(self, background: BackgroundHub) -> None:
         self.background = background
-        self.ident: int | None = None
         self.cleanups: list[Callable[[], object]] = []
         self.quiet = False
         """True wakes nobody any more at the end."""
@@ -322,10 +322,6 @@ class _Thread:
         self._is_open = False
         self._ready = native.new_lock()
         self._finished = native.new_lock()
-
-    @property
-    def is_current(self) -> bool:
-        return self.ident == native.thread_ident()
 
     def start(self) -> None:
         """Start the thread; returns when it takes calls."""
@@ -379,10 +375,10 @@ class _Thread:
         import gevent.event
         import gevent.pool
 
-        self.ident = native.thread_ident()
+        _of_thread.hub, _of_thread.thread = self.background, self
         hub = gevent.get_hub()
-        self.greenlets = gevent.pool.Group()
-        self.drains = gevent.pool.Group()
+        self._greenlets = gevent.pool.Group()
+        self._drains = gevent.pool.Group()
         self._stopped = gevent.event.Event()
         self._called = hub.loop.async_()
         self._called.start(self._run_calls)
@@ -398,6 +394,14 @@ class _Thread:
             hub.throw(gevent.GreenletExit)
             self._finished.release()
 
+    def spawn(self, fn: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
+        """A new greenlet that ends with the thread."""
+        return self._greenlets.spawn(fn, *args)
+
+    def drain(self, fn: Callable[..., object], *args: Any) -> None:
+        """A new greenlet that the end of the thread waits for a moment."""
+        self._drains.spawn(fn, *args)
+
     def _run_calls(self) -> None:
         try:
             for _ in range(len(self._calls)):
@@ -409,10 +413,10 @@ class _Thread:
 
     def _clean_up(self) -> None:
         for cleanup in self.cleanups:
-            self.drains.spawn(cleanup)
-        self.greenlets.kill()
-        self.drains.join(timeout=END_WITHIN_S)
-        self.drains.kill()
+            self._drains.spawn(cleanup)
+        self._greenlets.kill(timeout=END_WITHIN_S)
+        self._drains.join(timeout=END_WITHIN_S)
+        self._drains.kill()
 
     def _close(self) -> None:
         with self._lock:

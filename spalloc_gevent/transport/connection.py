@@ -72,6 +72,8 @@ class Connection:
         dropped = getattr(self, "dropped", None)
         if dropped is not None and not self.is_closed and not sys.is_finalizing():
             dropped(self)
+        elif dropped is None:
+            self.sock.close()
 
     def fileno(self) -> int:
         return int(self.sock.fileno())
@@ -84,6 +86,11 @@ class Connection:
     def owes_reply(self) -> bool:
         """True while a command is in flight."""
         return self._state.in_flight
+
+    @property
+    def has_answered(self) -> bool:
+        """True once the server has replied here: it is more than a place in a backlog."""
+        return self.used_at > self.made_at
 
     def is_open_and_owes(self) -> bool:
         """True if its end has to wait for a reply."""

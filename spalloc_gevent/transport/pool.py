@@ -332,7 +332,9 @@ class Pool:
             connection.sock.close()
             return
         try:
-            self._background.drain(self._drain_here, connection)
+            # What it needs is not this client's: that may be closed meanwhile.
+            self._background.hub.acquire()
+            self._background.hub.drain(self._drain_here, connection)
         except SpallocError:
             # The client is closed, or the program ends: nobody else can do it.
             connection.close()
@@ -355,9 +357,11 @@ class Pool:
             connection.close()
         except (OSError, ProtocolError) as error:
             _log.debug("a connection broke while it was drained: %s", error)
-            connection.sock.close()
         finally:
             self._draining.pop(connection, None)
+            if connection not in self._open:
+                connection.sock.close()
+            self._background.hub.release()
 
     def _hurry_oldest(self) -> None:
         """No more than some wait for late replies at a time."""
@@ -504,7 +508,7 @@ class Pool:
             self._open.add(connection)
         try:
             self._tracked.verify(connection, self.ask_idle)
-            if self._should_probe():
+            if not connection.has_answered and self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
                     raise ConnectionLostError(told)

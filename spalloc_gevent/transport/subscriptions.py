@@ -325,7 +325,7 @@ class Subscriptions:
         if connection is not None and connection.owes_reply:
             self._pool.drain(connection)
         elif connection is not None:
-            self._background.drain(connection.close)
+            connection.close()
 
     # -- what is told -------------------------------------------------------------------------
 

@@ -13,9 +13,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from spalloc_gevent.simulator import JavaOptions
+from spalloc_gevent.simulator.__main__ import make_parser, server_from
 
 COMMAND = (sys.executable, "-m", "spalloc_gevent.simulator")
 GIVE_UP_S = 60.0
@@ -103,6 +107,40 @@ def test_java_dialect_says_it_is_one() -> None:
         assert ask(first_line(process), "version") == "5.0.0"
 
 
+def test_machines_come_from_a_file_with_their_absent_boards(tmp_path: Path) -> None:
+    path = tmp_path / "machines.json"
+    facts = {
+        "width": 2,
+        "height": 1,
+        "tags": ["t"],
+        "absent": [[0, 0, 1]],
+        "dead_boards": [[1, 0, 0]],
+    }
+    path.write_text(json.dumps({"machines": {"m": facts}}) + '\n{"t": 0.0}\n')
+    with running("--port=0", "--dialect=java", "--machines", str(path)) as process:
+        address = first_line(process)
+        (machine,) = ask(address, "list_machines")
+        assert (machine["width"], machine["tags"], machine["dead_boards"]) == (
+            2,
+            ["t"],
+            [[1, 0, 0]],
+        )
+        dead = {"machine_name": "m", "x": 1, "y": 0, "z": 0}
+        assert ask(address, "get_board_position", **dead) == [0, 0, 3]
+    path.write_text(json.dumps({"m": facts}, indent=1))
+    with running("--port=0", "--machines", str(path), "--machine=n:1x1") as process:
+        machines = ask(first_line(process), "list_machines")
+        assert sorted(machine["name"] for machine in machines) == ["m", "n"]
+
+
+def test_what_is_chance_on_the_java_server_is_ordered() -> None:
+    words = ["--allocator-seconds=0.036", "--revive=half", "--database-refusals=9",
+             "--notify-twice", "--failing-power-ons=2", "--expiry-check-seconds=7"]  # fmt: skip
+    server = server_from(make_parser().parse_args(words), 0)
+    assert server.java == JavaOptions(0.036, "half", 9, True, 2, 7.0)
+    assert server_from(make_parser().parse_args([]), 0).java == JavaOptions()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -117,6 +155,11 @@ def test_java_dialect_says_it_is_one() -> None:
         (["--port", "65536"], "is not a port"),
         (["--power-seconds", "-1"], "not a number of seconds"),
         (["--free-seconds", "nan"], "not a number of seconds"),
+        (["--database-refusals", "-1"], "not a whole number"),
+        (["--expiry-check-seconds", "0"], "must be more than 0"),
+        (["--revive", "sometimes"], "invalid choice: 'sometimes'"),
+        (["--machines", "no-such-file"], "no-such-file: No such file"),
+        (["--machines", __file__], "has no machines"),
         (["--run"], "--run needs a command"),
         (["--nonsense"], "unrecognized arguments"),
     ],

@@ -648,7 +648,7 @@ def test_destroy_waits_a_moment_for_a_server_that_is_started_again(
     job = job_of(server, keepalive=None, timeout=PATIENCE_S, reconnect_delay=0.05)
     server.stop()
     ended = in_thread(job.destroy)
-    await_true(lambda: job._client.link._pool.waiting == 1)
+    await_true(lambda: job._client.session.pool.waiting == 1)
     server.restart()
     ended.result(PATIENCE_S)
     assert listed(server) == []
@@ -943,6 +943,9 @@ def test_a_job_created_after_its_caller_gave_up_is_destroyed(server: Server) -> 
 
 def test_it_is_destroyed_as_well_when_other_jobs_use_the_same_server(server: Server) -> None:
     with Tap(server) as tap, asked(tap, keepalive=None) as first:
+        # All that the making of the first one asks has been answered: the connection is idle.
+        tap.await_command("get_job_state")
+        assert first.state is not JobState.unknown
         with tap.held(), pytest.raises(ProtocolTimeoutError, match="create_job"):
             job_of(tap, timeout=0.1, keepalive=None)
         tap.await_command("destroy_job")

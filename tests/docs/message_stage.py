@@ -17,8 +17,8 @@ import pytest
 from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.batch import bad_boards
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
-from tests.engine.programs import ROOT
-from tests.engine.scripted_server import Command, Peer, Script, ScriptedServer
+from tests.transport.programs import ROOT
+from tests.transport.scripted_server import Command, Peer, Script, ScriptedServer
 
 MODULES = {
     "": "__main__",

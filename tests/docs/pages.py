@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 from tools.code_blocks import code_blocks
 
 _NOTE = re.compile(r" *\.\. example: (?P<note>.*)")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from spalloc_gevent.batch import executor as executor_module
 from spalloc_gevent.compat import install_as_spalloc
 from spalloc_gevent.config import load_config
 from spalloc_gevent.ledger import Ledger
-from spalloc_gevent.simulator import Drop, MachineSpec, SimulatedServer
+from spalloc_gevent.simulator import Drop, JavaOptions, MachineSpec, SimulatedServer
 from spalloc_gevent.simulator import server as simulator_server
 from tests.docs.message_stage import Stage, told
 
@@ -29,11 +32,10 @@ def of_client(method: str, *args: Any, **options: Any) -> Callable[[Stage], str]
     return lambda stage: told(getattr(stage.client(), method), *args, **options)
 
 
-def refused(*args: Any, dialect: str = "python", **options: Any) -> Callable[[Stage], str]:
+def refused(*args: Any, **options: Any) -> Callable[[Stage], str]:
     """What the simulated server answers to a command."""
 
     def provoke(stage: Stage) -> str:
-        stage.use(dialect)
         return told(stage.client().link.run, _call(*args, **options), 20.0)
 
     return provoke
@@ -116,17 +118,39 @@ def imported_already(stage: Stage) -> str:
     return told(install_as_spalloc)
 
 
-def no_keepalive_of_java(stage: Stage) -> str:
-    stage.use("java")
-    return told(stage.client().call, "get_job_state", 987654)
+def of_line(line: str) -> Callable[[Stage], str]:
+    """What the Java dialect answers to a line."""
+
+    def provoke(stage: Stage) -> str:
+        server = stage.use("java")
+        with socket.create_connection((server.host, server.port), 20.0) as client:
+            client.sendall(line.encode() + b"\n")
+            with client.makefile("rb") as answers:
+                return str(json.loads(answers.readline())["exception"])
+
+    return provoke
 
 
-def no_boards_of_java(stage: Stage) -> str:
+def of_java(name: str, *args: Any, **kwargs: Any) -> Callable[[Stage], str]:
+    """What the Java dialect answers to a command."""
+    return of_line(json.dumps({"command": name, "args": args, "kwargs": kwargs}))
+
+
+def of_queued_job(name: str) -> Callable[[Stage], str]:
+    def provoke(stage: Stage) -> str:
+        stage.use("java")
+        stage.job(4, 2, is_ready=True)
+        return of_java(name, stage.job(4, 2).id)(stage)
+
+    return provoke
+
+
+def reported_twice(stage: Stage) -> str:
     stage.use("java")
-    job_id = Job(4, 2)
-    stage.on_exit(job_id.destroy)
-    queued = stage.job(4, 2)
-    return told(stage.client().call, "get_job_machine_info", queued.id)
+    report = of_java("report_problem", stage.job(is_ready=True).hostname)
+    with contextlib.suppress(KeyError):
+        report(stage)
+    return report(stage)
 
 
 def broken_down(stage: Stage) -> str:
@@ -259,26 +283,60 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<name> has been imported already: call this before it is": imported_already,
     # what the simulated server refuses
     "owner must be specified for all jobs": refused("create_job", 1),
-    "owner must be printable ASCII and not blank": refused("create_job", 1, dialect="java"),
     "Only one of machine and tags may be specified for a job.": refused(
         "create_job", owner="me", machine="big", tags=["t"]
-    ),
-    "no machine can ever meet this request": refused(
-        "create_job", 5000, owner="me", dialect="java"
     ),
     "create_job got arguments it cannot take: <what>": refused("create_job", owner="me", of=3),
     "require_torus must be False when one board is asked for": refused(
         "create_job", 1, owner="me", require_torus=True
     ),
     "the aspect ratio cannot be negative": refused("create_job", 4, owner="me", min_ratio=-1.0),
-    "boards not allocated": no_boards_of_java,
-    "no such job": no_keepalive_of_java,
-    "no such board": refused(
-        "where_is", machine="big", cabinet=99, frame=0, board=0, dialect="java"
-    ),
-    "x, y and p must be whole numbers": refused("report_problem", "a", x="a", dialect="java"),
     "Invalid arguments: <names>": refused("where_is", machine="big", x=0),
+    # what the Java dialect refuses
+    "no machine available which matches allocation request": of_java(
+        "create_job", 5000, owner="me"
+    ),
+    "invalid owner identifier; must be non-empty": of_java("create_job", 1),
+    "invalid owner identifier; must be printable ASCII": of_java("create_job", owner="ü"),
+    "unsupported number of arguments: <number>": of_java("create_job", 1, 1, 1, 1, owner="me"),
+    "PreparedStatementCallback; SQL [INSERT INTO job_request(job_id, <columns>": of_java(
+        "create_job", 0, owner="me"
+    ),
+    "PreparedStatementCallback; Data truncation: Out of range value for column "
+    "'keepalive_interval' at row 1": of_java("create_job", owner="me", keepalive=2**31),
+    "long overflow": of_java("create_job", owner="me", keepalive=1e20),
+    "class <class> cannot be cast to class java.lang.Number": of_java(
+        "create_job", owner="me", keepalive="60"
+    ),
+    "negative values not supported": of_java("get_job_state", -1),
+    "needed a number, got a <class>": of_java("get_job_state", [1]),
+    'For input string: "<text>"': of_java("get_job_state", "x"),
+    'Cannot invoke "java.lang.Integer.intValue()" because ... is null': of_java("notify_job", None),
+    "missing argument at index <number>": of_java("get_job_state"),
+    "missing keyword argument: <name>": of_java("get_board_position", "big", 0, 0, 0),
+    "missing parameter: machine": of_java("where_is"),
+    "missing parameter: chip_x, x, or cabinet": of_java("where_is", machine="big"),
+    "boards not allocated": of_queued_job("get_job_machine_info"),
+    "no boards currently allocated": of_queued_job("power_on_job_boards"),
+    "no such job": of_java("get_job_state", 987654),
+    "no such machine": of_java("notify_machine", "nowhere"),
+    "no such board": of_java("where_is", machine="big", cabinet=99, frame=0, board=0),
+    "PreparedStatementCallback; Duplicate entry for key 'board_id'": reported_twice,
+    "Unrecognized token '<text>': was expecting (JSON String, Number, ...)": of_line("nonsense"),
+    "Unexpected character ('<character>' (code <code>)): expected ...": of_line(","),
+    "Unexpected end-of-input: expected close marker for Object": of_line('{"command": "version"'),
+    "Cannot deserialize value of type <class> from Array value": of_line("[]"),
+    "Cannot construct instance of <class>": of_line("3"),
+    "Cannot deserialize value of type <class>": of_line('{"command": "version", "args": {}}'),
+    'Cannot invoke "java.util.Collection.toArray()" because "c" is null': of_line(
+        '{"command": "version", "args": null}'
+    ),
     # the simulated server's arguments
+    "revive is <choices>, not <value>": of(JavaOptions, revive="sometimes"),
+    "<name> must be 0 or more, not <number>": of(JavaOptions, allocator_seconds=-1.0),
+    "expiry_check_seconds must be more than 0, not <number>": of(
+        JavaOptions, expiry_check_seconds=0.0
+    ),
     "two machines have the same name: give each one of its own": of(
         SimulatedServer, [MachineSpec("m"), MachineSpec("m")]
     ),

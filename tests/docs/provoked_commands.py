@@ -16,7 +16,7 @@ from spalloc_gevent.scripts.batch_log import JobLog
 from spalloc_gevent.simulator import Refuse
 from tests.cli.terminal import eventually
 from tests.docs.message_stage import Stage
-from tests.engine.scripted_server import Command, Peer
+from tests.transport.scripted_server import Command, Peer
 from tools.real_server import free_port
 
 

@@ -34,7 +34,7 @@ from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import decode_message
 from spalloc_gevent.wire.version import check_version
 from tests.docs.message_stage import Stage, told
-from tests.engine.scripted_server import Command, Peer
+from tests.transport.scripted_server import Command, Peer
 from tools.real_server import free_port
 
 LONG_S = 20.0

@@ -39,6 +39,10 @@ def no_ledger(stage: Stage) -> str:
 # -- spalloc-simulator ---------------------------------------------------------------------------
 
 
+def no_machines(stage: Stage) -> str:
+    return stage.run("simulator", "--machines", stage.write("file", "hello"))
+
+
 def busy_port(stage: Stage) -> str:
     return stage.run("simulator", "--port", stage.server.port)
 
@@ -123,6 +127,8 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<word> is not [NAME:]X,Y,Z": run("simulator", "--dead-board", "x"),
     "<word> is not [NAME:]X,Y,Z,LINK": run("simulator", "--dead-link", "x"),
     "<word> is not a number of seconds, 0 or more": run("simulator", "--power-seconds", "x"),
+    "<word> is not a whole number, 0 or more": run("simulator", "--failing-power-ons", "x"),
+    "<file> has no machines: <why>": no_machines,
     "<word> is not a port: 0 to 65535, 0 for a free one": run("simulator", "--port", "x"),
     "there is no machine <name>; there is <names>": run("simulator", "--dead-board", "x:0,0,0"),
     "--run needs a command": run("simulator", "--run"),

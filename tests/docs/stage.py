@@ -19,7 +19,7 @@ from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.docs import stand_ins
 from tests.docs.pages import Block
 from tests.docs.stand_ins import Scene
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 from tools.terminal import Terminal
 
 PROMPT_S = 60.0

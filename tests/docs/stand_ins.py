@@ -65,6 +65,7 @@ REPLACED: Mapping[str, str] = {
     "/tmp/": "{folder}/",
     # The port that it takes by itself may be in use.
     "spalloc-simulator --machine": "spalloc-simulator --port 0 --machine",
+    "spalloc-simulator --dialect": "spalloc-simulator --port 0 --dialect",
 }
 """What is written in examples and what they show, and what is put in its place, in this order."""
 

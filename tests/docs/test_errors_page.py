@@ -25,6 +25,7 @@ INTERNAL = {
     "job <> was still queued after <> s; before that, <>": "what failed is held, which is told",
     "simulated spalloc server <> on <>:<>: <>": "no error: what the simulator does",
     "no such command: <>": "the simulated server hangs up, as the real one does",
+    "the arguments of job <> cannot be listed": "the simulated server hangs up",
     "the client sent no valid command: <>": "the simulated server hangs up, as the real one does",
 }
 """Messages that no user meets, and why not."""

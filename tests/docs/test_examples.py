@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.conftest import MakeServer, make_server, make_simulated_server
 from tests.contract.support import listed
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 
 __all__ = ["make_server", "make_simulated_server"]
 

@@ -20,7 +20,7 @@ from spalloc_gevent.config import OPTIONS
 from spalloc_gevent.scripts.batch_cases import CASE_VARIABLE
 from spalloc_gevent.scripts.substitution import VARIABLES
 from tests.docs.conftest import Built
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 
 PACKAGE = Path(spalloc_gevent.__file__).parent
 REFERENCE = ROOT / "docs" / "reference"

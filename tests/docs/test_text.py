@@ -48,7 +48,7 @@ from tests.docs import stand_ins
 from tests.docs.pages import Block, blocks_in, blocks_of, pages
 from tests.docs.stage import Line, Stage, agrees, console_lines, head_of, staged, without_numbers
 from tests.docs.stand_ins import Scene
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 from tools import first_hour
 
 RUN = {"python", "console"}

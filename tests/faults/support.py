@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from spalloc_gevent import JobState, ProtocolClient
+from spalloc_gevent import Job, JobState, ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError, ProtocolTimeoutError
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.contract.support import in_thread, job_of, results
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy, Where
 
 EXCUSED = (ConnectionLostError, ProtocolTimeoutError)
@@ -54,6 +56,18 @@ def on_command(name: str, strike: Callable[[Peer, Command], None]) -> Callable[.
     return script
 
 
+@contextlib.contextmanager
+def held_jobs(server: Where, count: int, keepalive_s: float) -> Iterator[list[Job]]:
+    """So many jobs, asked for all at once; no time-out of theirs is what is tested."""
+
+    def ask_for_one() -> Job:
+        return job_of(server, keepalive=keepalive_s, timeout=LONG_S, config_filenames=[])
+
+    with contextlib.ExitStack() as held:
+        asked = [in_thread(ask_for_one) for _ in range(count)]
+        yield [held.enter_context(contextlib.closing(job)) for job in results(asked)]
+
+
 def join_all(threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.join(2 * LONG_S)
@@ -90,6 +104,32 @@ class JobScript:
             self._made.append(job_id)
             return job_id
         return None
+
+
+class OneThread(JobScript):
+    """Jobs that end in silence, on a server of one thread whose commands may take their time."""
+
+    def __init__(self, keepalive_s: float, takes_s: Mapping[str, float]) -> None:
+        super().__init__()
+        self._keepalive_s = keepalive_s
+        self._takes_s = takes_s
+        self._mutex = threading.Lock()
+        self._heard_at: dict[int, float] = {}
+        self.expired: set[int] = set()
+        """The jobs that were not heard of for longer than their keepalive."""
+
+    def __call__(self, peer: Peer, command: Command) -> None:
+        with self._mutex:
+            time.sleep(self._takes_s.get(command.name, 0.0))
+            if command.name == "get_job_state":
+                self._hear(command.args[0])
+            super().__call__(peer, command)
+
+    def _hear(self, job_id: int) -> None:
+        now = time.monotonic()
+        if now - self._heard_at.get(job_id, now) > self._keepalive_s:
+            self.expired.add(job_id)
+        self._heard_at[job_id] = now
 
 
 def ready_state(**changes: Any) -> dict[str, Any]:

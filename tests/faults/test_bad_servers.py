@@ -12,14 +12,14 @@ import pytest
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import (
-    ConnectionLostError,
     IncompatibleServerError,
+    ProtocolError,
     ProtocolTimeoutError,
     SpallocError,
 )
 from spalloc_gevent.plain_client import PlainClient
 from tests.contract.support import await_true, in_thread, job_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import EXCUSED, JobScript, ask, connected, own
 
@@ -54,7 +54,7 @@ def fails_clearly(server: ScriptedServer | ChaosProxy, ask_once: Callable[[], ob
     """A SpallocError that names host and port, in time: none is waited for for ever."""
     with pytest.raises(SpallocError, match=f"127.0.0.1:{server.port}") as caught:
         in_thread(ask_once).result(LONG_S)
-    assert isinstance(caught.value, ConnectionLostError | ProtocolTimeoutError)
+    assert isinstance(caught.value, ProtocolError | ProtocolTimeoutError)
 
 
 def works(client: ProtocolClient, number: int) -> bool:

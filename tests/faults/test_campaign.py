@@ -23,7 +23,7 @@ from spalloc_gevent.simulator import MachineSpec
 from spalloc_gevent.states import JobState
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true, listed
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 from tools.real_server import RealServer
 
 CASES = 500

@@ -14,7 +14,7 @@ import pytest
 from spalloc_gevent import JobDestroyedError, JobState
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, ask, connected, ready_state
 

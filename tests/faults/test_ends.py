@@ -1,6 +1,6 @@
 """However a program, a job or a command ends: bounded, harmless, and as itself.
 
-Whole programs that end well, fork or forget a job are in tests/engine/test_processes.py, signals to
+Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py, signals to
 commands whose server is well in tests/cli/test_alloc.py.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from spalloc_gevent import Job, JobState
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of, told_of
-from tests.engine.scripted_server import LONG_S, ScriptedServer
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript, connected
 

@@ -17,7 +17,7 @@ from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.wire.conversation import Answer, Conversation, Swallowed
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import Notification, Refused, Returned, decode_message
-from tests.engine.scripted_server import LONG_S, ScriptedServer
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import EXCUSED, client_of, own
 

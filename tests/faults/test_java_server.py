@@ -16,7 +16,7 @@ from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.faults import NotificationFlood, Split
 from tests.contract.support import await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.engine.scripted_server import LONG_S
+from tests.transport.scripted_server import LONG_S
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import connected
 
@@ -63,7 +63,7 @@ def test_a_job_lives_its_whole_life(server: SimulatedServer) -> None:
 
 
 def test_a_queued_job_tells_nothing_and_then_everything(server: SimulatedServer) -> None:
-    everything = job_of(server, 24, config_filenames=[])
+    everything = job_of(server, 4, 2, config_filenames=[])
     everything.wait_until_ready(LONG_S)
     queued = job_of(server, config_filenames=[])
     assert (queued.state, queued.power, queued.reason) == (JobState.queued, None, None)
@@ -89,6 +89,7 @@ def test_a_job_is_resumed_with_its_interval_and_not_with_a_time_stamp(
 
 def test_reasons_are_told(server: SimulatedServer) -> None:
     job = job_of(server, config_filenames=[])
+    job.wait_until_ready(LONG_S)
     ended = in_thread(lambda: job.wait_for_state_change(JobState.ready))
     destroy_from_elsewhere(server, job.id, "maintenance, dépêchez-vous")
     assert ended.result(LONG_S) is JobState.destroyed
@@ -107,7 +108,7 @@ def test_an_unknown_job_is_unknown(server: SimulatedServer) -> None:
 
 
 def test_what_can_never_be_met_is_refused_clearly(server: SimulatedServer) -> None:
-    with pytest.raises(SpallocServerException, match="ever meet"):
+    with pytest.raises(SpallocServerException, match="no machine available"):
         job_of(server, 1000, config_filenames=[])
     with pytest.raises(SpallocError, match="owner"):
         job_of(server, owner="dépêche", config_filenames=[])
@@ -118,12 +119,13 @@ def test_every_method_of_the_client_works(server: SimulatedServer) -> None:
         assert client.version() == "5.0.0"
         job_id = client.create_job(1, owner="me", keepalive=60.0)
         assert client.get_job_state(job_id)["reason"] is None
+        await_true(lambda: client.get_job_state(job_id)["state"] == JobState.ready)
         assert client.get_job_machine_info(job_id)["machine_name"] == "m"
         client.job_keepalive(job_id)
         client.power_off_job_boards(job_id)
         client.power_on_job_boards(job_id)
         (listed,) = client.list_jobs()
-        assert (listed["job_id"], listed["args"], listed["kwargs"]) == (job_id, None, None)
+        assert (listed["job_id"], listed["owner"], listed["args"]) == (job_id, "me", [1])
         (machine,) = client.list_machines()
         assert machine["name"] == "m"
         position = client.get_board_position("m", 1, 0, 2)

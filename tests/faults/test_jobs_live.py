@@ -21,7 +21,7 @@ from spalloc_gevent.engine.pool import DEFAULT_LIMIT
 from spalloc_gevent.errors import ConnectionLostError
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true, in_thread, job_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript, own
 from tools.real_machine import machine_with_boards

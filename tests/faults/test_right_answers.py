@@ -23,7 +23,7 @@ from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT
 from spalloc_gevent.errors import ProtocolTimeoutError
 from tests.contract.support import await_true, in_thread
-from tests.engine.scripted_server import (
+from tests.transport.scripted_server import (
     LONG_S,
     Command,
     Peer,

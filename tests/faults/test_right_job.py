@@ -13,7 +13,7 @@ from spalloc_gevent.job import creation
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
-from tests.engine.scripted_server import LONG_S, ScriptedServer
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
 

@@ -19,7 +19,7 @@ from spalloc_gevent.engine.pool import DEFAULT_LIMIT, MOST_UNPROVEN
 from spalloc_gevent.errors import ConnectionLostError
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tests.faults.proxy import ChaosProxy, Where
 from tests.faults.support import ask, client_of, connected, echoing_behind_proxy, own
 from tools.costs import own_heap_kib

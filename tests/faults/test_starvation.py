@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_gevent.simulator import SimulatedServer
-from tests.engine.scripted_server import LONG_S
+from tests.transport.scripted_server import LONG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 

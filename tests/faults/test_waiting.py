@@ -18,7 +18,7 @@ from spalloc_gevent.errors import ClosedError
 from spalloc_gevent.job import job as job_module
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import ONE_TRIAD, await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, connected, ready_state
 

@@ -27,7 +27,7 @@ from tests.contract.support import (
     job_of,
     listed,
 )
-from tests.engine.programs import ROOT
+from tests.transport.programs import ROOT
 
 PROMPT_S = 100.0
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")

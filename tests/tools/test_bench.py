@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_benchmark_is_found_and_nothing_else(folder: Path) -> None:
     assert bench.names(folder) == ["failing", "missing"]
+
+
+def test_benchmarks_measure_what_users_may_import() -> None:
+    inner = re.compile(r"^\s*(?:from|import) spalloc_gevent\.(?:engine|transport)\b", re.MULTILINE)
+    sources = {path: path.read_text("utf-8") for path in bench.BENCHMARKS.glob("*.py")}
+    assert bench.BENCHMARKS / "bench_calls.py" in sources
+    assert [path.name for path, source in sources.items() if inner.search(source)] == []
 
 
 def test_one_that_leaves_no_figures_has_failed_and_one_that_misses_a_goal_has_not(

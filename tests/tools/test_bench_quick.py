@@ -31,16 +31,74 @@ def judged(figures: list[dict[str, Any]]) -> list[str]:
     return [figure["name"].strip() for figure in figures if figure["verdict"] == "ok"]
 
 
-@pytest.mark.real_server
-@pytest.mark.parametrize("name", ["allocation", "calls"])
-def test_our_speed_is_told_beside_the_floor_and_the_existing_client(
-    name: str, tmp_path: Path
-) -> None:
-    figures = quick(name, tmp_path)
-    assert judged(figures) == []
+def goals(figures: list[dict[str, Any]]) -> dict[str, float]:
+    return {figure["name"].strip(): figure["goal"]["limit"] for figure in figures if figure["goal"]}
+
+
+def without_the_existing_client(figures: list[dict[str, Any]]) -> set[str]:
+    """The figures that are told beside the floor alone; all must be told beside that."""
+    alone = set()
     for figure in figures:
-        for who in ("ours", "floor", "existing", "ratio", "existing_ratio"):
+        compared = ["ours", "floor", "ratio"]
+        if figure["existing"] is None:
+            alone.add(figure["name"])
+        else:
+            compared += ["existing", "existing_ratio"]
+        for who in compared:
             assert figure[who]["median"] > 0, (figure["name"], who)
+    return alone
+
+
+@pytest.mark.real_server
+def test_calls_are_told_beside_the_floor_and_the_existing_client(tmp_path: Path) -> None:
+    figures = quick("calls", tmp_path)
+    assert judged(figures) == []
+    assert without_the_existing_client(figures) == set()
+    assert goals(figures) == {
+        "calls from 200 greenlets, real server": 0.80,
+        "calls from one plain thread": 0.95,
+        "calls from one greenlet": 0.90,
+        "calls from 200 greenlets, server that answers at once": 0.65,
+    }
+
+
+@pytest.mark.real_server
+def test_calls_from_threads_are_told_beside_the_floor_and_the_existing_client(
+    tmp_path: Path,
+) -> None:
+    figures = quick("threads", tmp_path)
+    assert judged(figures) == []
+    assert without_the_existing_client(figures) == set()
+    assert goals(figures) == {
+        "calls from 100 native threads, real server": 0.45,
+        "calls from 30 native threads, server that answers at once": 0.80,
+    }
+
+
+@pytest.mark.real_server
+def test_making_and_destroying_is_told_in_time_and_cpu_time_beside_the_floor(
+    tmp_path: Path,
+) -> None:
+    figures = quick("allocation", tmp_path)
+    assert judged(figures) == []
+    cpu_of_one_made = "CPU of the client for one job made, 100 jobs at once"
+    cpu_of_one_destroyed = "CPU of the client for one job destroyed, 100 jobs at once"
+    one_by_one = "10 jobs made one after the other, per job"
+    assert goals(figures) == {
+        "create 100 jobs at once, per job": 1.25,
+        "create 100 jobs at once from 100 threads, per job": 1.5,
+        "destroy 100 jobs at once, per job": 1.25,
+        cpu_of_one_made: 0.0005,
+        cpu_of_one_destroyed: 0.0003,
+        one_by_one: 1.6,
+    }
+    alone = {
+        cpu_of_one_made,
+        cpu_of_one_destroyed,
+        one_by_one,
+        f"  {one_by_one}, simulated server",
+    }
+    assert without_the_existing_client(figures) == alone
 
 
 @pytest.mark.real_server
@@ -63,6 +121,30 @@ def test_every_change_reaches_its_waiter(tmp_path: Path) -> None:
     figures = quick("waiting", tmp_path)
     assert judged(figures) == []
     assert [figure["ours"]["median"] > 0 for figure in figures] == [True] * 4
+
+
+def test_jobs_on_the_java_server_are_ready_and_told_beside_its_own_time(tmp_path: Path) -> None:
+    (figure,) = quick("java", tmp_path)
+    assert figure["name"] == "20 jobs at once until ready, Java dialect"
+    assert without_the_existing_client([figure]) == {figure["name"]}
+    assert figure["goal"]["limit"] == pytest.approx(1.2 * figure["floor"]["median"] + 1.0)
+
+
+def test_lines_and_calls_are_counted(tmp_path: Path) -> None:
+    figures = quick("size", tmp_path)
+    assert judged(figures) == []
+    assert min(figure["ours"]["median"] for figure in figures) > 0
+    assert goals(figures) == {
+        "lines of the core": 4300,
+        "job.state: functions called": 40,
+        "job.state: files they are in": 10,
+        "a keepalive: functions called": 40,
+        "a keepalive: files they are in": 10,
+        "Job(3): functions called": 140,
+        "Job(3): files they are in": 17,
+        "spalloc-ps: functions called": 120,
+        "spalloc-ps: files they are in": 15,
+    }
 
 
 def test_hundreds_of_jobs_on_a_simulated_server_are_all_there_at_the_end(tmp_path: Path) -> None:

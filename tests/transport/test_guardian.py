@@ -18,8 +18,8 @@ from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.terminal import eventually, is_alive
 from tests.conftest import MakeRealServer
 from tests.contract.support import Server
-from tests.engine.programs import PREAMBLE, ROOT
 from tests.transport.guardians import guardian_of, guardians_of
+from tests.transport.programs import PREAMBLE, ROOT
 from tools.costs import descendants
 
 _BIG = MachineSpec("big", width=8, height=8)

@@ -25,8 +25,8 @@ from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.messages import Returned
 from spalloc_gevent.wire.requests import Request
 from tests.cli.terminal import eventually, is_alive
-from tests.engine.programs import ROOT
 from tests.transport.guardians import guardian_of, guardians_of
+from tests.transport.programs import ROOT
 
 T = TypeVar("T")
 

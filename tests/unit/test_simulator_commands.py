@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.simulator.commands import Commands
-from spalloc_gevent.simulator.dialects import JAVA, NO_DESCRIPTION, JavaCommands, Report
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import CommandRequest, Notification, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, Refused, Returned
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,11 @@ class Me:
 class Server:
     """A server that is asked without a wire."""
 
-    def __init__(self, kind: type[Commands] = Commands, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         self.now = 0.0
         machines = [MachineSpec(dead_boards=[(3, 1, 2)]), MachineSpec("tiny", 1, 1, ("small",))]
         self.jobs = Jobs(machines, clock=lambda: self.now, wall_clock=lambda: 1e9, **options)
-        self.commands = kind(self.jobs, "1!7.0.0")
+        self.commands = Commands(self.jobs, "1!7.0.0")
 
     def carry_out(self, name: str, *args: Any, **kwargs: Any) -> Returned | Refused:
         request = CommandRequest(name, list(args), kwargs)
@@ -313,112 +312,3 @@ def test_board_of_a_destroyed_job_belongs_to_nobody() -> None:
     server = Server(power_seconds=5.0)
     server.ask("destroy_job", server.create())
     assert server.ask("where_is", machine="m", x=0, y=0, z=0)["job_id"] is None
-
-
-@pytest.fixture
-def java() -> Server:
-    return Server(JavaCommands)
-
-
-def test_java_server_has_no_such_job(java: Server) -> None:
-    for name in (
-        "job_keepalive",
-        "get_job_state",
-        "get_job_machine_info",
-        "power_on_job_boards",
-        "power_off_job_boards",
-        "destroy_job",
-    ):
-        assert java.refusal(name, 99) == "no such job"
-    assert java.refusal("where_is", job_id=99, chip_x=0, chip_y=0) == "no such job"
-
-
-def test_java_server_tells_the_time_of_the_last_keepalive_for_the_interval(java: Server) -> None:
-    state = java.ask("get_job_state", java.create())
-    assert (state["keepalive"], state["reason"]) == (1e9, "")
-
-
-def test_java_server_has_no_absent_power(java: Server) -> None:
-    java.create(1, 1, machine="tiny")
-    queued = java.create(machine="tiny")
-    assert java.ask("get_job_state", queued)["power"] is False
-    assert java.refusal("get_job_machine_info", queued) == "boards not allocated"
-
-
-def test_java_server_refuses_what_can_never_be(java: Server) -> None:
-    assert "no machine" in java.refusal("create_job", 25, owner="me")
-    assert java.refusal("where_is", machine="m", x=3, y=1, z=2) == "no such board"
-    for owner in (" ", "björn", None, 5):
-        assert "owner" in java.refusal("create_job", owner=owner)
-
-
-def test_java_server_ignores_options_and_always_has_a_keepalive(java: Server) -> None:
-    job_id = java.create(min_ratio=-5, require_torus=True, max_dead_links=0, keepalive=None)
-    job = java.jobs.get(job_id)
-    assert job is not None
-    assert job.keepalive_s == 60.0
-
-
-def test_java_server_takes_some_arguments_by_name_only(java: Server) -> None:
-    job_id = java.create()
-    assert "by name" in java.refusal("destroy_job", job_id, "enough")
-    assert java.ask("destroy_job", job_id, reason="enough") is None
-    assert "by name" in java.refusal("get_board_position", "m", 0, 0, 1)
-    by_name = {"machine_name": "m", "x": 0, "y": 0, "z": 1}
-    assert java.ask("get_board_position", **by_name) == (0, 0, 1)
-    assert "by name" in java.refusal("get_board_at_position", "m", 0, 0, 1)
-
-
-def test_java_server_hides_owners_and_lists_no_boards_as_none_held(java: Server) -> None:
-    java.create(1, 1, machine="tiny")
-    java.create(machine="tiny")
-    held, queued = java.ask("list_jobs")
-    assert held["owner"] == queued["keepalivehost"] == "<Hidden>"
-    assert (queued["boards"], queued["args"], queued["kwargs"]) == ([], None, None)
-
-
-@pytest.mark.parametrize("how", ["notify_job", "where_is"])
-def test_java_server_counts_more_commands_as_keepalive(java: Server, how: str) -> None:
-    job_id = java.create(keepalive=10)
-    java.now = 9.0
-    if how == "where_is":
-        java.ask("where_is", job_id=job_id, chip_x=0, chip_y=0)
-    else:
-        java.ask(how, job_id)
-    java.now = 18.0
-    java.settle()
-    assert java.jobs.get(job_id) is not None
-
-
-def test_java_server_stops_only_the_all_jobs_watch_for_null(java: Server) -> None:
-    job_id = java.create()
-    java.ask("notify_job", job_id)
-    java.ask("notify_job")
-    java.ask("no_notify_job")
-    assert list(java.commands.job_watches.concerned({job_id, 99})) == [(Me(), [job_id])]
-
-
-def test_java_server_takes_reports_of_bad_boards_chips_and_processors(java: Server) -> None:
-    assert isinstance(java.commands, JavaCommands)
-    java.ask("report_problem", "127.1.0.1", 0, 0, None, "smoke")
-    java.ask("report_problem", "127.1.0.1", x=1, y=2, description="smoke")
-    java.ask("report_problem", "127.1.0.1", x=1, y=2, p=3)
-    assert java.commands.reports == [
-        Report("127.1.0.1", None, None, NO_DESCRIPTION),
-        Report("127.1.0.1", (1, 2), None, "smoke"),
-        Report("127.1.0.1", (1, 2), 3, NO_DESCRIPTION),
-    ]
-
-
-@pytest.mark.parametrize(("args", "kwargs"), [((), {}), (("a",), {"x": None, "y": 0})])
-def test_java_server_refuses_a_report_that_it_cannot_read(
-    java: Server, args: tuple[object, ...], kwargs: dict[str, object]
-) -> None:
-    assert isinstance(java.carry_out("report_problem", *args, **kwargs), Refused)
-
-
-def test_java_server_sends_characters_as_they_are_and_both_line_ends() -> None:
-    assert JAVA.encode(Returned("é")) == '{"return": "é"}\r\n'.encode()
-    assert JAVA.encode(Refused("ß")) == '{"exception": "ß"}\r\n'.encode()
-    assert JAVA.encode(Notification({"jobs_changed": [1]})) == b'{"jobs_changed": [1]}\r\n'
-    assert JAVA.encode(Returned("\ud800")) == b'{"return": "?"}\r\n'

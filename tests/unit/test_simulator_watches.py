@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spalloc_gevent.simulator.watches import SeparateWatches, Watches
+from spalloc_gevent.simulator.watches import JavaJobWatches, JavaMachineWatches, Watches
 
 
 @pytest.fixture
@@ -65,15 +65,85 @@ def test_forgotten_watcher_hears_nothing(watches: Watches[str]) -> None:
     assert told(watches, 1) == {}
 
 
-def test_separate_watches_end_separately_and_tell_twice() -> None:
-    watches: SeparateWatches[str] = SeparateWatches()
-    watches.start("me", 1)
+class JavaServer:
+    """What watches of the Java server look at: a clock, and the jobs that live."""
+
+    def __init__(self, *living: int) -> None:
+        self.now = 0.0
+        self.living = set(living)
+        self.watches: JavaJobWatches[str] = JavaJobWatches(
+            lambda: self.now, lambda: set(self.living)
+        )
+
+    def tells(self, *changed: int, at: float = 0.0) -> list[tuple[str, list[int]]]:
+        self.now = at
+        return list(self.watches.concerned(set(changed)))
+
+
+def test_watch_of_all_covers_the_jobs_that_live_when_its_wait_begins() -> None:
+    server = JavaServer(1)
+    server.watches.start("me", None)
+    server.living.add(2)
+    assert server.tells(2) == []
+    assert server.tells(1) == [("me", [1])]
+    assert server.tells(2) == [("me", [2])]
+
+
+def test_watch_of_all_takes_in_new_jobs_after_a_minute() -> None:
+    server = JavaServer(1)
+    server.watches.start("me", None)
+    server.living.add(2)
+    assert server.tells(at=59.0) == []
+    assert server.tells(2, at=59.5) == []
+    assert server.watches.next_due == 60.0
+    assert server.tells(at=60.0) == []
+    assert server.tells(2, at=60.5) == [("me", [2])]
+
+
+def test_watch_of_all_that_began_with_no_job_hears_at_once() -> None:
+    server = JavaServer()
+    server.watches.start("me", None)
+    assert server.tells() == []
+    server.living.add(1)
+    assert server.tells() == []
+    assert server.tells(1) == [("me", [1])]
+
+
+def test_stopping_the_watch_of_all_tells_of_all_once() -> None:
+    server = JavaServer(1, 2)
+    server.watches.start("me", None)
+    server.watches.stop("me", None)
+    assert server.tells(1) == [("me", [1, 2])]
+    assert server.tells(1) == []
+
+
+def test_watch_of_one_job_repeats_itself_every_minute_after_the_first_change() -> None:
+    server = JavaServer(1)
+    server.watches.start("me", 1)
+    assert server.watches.next_due == float("inf")
+    assert server.tells(at=100.0) == []
+    assert server.tells(1, at=101.0) == [("me", [1])]
+    assert server.watches.next_due == 161.0
+    assert server.tells(at=160.0) == []
+    assert server.tells(at=161.0) == server.tells(at=221.0) == [("me", [1])]
+    server.watches.stop("me", 1)
+    assert server.tells(1, at=300.0) == []
+
+
+def test_watches_of_one_and_of_all_jobs_are_told_separately() -> None:
+    server = JavaServer(1)
+    server.watches.start("me", 1)
+    server.watches.start("me", None)
+    assert server.tells(1) == [("me", [1]), ("me", [1])]
+    server.watches.forget("me")
+    assert server.tells(1) == []
+
+
+def test_each_watch_of_machines_is_told_and_ends_with_its_client_only() -> None:
+    watches: JavaMachineWatches[str] = JavaMachineWatches()
     watches.start("me", None)
-    assert list(watches.concerned({1})) == [("me", [1]), ("me", [1])]
-    watches.stop("me", None)
-    assert list(watches.concerned({1, 2})) == [("me", [1])]
-    watches.stop("me", 1)
-    assert list(watches.concerned({1})) == []
-    watches.start("me", None)
+    watches.start("me", "b")
+    assert list(watches.concerned({"a", "b"})) == [("me", ["a", "b"]), ("me", ["b"])]
+    assert list(watches.concerned({"a"})) == [("me", ["a"])]
     watches.forget("me")
-    assert list(watches.concerned({1})) == []
+    assert list(watches.concerned({"a"})) == []

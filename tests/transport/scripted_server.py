@@ -150,8 +150,12 @@ class ScriptedServer:
 
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Return once `condition` holds; it is looked at whenever the server sees something."""
+        assert self.comes_to(condition, LONG_S), f"it has not come so far: {self!r}"
+
+    def comes_to(self, condition: Callable[[], object], within_s: float) -> bool:
+        """Whether `condition` comes to hold in so many seconds."""
         with self._changed:
-            assert self._changed.wait_for(condition, LONG_S), f"it has not come so far: {self!r}"
+            return bool(self._changed.wait_for(condition, within_s))
 
     def __repr__(self) -> str:
         seen = [(peer.number, [c.name for c in peer.commands], peer.end) for peer in self.peers]

@@ -6,7 +6,7 @@ import pytest
 
 from spalloc_gevent import Job
 from spalloc_gevent.errors import UnknownStateError
-from tests.engine.scripted_server import Command, Peer, ScriptedServer
+from tests.transport.scripted_server import Command, Peer, ScriptedServer
 
 ANSWERS = {"version": "5.0.0", "create_job": 7, "get_job_state": {"state": 9}, "list_jobs": []}
 

@@ -20,8 +20,8 @@ from spalloc_gevent.engine.watches import Changes
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolTimeoutError
 from spalloc_gevent.protocol_client import ProtocolClient
 from tests.contract.support import await_true
-from tests.engine.asking import LinkTo, ask, echo_of, held_until, state_of
-from tests.engine.scripted_server import (
+from tests.transport.asking import LinkTo, ask, echo_of, held_until, state_of
+from tests.transport.scripted_server import (
     LONG_S,
     Command,
     Peer,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from spalloc_gevent.simulator import SimulatedServer
-from tests.engine.programs import PATCHED, run
+from tests.transport.programs import PATCHED, run
 
 EXECUTOR = """
 from concurrent import futures

@@ -14,8 +14,8 @@ from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.watches import Changes
 from spalloc_gevent.wire.identity import Identity
 from tests.contract.support import await_true, in_thread, results
-from tests.engine.asking import LinkTo, ask, echo_of
-from tests.engine.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
+from tests.transport.asking import LinkTo, ask, echo_of
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 
 @pytest.fixture

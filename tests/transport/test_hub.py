@@ -14,7 +14,7 @@ from spalloc_gevent.engine.hub import Hub, HubThread
 from spalloc_gevent.engine.outcome import NotSettledError, Outcome
 from spalloc_gevent.errors import ClosedError, WouldDeadlockError
 from tests.contract.support import in_thread
-from tests.engine.scripted_server import LONG_S
+from tests.transport.scripted_server import LONG_S
 
 
 def test_nothing_runs_before_the_first_user_and_after_the_last(hub: Hub) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from spalloc_gevent.simulator import SimulatedServer
-from tests.engine.programs import PATCHED, run
-from tests.engine.scripted_server import ScriptedServer
+from tests.transport.programs import PATCHED, run
+from tests.transport.scripted_server import ScriptedServer
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_ctrl_c_during_a_lone_call_harms_no_other(server: SimulatedServer) -> No
         server,
         """
         import os, signal
-        from tests.engine.scripted_server import ScriptedServer
+        from tests.transport.scripted_server import ScriptedServer
         interrupted = []
         def interrupt_once(peer, command):
             if command.name == "list_jobs" and not interrupted:

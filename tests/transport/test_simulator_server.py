@@ -21,6 +21,7 @@ from spalloc_gevent.simulator import (
     Duplicate,
     Fault,
     Garbage,
+    JavaOptions,
     MachineSpec,
     NotificationFlood,
     Refuse,
@@ -30,6 +31,8 @@ from spalloc_gevent.simulator import (
     Unsolicited,
 )
 from spalloc_gevent.simulator import client as client_module
+from spalloc_gevent.states import JobState
+from tests.transport.recordings import Time
 
 GIVE_UP_S = 20.0
 
@@ -470,6 +473,76 @@ def test_java_dialect_answers_nonsense_and_ends_lines_both_ways() -> None:
         assert "exception" in client.message()
         client.sock.sendall(b"\r\n")
         assert client.hung_up_on()
+
+
+@contextlib.contextmanager
+def storing_allocator() -> Iterator[tuple[SimulatedServer, int, Callable[[], None]]]:
+    """A Java server whose allocator is storing its run: the run's job, and what ends it."""
+    time = Time()
+    slow = JavaOptions(allocator_seconds=10.0)
+    with SimulatedServer(dialect="java", clock=time, java=slow) as server:
+
+        def end() -> None:
+            time.now = 10.0
+            server.wake()
+
+        with Raw(server) as client:
+            job_id = client.create()
+        time.now = 9.0
+        yield server, job_id, end
+
+
+def test_command_that_names_a_job_waits_for_the_allocator_and_others_do_not() -> None:
+    with storing_allocator() as (server, job_id, end_run), Raw(server) as waiting:
+        waiting.send("get_job_state", job_id)
+        waiting.send("version")
+        with Raw(server) as other:
+            assert [job["state"] for job in other.ask("list_jobs")] == [JobState.queued]
+            made_meanwhile = other.create()
+            assert other.ask("get_job_state", made_meanwhile)["state"] == JobState.queued
+        end_run()
+        assert waiting.message()["return"]["state"] == JobState.ready
+        assert waiting.message() == {"return": "5.0.0"}
+
+
+def test_command_that_waits_is_carried_out_when_its_client_has_gone() -> None:
+    with storing_allocator() as (server, job_id, end_run):
+        with Raw(server) as leaving:
+            leaving.send("destroy_job", job_id)
+            until(lambda: server.command_counts["destroy_job"] == 1)
+            leaving.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: server.connections == 0)
+        assert len(server.jobs) == 1
+        end_run()
+        until(lambda: not server.jobs)
+
+
+def test_java_server_gives_no_number_twice() -> None:
+    with SimulatedServer(dialect="java") as server:
+        with Raw(server) as client:
+            assert client.create() == 1
+        server.restart(cold=True)
+        with Raw(server) as client:
+            assert client.ask("list_jobs") == []
+            assert client.create() == 2
+
+
+def test_lines_that_faults_make_up_end_as_the_java_server_s_do() -> None:
+    faults = [Refuse(on="list_jobs"), NotificationFlood(1, on="version"), Unsolicited(on="version")]
+    with SimulatedServer(dialect="java", faults=faults) as server, Raw(server) as client:
+        client.send("list_jobs")
+        client.send("version")
+        assert all(client.line().endswith(b"\r\n") for _ in range(4))
+
+
+def test_options_of_the_java_server_can_be_set_while_it_runs() -> None:
+    with SimulatedServer(dialect="java") as server, Raw(server) as client:
+        assert client.ask("list_jobs") == []
+        server.java = JavaOptions(database_refusals=1)
+        client.send("list_jobs")
+        assert "try restarting transaction" in client.message()["exception"]
+        server.java = JavaOptions()
+        assert client.ask("list_jobs") == []
 
 
 def test_connections_beyond_the_process_limit_wait_and_are_served_later() -> None:

@@ -20,7 +20,7 @@ from spalloc_gevent.engine.monitor import SHORTEST_REST_S, Look, Monitor
 from spalloc_gevent.errors import ClosedError, ConnectionLostError
 from spalloc_gevent.simulator import Drop, Refuse, SimulatedServer
 from tests.contract.support import Tap, nothing_left_behind
-from tests.engine.scripted_server import Command, Peer, ScriptedServer
+from tests.transport.scripted_server import Command, Peer, ScriptedServer
 
 LONG_S = 30.0
 """What never takes this long has gone wrong."""
