@@ -18,10 +18,10 @@ from time import monotonic
 from typing import Any
 
 from spalloc_gevent.guardian.guarded_jobs import (
-    ALIVE_LINE,
     SILENT_SHARE,
     GuardedJob,
     GuardedJobs,
+    alive_line,
     drop_line,
     hold_line,
 )
@@ -94,7 +94,7 @@ class Guardian:
                 self._numbers[job], host, port, job.job_id, job.keepalive_s, job.identity
             )
             self._jobs.hold(guarded)
-            self._unsent += hold_line(guarded)
+            self._unsent += hold_line(guarded, monotonic())
         self._news.increment()
 
     def drop(self, job: TrackedJob) -> None:
@@ -104,7 +104,7 @@ class Guardian:
             if number is None:
                 return
             self._jobs.drop(number)
-            self._unsent += drop_line(number)
+            self._unsent += drop_line(number, monotonic())
         self._news.increment()
 
     def wait_until_told(self, deadline: float = math.inf) -> bool:
@@ -145,7 +145,7 @@ class Guardian:
                 wait_writable(self._socket, began + pause_s)
             elif not self._news.wait_beyond(seen, began + pause_s):
                 with self._lock:
-                    self._unsent += ALIVE_LINE
+                    self._unsent += alive_line(monotonic())
             self._notice_silence(monotonic() - began, LINES_PER_SILENCE * pause_s)
 
     def _notice_silence(self, took_s: float, longest_s: float) -> None:
@@ -229,7 +229,7 @@ class Guardian:
                 self._warn(error)
                 return
             for job in self._jobs:
-                self._unsent += hold_line(job)
+                self._unsent += hold_line(job, self._started_at)
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:

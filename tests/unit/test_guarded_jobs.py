@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from spalloc_gevent.guardian.guarded_jobs import (
     AGAIN_SHARE,
-    ALIVE_LINE,
     RETRY_S,
     RETRY_SHARE,
     SILENT_SHARE,
     GuardedJob,
     GuardedJobs,
+    alive_line,
     drop_line,
     hold_line,
 )
@@ -38,7 +38,7 @@ def jobs_of(*held: GuardedJob) -> tuple[GuardedJobs, Clock]:
     clock = Clock()
     jobs = GuardedJobs(clock)
     for job in held:
-        jobs.handle_line(hold_line(job))
+        jobs.handle_line(hold_line(job, clock.now))
     return jobs, clock
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_due_while_the_program_is_heard_of() -> None:
     for _ in range(100):
         clock.now += 10.0 * SILENT_SHARE * 0.9
         assert jobs.due() == []
-        jobs.handle_line(ALIVE_LINE)
+        jobs.handle_line(alive_line(clock.now))
     assert not jobs.is_silent
 
 
@@ -57,6 +57,14 @@ def test_a_job_is_due_once_the_program_has_been_silent_for_a_share_of_its_interv
     clock.now += 10.0 * SILENT_SHARE
     assert jobs.due() == [JOB]
     assert jobs.next_at() == clock.now
+
+
+def test_a_guardian_that_reads_late_counts_from_when_the_line_was_written() -> None:
+    jobs, clock = jobs_of()
+    written_at = clock.now
+    clock.now += 10.0 * SILENT_SHARE
+    jobs.handle_line(hold_line(JOB, written_at))
+    assert jobs.due() == [JOB]
 
 
 def test_the_job_with_the_shortest_interval_comes_first() -> None:
@@ -91,24 +99,24 @@ def test_a_line_of_the_program_ends_its_silence() -> None:
     jobs, clock = jobs_of(JOB)
     clock.now += 5.0
     jobs.mark_sent(JOB)
-    jobs.handle_line(ALIVE_LINE)
+    jobs.handle_line(alive_line(clock.now))
     assert not jobs.is_silent
     assert jobs.next_at() == clock.now + 10.0 * SILENT_SHARE
 
 
 def test_a_job_that_is_dropped_is_never_due() -> None:
     jobs, clock = jobs_of(JOB, OTHER)
-    jobs.handle_line(drop_line(JOB.number))
-    jobs.handle_line(drop_line(999))
+    jobs.handle_line(drop_line(JOB.number, clock.now))
+    jobs.handle_line(drop_line(999, clock.now))
     clock.now += 1000.0
     assert jobs.due() == [OTHER]
     assert list(jobs) == [OTHER]
 
 
 def test_the_shortest_interval_is_that_of_the_jobs_that_are_held_now() -> None:
-    jobs, _ = jobs_of(JOB, OTHER)
+    jobs, clock = jobs_of(JOB, OTHER)
     assert jobs.shortest_s == 2.0
-    jobs.handle_line(hold_line(OTHER._replace(keepalive_s=20.0)))
+    jobs.handle_line(hold_line(OTHER._replace(keepalive_s=20.0), clock.now))
     assert jobs.shortest_s == 10.0
     jobs.drop(JOB.number)
     assert jobs.shortest_s == 20.0
