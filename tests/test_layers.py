@@ -70,7 +70,7 @@ ROOMS = (
         MACHINERY,
     ),
     Room("engine", ("engine", "engine.*"), "engine guardian's_words wire bottom", MACHINERY),
-    Room("guardian's_words", ("guardian.charges",), "wire bottom"),
+    Room("guardian's_words", ("guardian.guarded_jobs",), "wire bottom"),
     Room(
         "guardian",
         ("guardian", "guardian.*"),
