@@ -125,8 +125,8 @@ class Connection:
 
     def send(self, request: Request, deadline: float) -> bool:
         """Send a command; False if the server has not taken all of it by the deadline."""
-        self._state.sent()
         self.request = request
+        self._state.sent()
         self.sent_at = monotonic()
         _log.debug("-> %s", request.line)
         rest = request.line
