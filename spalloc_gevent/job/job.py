@@ -404,8 +404,9 @@ class Job:
         while info is None or not wanted(info):
             if deadline.passed:
                 return None
-            if info is None:
-                # The server is away, or slow: the keepalives may hear of it first.
+            if info is None or not self._life.is_alive:
+                # The server is away, or slow: the keepalives may hear of it first. Or the
+                # program ends, and there are none.
                 pause = min(deadline.at, Deadline(PAUSE_AFTER_LOSS_S).at)
                 self._life.changes.wait_beyond(seen, pause)
                 seen = self._life.changes.count

@@ -58,6 +58,8 @@ class Connection:
         self.holder: Request | None = None
         """What it is in use for; None while it is idle."""
         self.serves_keepalive = False
+        self.is_inherited = False
+        """True in a forked child, if it is the parent's."""
         self.notified: Callable[[Notification], object] = _ignore
         """Called with each notification, by whoever reads."""
         self.dropped: Callable[[Connection], object] | None = None
@@ -247,6 +249,7 @@ class Connection:
     def close_in_child(self) -> None:
         """In a forked child: let go of the parent's socket, without a shutdown."""
         self.dropped = None
+        self.is_inherited = True
         native.close_descriptor(self.sock)
 
 

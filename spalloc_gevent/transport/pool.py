@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 DEFAULT_LIMIT = 8
 MOST_GROWING = 4
 """The server's backlog is 5: no more new connections than this wait for their first reply."""
-MOST_DRAINING = 8
 
 HAND_OVER_AFTER_S = 0.01
 """A plain thread is woken for a connection only after this time in the line. Woken at once, for
@@ -129,7 +128,7 @@ class Pool:
         self._lock = native.new_rlock()
         self._idle: list[Connection] = []
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._draining: dict[Connection, float] = {}
+        self._draining: set[Connection] = set()
         self._keepalives: deque[PlaceInLine] = deque()
         self._line: deque[PlaceInLine] = deque()
         self._growers = 0
@@ -344,12 +343,14 @@ class Pool:
         if not connection.is_open_and_owes():
             connection.sock.close()
             return
+        self._draining.add(connection)
         try:
             # What it needs is not this client's: that may be closed meanwhile.
             self._background.hub.acquire()
             self._background.hub.drain(self._drain_here, connection)
         except SpallocError:
-            # The client is closed, or the program ends: nobody else can do it.
+            # The program ends: nobody else can do it.
+            self._draining.discard(connection)
             connection.close()
         except BaseException:
             connection.sock.close()
@@ -359,8 +360,6 @@ class Pool:
         request = connection.request
         assert request is not None, "a reply is owed"
         within_s = DRAIN_WITHIN_S if request.late_reply is None else DRAIN_CREATION_WITHIN_S
-        self._draining[connection] = monotonic()
-        self._hurry_oldest()
         try:
             reply = connection.reply(monotonic() + within_s)
             if reply is not None and request.late_reply is not None:
@@ -371,17 +370,23 @@ class Pool:
         except (OSError, ProtocolError) as error:
             _log.debug("a connection broke while it was drained: %s", error)
         finally:
-            self._draining.pop(connection, None)
+            self._draining.discard(connection)
             if connection not in self._open:
                 connection.sock.close()
+            self._start_growers()
             self._background.hub.release()
 
-    def _hurry_oldest(self) -> None:
-        """No more than some wait for late replies at a time."""
-        spare = len(self._draining) - MOST_DRAINING
-        for connection in list(self._draining)[: max(0, spare)]:
+    def _make_room(self) -> None:
+        """Close what others wait behind: a connection that is drained, or an old idle one."""
+        for connection in list(self._draining):
             if connection.request is not None and connection.request.late_reply is None:
                 connection.end_reading()
+                return
+        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
+        if wants_new and self._idle:
+            connection = self._idle.pop(0)
+            self._open.discard(connection)
+            self.drain(connection)
 
     def _adopt(self, connection: Connection) -> bool:
         """Use a connection again whose late reply has come; False if nobody needs it."""
@@ -454,6 +459,8 @@ class Pool:
     def _start_growers(self) -> None:
         if self._grower_pause is not None and not self._grower_pause.woken:
             self._grower_pause.wake()
+        if self.waiting and self._room() <= self._growers:
+            self._make_room()
         while self._wants_grower():
             self._growers += 1
             self._background.hub.spawn_here(self._grow)
@@ -465,7 +472,8 @@ class Pool:
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
         kept = self._tracked and not self._keepalives and not self._held_by_keepalives
-        return self._limit - len(self._open) - bool(kept)
+        drained = sum(c.request is None or c.request.late_reply is None for c in self._draining)
+        return self._limit - len(self._open) - drained - bool(kept)
 
     def _grow(self) -> None:
         """Make connections as long as somebody waits for one and there is room."""
@@ -483,22 +491,9 @@ class Pool:
             self._growers -= 1
 
     def _is_grower_needed(self) -> bool:
-        with self._lock:
-            if self._closed or not self.waiting:
-                return False
-            if self._room() < self._growers:
-                self._make_room()
-            return self._room() >= self._growers and not (
-                self.backoff.is_down and self._growers > 1
-            )
-
-    def _make_room(self) -> None:
-        """Close an idle connection where only a new one will do."""
-        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
-        if wants_new and self._idle:
-            connection = self._idle.pop(0)
-            self._open.discard(connection)
-            self.drain(connection)
+        if self._closed or not self.waiting or self._room() < self._growers:
+            return False
+        return self._growers == 1 or not self.backoff.is_down
 
     def _pause_before_attempt(self) -> None:
         while self.backoff.is_down:
@@ -514,7 +509,6 @@ class Pool:
         patience_s = max(SHORTEST_PATIENCE_S, self._tracked.shortest_keepalive_s * PATIENCE_SHARE)
         within_s = min(CONNECT_WITHIN_S, patience_s)
         connection = connect(self.host, self.port, monotonic() + within_s)
-        self.backoff.connected()
         with self._lock:
             connection.holder = _PROBE
             self._open.add(connection)
@@ -537,25 +531,29 @@ class Pool:
         first = next(iter((*self._keepalives, *self._line)), None)
         return len(self._open) > 1 and not (first is not None and first.wants_new)
 
-    def ask_idle(self) -> None:
-        """Have an idle connection answer: it leads to the server that has our jobs."""
+    def ask_idle(self) -> bool:
+        """Have an idle connection answer: it leads to the server that has our jobs.
+
+        Returns:
+            True if there was none, but others are in use that may be answered soon.
+        """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-            if connection is not None:
-                connection.holder = _PROBE
-        if connection is None:
-            return
+            if connection is None:
+                return any(other.holder is not _PROBE for other in self._open)
+            connection.holder = _PROBE
+        within_s = max(0.25, 2 * self._tracked.slow_reply_s)
         try:
-            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + 0.25):
+            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + within_s):
                 self.answered(connection)
                 self.release(connection, _PROBE)
-                return
+                return False
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection broke: %s", error)
         self.discard(connection, _PROBE)
+        return False
 
     def _add(self, connection: Connection) -> None:
-        self.backoff.connected()
         with self._lock:
             if not self._closed:
                 self._enter(connection)
@@ -564,6 +562,12 @@ class Pool:
                 return
             self._open.discard(connection)
         connection.close()
+
+    def lost(self, connection: Connection, error: Exception) -> None:
+        """A connection broke in use: one that had never answered was a vain attempt."""
+        if not (connection.has_answered or connection.is_inherited or self._closed):
+            told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
+            self._attempt_failed(ConnectionLostError(told), connection.made_at)
 
     def _attempt_failed(self, error: Exception, began: float) -> None:
         # Once for each outage, however often a connection is made and leads nowhere meanwhile.

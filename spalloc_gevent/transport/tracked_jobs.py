@@ -31,6 +31,8 @@ FORGOTTEN = (
     "the server has lost its memory, or ended the job long ago: it does not know the job any more"
 )
 
+OTHERS_WITHIN_S = 0.25
+"""How long a new connection waits for a reply on another one before it is asked for the list."""
 LIST_SHARE = 0.2
 """The share of the shortest keepalive that a list may take before another connection is tried."""
 SHORTEST_LIST_S = 1.0
@@ -103,6 +105,8 @@ class TrackedJobs:
         """True once the Java server has answered, which never gives a number twice."""
         self.verified_at = -math.inf
         """When the last command was sent that was answered over a verified connection."""
+        self.slow_reply_s = 0.0
+        """How long replies took of late, at most: what takes no longer is not frozen."""
         self._verifying = False
         self._verified = ChangeCounter()
         self._patience = 1.0
@@ -147,6 +151,12 @@ class TrackedJobs:
         """A verified connection has had the reply to its last command."""
         if connection.sent_at > self.verified_at:
             self.verified_at = connection.sent_at
+            if self._verifying:
+                self._verified.increment()
+
+    def note_reply_time(self, seconds: float) -> None:
+        """A reply has taken so long."""
+        self.slow_reply_s = max(seconds, self.slow_reply_s * 0.9)
 
     def is_verified(self, connection: Connection) -> bool:
         """True if a new connection leads to the server that has our jobs."""
@@ -157,12 +167,13 @@ class TrackedJobs:
             or connection.made_at < self.verified_at
         )
 
-    def verify(self, connection: Connection, ask_another: Callable[[], object]) -> None:
+    def verify(self, connection: Connection, ask_others: Callable[[], bool]) -> None:
         """Verify a new connection; one at a time, and one answer serves all made before.
 
         Args:
             connection: held by the caller, a greenlet of the background hub.
-            ask_another: has an idle verified connection, if there is one, answer something.
+            ask_others: has an idle verified connection, if there is one, answer something;
+                returns True if others are in use, that may be answered soon.
 
         Raises:
             OSError, ProtocolError: it broke, or did not answer in time.
@@ -173,24 +184,33 @@ class TrackedJobs:
             return
         self._verifying = True
         try:
-            ask_another()
+            if ask_others():
+                self._wait_for_others(connection)
             if not self.is_verified(connection):
                 self._ask_for_list(connection)
         finally:
             self._verifying = False
             self._verified.increment()
 
+    def _wait_for_others(self, connection: Connection) -> None:
+        deadline = monotonic() + max(OTHERS_WITHIN_S, 2 * self.slow_reply_s)
+        seen = self._verified.count
+        while not self.is_verified(connection) and self._verified.wait_beyond(seen, deadline):
+            seen = self._verified.count
+
     def _ask_for_list(self, connection: Connection) -> None:
         asked_for = [job for jobs in self._jobs.values() for job in jobs if job.end is None]
 
         def listed(reply: Reply) -> list[TrackedJob]:
             self._patience = 1.0
+            self.note_reply_time(monotonic() - connection.sent_at)
             missing = _take_list(asked_for, reply)
             if not missing:
                 self.answered(connection)
             return missing
 
-        within_s = max(SHORTEST_LIST_S, self.shortest_keepalive_s * LIST_SHARE) * self._patience
+        share_s = self.shortest_keepalive_s * LIST_SHARE * self._patience
+        within_s = max(SHORTEST_LIST_S, share_s, 2 * self.slow_reply_s)
         deadline = monotonic() + min(within_s, LONGEST_LIST_S)
         reply = connection.exchange(Request("list_jobs", late_reply=listed), deadline)
         if reply is None:
