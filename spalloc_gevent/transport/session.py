@@ -110,6 +110,8 @@ class ServerSession:
                 raise self._too_late(request, deadline)
             sends += 1
             try:
+                # A connection that was waited for may have told.
+                self._check_not_lost(request)
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
@@ -147,6 +149,7 @@ class ServerSession:
         if connection is None:
             return None
         try:
+            self._check_not_lost(request)
             connection.send(request, monotonic() + patience_s)
             reply = connection.reply(connection.sent_at + patience_s)
             while reply is None:
