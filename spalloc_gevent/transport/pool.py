@@ -284,13 +284,17 @@ class Pool:
             self._open.discard(connection)
             self.drain(connection)
 
-    def _serve(self) -> None:
-        """Give idle connections to those who wait, the keepalives first."""
+    def _serve(self, *, at_once: bool = False) -> None:
+        """Give idle connections to those who wait, the keepalives first.
+
+        Args:
+            at_once: also to a plain thread that has not waited for long yet.
+        """
         while self._idle:
-            place = _first_for(self._idle[-1], self._keepalives)
+            place = _first_for(self._idle[-1], self._keepalives, at_once)
             keepalive = place is not None
             if place is None and self._is_free_for_callers():
-                place = _first_for(self._idle[-1], self._line)
+                place = _first_for(self._idle[-1], self._line, at_once)
             if place is None:
                 return
             place.wake(self._give(self._idle.pop(), place.request, keepalive))
@@ -548,7 +552,8 @@ class Pool:
             if not self._closed:
                 self._enter(connection)
                 self._idle.append(connection)
-                self._serve()
+                # Who still waits would have another one made.
+                self._serve(at_once=True)
                 return
             self._open.discard(connection)
         connection.close()
@@ -642,10 +647,12 @@ class Pool:
         self._start_anew()
 
 
-def _first_for(connection: Connection, line: deque[PlaceInLine]) -> PlaceInLine | None:
+def _first_for(
+    connection: Connection, line: deque[PlaceInLine], at_once: bool
+) -> PlaceInLine | None:
     """Take the first out of the line that the connection will do for, if it is time."""
     for place in line:
-        if place.is_early():
+        if not at_once and place.is_early():
             return None
         if not place.wants_new or connection.made_at >= place.since:
             line.remove(place)
