@@ -33,7 +33,7 @@ FORGOTTEN = (
 
 LIST_SHARE = 0.2
 """The share of the shortest keepalive that a list may take before another connection is tried."""
-SHORTEST_LIST_S = 1.0
+SHORTEST_LIST_S = 0.5
 LONGEST_LIST_S = 60.0
 
 
