@@ -416,10 +416,10 @@ class Pool:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
                     self._attempt_failed(error, began)
-                    if not request.wait_for_server:
-                        raise
                     if monotonic() >= deadline:
                         return None
+                    if not request.wait_for_server:
+                        raise
                     self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
                 else:
                     with self._lock:
