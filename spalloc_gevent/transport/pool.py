@@ -44,6 +44,8 @@ UNUSED_FOR_S = 30.0
 forgotten it, and a command on it would be answered by silence."""
 
 PROBE_WITHIN_S = 5.0
+ANOTHER_WITHIN_S = 0.25
+"""How long another connection may take to answer, before the list is asked for."""
 DRAIN_WITHIN_S = 5.0
 DRAIN_CREATION_WITHIN_S = 60.0
 """A reply that somebody looks after, as that to create_job, is waited for longer."""
@@ -439,7 +441,7 @@ class Pool:
 
     def _grow_if_wanted(self) -> None:
         with self._lock:
-            if self._is_connecting or not self._wants_grower():
+            if not self._wants_grower():
                 if self._grower_pause is not None and not self._grower_pause.woken:
                     self._grower_pause.wake()
                 return
@@ -511,7 +513,7 @@ class Pool:
             connection.holder = _PROBE
             self._open.add(connection)
         try:
-            self._tracked.verify(connection, self.ask_idle)
+            self._tracked.verify(connection, self.ask_another)
             if not connection.has_answered and self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
@@ -529,22 +531,25 @@ class Pool:
         first = next(iter((*self._keepalives, *self._line)), None)
         return len(self._open) > 1 and not (first is not None and first.wants_new)
 
-    def ask_idle(self) -> None:
-        """Have an idle connection answer: it leads to the server that has our jobs."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-            if connection is not None:
-                connection.holder = _PROBE
+    def ask_another(self) -> None:
+        """Have a connection that is in use answer: it leads to the server that has our jobs."""
+        if all(connection.holder is _PROBE for connection in list(self._open)):
+            return
+        deadline = monotonic() + ANOTHER_WITHIN_S
+        try:
+            connection = self.acquire(_PROBE, deadline, keepalive=True)
+        except ProtocolError:
+            return
         if connection is None:
             return
         try:
-            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + 0.25):
+            if connection.exchange(_PROBE, deadline):
                 self.answered(connection)
                 self.release(connection, _PROBE)
-                return
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection broke: %s", error)
-        self.discard(connection, _PROBE)
+        finally:
+            self.discard(connection, _PROBE)
 
     def _add(self, connection: Connection) -> None:
         self.backoff.connected()
