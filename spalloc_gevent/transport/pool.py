@@ -43,6 +43,8 @@ UNUSED_FOR_S = 30.0
 forgotten it, and a command on it would be answered by silence."""
 
 PROBE_WITHIN_S = 5.0
+ANOTHER_WITHIN_S = 0.25
+"""How long another connection may take to answer, before the list is asked for."""
 DRAIN_WITHIN_S = 5.0
 DRAIN_CREATION_WITHIN_S = 60.0
 """A reply that somebody looks after, as that to create_job, is waited for longer."""
@@ -290,14 +292,18 @@ class Pool:
             self._open.discard(connection)
             self.drain(connection)
 
-    def _serve(self) -> None:
-        """Give idle connections to those who wait, the keepalives first."""
+    def _serve(self, *, at_once: bool = False) -> None:
+        """Give idle connections to those who wait, the keepalives first.
+
+        Args:
+            at_once: also to a plain thread that has not waited for long yet.
+        """
         while self._idle:
             connection, line = self._idle[-1], self._keepalives
-            place = _first_for(connection, line)
+            place = _first_for(connection, line, at_once)
             if place is None and self._is_free_for_callers():
                 line = self._line
-                place = _first_for(connection, line)
+                place = _first_for(connection, line, at_once)
             if place is None:
                 return
             # In this order, an interruption in between loses nothing but the connection.
@@ -430,6 +436,8 @@ class Pool:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
                     self._attempt_failed(error, began)
+                    if monotonic() >= deadline:
+                        return None
                     if not request.wait_for_server:
                         raise
                     self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
@@ -452,7 +460,7 @@ class Pool:
     # -- growing, in the background -----------------------------------------------------
 
     def _grow_if_wanted(self) -> None:
-        if not self.waiting or self._closed or self._connecting is not None:
+        if not self.waiting or self._closed:
             return
         self._background.call_soon(self._start_growers)
 
@@ -513,7 +521,7 @@ class Pool:
             connection.holder = _PROBE
             self._open.add(connection)
         try:
-            self._tracked.verify(connection, self.ask_idle)
+            self._tracked.verify(connection, self.ask_another)
             if not connection.has_answered and self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
@@ -531,34 +539,33 @@ class Pool:
         first = next(iter((*self._keepalives, *self._line)), None)
         return len(self._open) > 1 and not (first is not None and first.wants_new)
 
-    def ask_idle(self) -> bool:
-        """Have an idle connection answer: it leads to the server that has our jobs.
-
-        Returns:
-            True if there was none, but others are in use that may be answered soon.
-        """
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return any(other.holder is not _PROBE for other in self._open)
-            connection.holder = _PROBE
-        within_s = max(0.25, 2 * self._tracked.slow_reply_s)
+    def ask_another(self) -> None:
+        """Have a connection that is in use answer: it leads to the server that has our jobs."""
+        if all(connection.holder is _PROBE for connection in list(self._open)):
+            return
+        deadline = monotonic() + max(ANOTHER_WITHIN_S, 2 * self._tracked.slow_reply_s)
         try:
-            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + within_s):
+            connection = self.acquire(_PROBE, deadline, keepalive=True)
+        except ProtocolError:
+            return
+        if connection is None:
+            return
+        try:
+            if connection.exchange(_PROBE, deadline):
                 self.answered(connection)
                 self.release(connection, _PROBE)
-                return False
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection broke: %s", error)
-        self.discard(connection, _PROBE)
-        return False
+        finally:
+            self.discard(connection, _PROBE)
 
     def _add(self, connection: Connection) -> None:
         with self._lock:
             if not self._closed:
                 self._enter(connection)
                 self._idle.append(connection)
-                self._serve()
+                # Who still waits would have another one made.
+                self._serve(at_once=True)
                 return
             self._open.discard(connection)
         connection.close()
@@ -658,14 +665,16 @@ class Pool:
         self._start_anew()
 
 
-def _first_for(connection: Connection, line: deque[PlaceInLine]) -> PlaceInLine | None:
+def _first_for(
+    connection: Connection, line: deque[PlaceInLine], at_once: bool
+) -> PlaceInLine | None:
     """The first in the line that a connection will do for, if it is time."""
     for place in list(line):
         if place.woken or place.hub_is_gone:
             # Left over by an interruption between its wake and its leaving the line.
             place.signal()
             line.remove(place)
-        elif place.is_early():
+        elif not at_once and place.is_early():
             return None
         elif not place.wants_new or connection.made_at >= place.since:
             return place

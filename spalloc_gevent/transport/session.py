@@ -113,6 +113,8 @@ class ServerSession:
                 raise self._too_late(request, deadline)
             sends += 1
             try:
+                # A connection that was waited for may have told.
+                self._check_not_lost(request)
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
@@ -151,6 +153,7 @@ class ServerSession:
         if connection is None:
             return None
         try:
+            self._check_not_lost(request)
             connection.send(request, monotonic() + patience_s)
             reply = connection.reply(connection.sent_at + patience_s)
             while reply is None:
@@ -193,7 +196,7 @@ class ServerSession:
         """
         connection = connect(self.host, self.port, deadline.at)
         try:
-            self.tracked.verify(connection, _no_others)
+            self.tracked.verify(connection, _nothing)
             self._check_not_lost(request)
             reply = connection.exchange(request, deadline.at)
         finally:
@@ -317,9 +320,8 @@ class ServerSession:
         self.tracked = TrackedJobs()
 
 
-def _no_others() -> bool:
+def _nothing() -> None:
     """There is no other connection."""
-    return False
 
 
 class SharedSession:

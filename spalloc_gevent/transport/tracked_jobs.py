@@ -31,11 +31,9 @@ FORGOTTEN = (
     "the server has lost its memory, or ended the job long ago: it does not know the job any more"
 )
 
-OTHERS_WITHIN_S = 0.25
-"""How long a new connection waits for a reply on another one before it is asked for the list."""
 LIST_SHARE = 0.2
 """The share of the shortest keepalive that a list may take before another connection is tried."""
-SHORTEST_LIST_S = 1.0
+SHORTEST_LIST_S = 0.5
 LONGEST_LIST_S = 60.0
 
 
@@ -151,8 +149,6 @@ class TrackedJobs:
         """A verified connection has had the reply to its last command."""
         if connection.sent_at > self.verified_at:
             self.verified_at = connection.sent_at
-            if self._verifying:
-                self._verified.increment()
 
     def note_reply_time(self, seconds: float) -> None:
         """A reply has taken so long."""
@@ -167,13 +163,12 @@ class TrackedJobs:
             or connection.made_at < self.verified_at
         )
 
-    def verify(self, connection: Connection, ask_others: Callable[[], bool]) -> None:
+    def verify(self, connection: Connection, ask_another: Callable[[], object]) -> None:
         """Verify a new connection; one at a time, and one answer serves all made before.
 
         Args:
             connection: held by the caller, a greenlet of the background hub.
-            ask_others: has an idle verified connection, if there is one, answer something;
-                returns True if others are in use, that may be answered soon.
+            ask_another: has a verified connection answer, if one does so soon.
 
         Raises:
             OSError, ProtocolError: it broke, or did not answer in time.
@@ -184,19 +179,12 @@ class TrackedJobs:
             return
         self._verifying = True
         try:
-            if ask_others():
-                self._wait_for_others(connection)
+            ask_another()
             if not self.is_verified(connection):
                 self._ask_for_list(connection)
         finally:
             self._verifying = False
             self._verified.increment()
-
-    def _wait_for_others(self, connection: Connection) -> None:
-        deadline = monotonic() + max(OTHERS_WITHIN_S, 2 * self.slow_reply_s)
-        seen = self._verified.count
-        while not self.is_verified(connection) and self._verified.wait_beyond(seen, deadline):
-            seen = self._verified.count
 
     def _ask_for_list(self, connection: Connection) -> None:
         asked_for = [job for jobs in self._jobs.values() for job in jobs if job.end is None]

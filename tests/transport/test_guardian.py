@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from spalloc_gevent.engine import guardian as engine_guardian
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
