@@ -207,7 +207,7 @@ def test_a_wait_that_is_interrupted_leaves_the_hub_in_order(end: str) -> None:
         try:
             with gevent.Timeout(0.02 if end == "timeout" else None):
                 waiter[0].wait(late())
-        except BaseException as error:
+        except (gevent.GreenletExit, gevent.Timeout) as error:
             outcome.append(error)
         # A wake for the wait that was interrupted must not end another one of this greenlet.
         waiter[0].wake()
