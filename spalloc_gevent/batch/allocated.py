@@ -34,7 +34,11 @@ class Allocation:
 
     @classmethod
     def of(cls, job: Job) -> Allocation:
-        """What `job` has; raises JobDestroyedError when it has no boards (any more)."""
+        """What `job` has.
+
+        Raises:
+            JobDestroyedError: it has no boards (yet, or any more).
+        """
         connections, width, height = job.connections, job.width, job.height
         machine, boards = job.machine_name, job.boards
         if not (connections and width and height and machine and boards):

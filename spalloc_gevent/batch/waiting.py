@@ -10,9 +10,17 @@ _GONE = (JobState.destroyed, JobState.unknown)
 
 
 def is_given_boards(job: Job, timeout_s: float | None) -> bool:
-    """Wait until the job is no longer queued; False after `timeout_s` seconds (None: never).
+    """Wait until the job is no longer queued.
 
-    Raises JobDestroyedError, with the server's reason, when there will never be any.
+    Args:
+        job: one that has been asked for.
+        timeout_s: how long to wait, in seconds; None for ever.
+
+    Returns:
+        False if it is still queued then.
+
+    Raises:
+        JobDestroyedError: there will never be any boards; with the server's reason.
     """
     state = job.wait_for_state_change(JobState.queued, timeout_s)
     if state in _GONE:

@@ -128,18 +128,22 @@ class Job:
         )
         self._machine_info: MachineInfo | None = None
         self._ledger = Book(arguments, config)
+        life: JobLife | None = None
         try:
             self._check_version()
-            self._life = JobLife(
+            life = self._life = JobLife(
                 self._client.shared_session,
                 self._ledger,
                 self._server.timeout_s,
                 guardian=self._server.guardian,
             )
+            self.id = life.begin(request, resume_id).job_id
         except BaseException:
-            self._client.close()
+            if life is None:
+                self._client.close()
+            else:
+                life.give_up(Fate.CLOSED if request is None else Fate.GIVEN_BACK)
             raise
-        self.id = self._life.begin(request, resume_id).job_id
 
     def _check_version(self) -> None:
         session = self._client.session

@@ -149,12 +149,8 @@ class JobLife:
         """
         begun = Waiter()
         self._is_alive = True
-        try:
-            self._session.background.spawn(self._live, begun, request, resume_id)
-            begun.wait()
-        except BaseException:
-            self.end(Fate.GIVEN_BACK, GIVEN_UP, wait=False)
-            raise
+        self._session.background.spawn(self._live, begun, request, resume_id)
+        begun.wait()
         if begun.value is not None:
             raise begun.value
         assert self.tracked is not None, "it has begun"
@@ -192,6 +188,16 @@ class JobLife:
         if is_new:
             self._rest_s = 0.0
             self.changes.increment()
+
+    def give_up(self, ending: Fate) -> None:
+        """Let the life end whose beginning has failed, or was interrupted; waits for nothing.
+
+        Args:
+            ending: as for :meth:`end`.
+        """
+        self.end(ending, GIVEN_UP, wait=False)
+        if not self._is_alive:
+            self._shared_session.close()
 
     def ask(self, deadline: Deadline) -> JobStateInfo:
         """Ask for the job's state, in the caller's own thread or greenlet.
@@ -256,7 +262,8 @@ class JobLife:
         is_finished = False
         try:
             try:
-                self._begin(request, resume_id)
+                if self.ending is None:
+                    self._begin(request, resume_id)
             except BaseException as failure:  # noqa: BLE001 - raised again, in the caller's thread
                 error = failure
                 self.ending = self.ending or (Fate.GIVEN_BACK if request else Fate.CLOSED)

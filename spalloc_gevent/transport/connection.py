@@ -69,11 +69,15 @@ class Connection:
         return f"<Connection {self.number} {doing}>"
 
     def __del__(self) -> None:
-        dropped = getattr(self, "dropped", None)
-        if dropped is not None and not self.is_closed and not sys.is_finalizing():
+        # Half made, it has no attributes, and what it was made of is closed by who made that.
+        if getattr(self, "dropped", None) is not None and not sys.is_finalizing():
+            self.lose()
+
+    def lose(self) -> None:
+        """An interruption, or the end of a hub, has left it with nobody that holds it."""
+        dropped, self.dropped = self.dropped, None
+        if dropped is not None and not self.is_closed:
             dropped(self)
-        elif dropped is None:
-            self.sock.close()
 
     def fileno(self) -> int:
         return int(self.sock.fileno())

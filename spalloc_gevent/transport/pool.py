@@ -83,6 +83,11 @@ class PlaceInLine(Waiter):
             self.nudge()
         return True
 
+    def hub_ended(self) -> None:
+        """The connection that it was woken with, if so, is given up."""
+        if isinstance(self.value, Connection):
+            self.value.lose()
+
 
 class Pool:
     """The connections to one server.
@@ -129,7 +134,8 @@ class Pool:
         self._line: deque[PlaceInLine] = deque()
         self._growers = 0
         self._held_by_keepalives = 0
-        self._is_connecting = False
+        self._connecting: Request | None = None
+        """What a caller connects for, in its own context."""
         self._is_proving = False
         self._told_down = False
         self._grower_pause: Waiter | None = None
@@ -219,8 +225,9 @@ class Pool:
     def _wait_in_line(
         self, request: Request, deadline: float, new: bool, keepalive: bool
     ) -> Connection | None:
-        if self._may_connect_here():
-            return self._connect_here(request, deadline)
+        connection = self._connect_here(request, deadline)
+        if connection is not None or monotonic() >= deadline:
+            return connection
         place = PlaceInLine(request, new)
         try:
             with self._lock:
@@ -287,13 +294,18 @@ class Pool:
     def _serve(self) -> None:
         """Give idle connections to those who wait, the keepalives first."""
         while self._idle:
-            place = _first_for(self._idle[-1], self._keepalives)
-            keepalive = place is not None
+            connection, line = self._idle[-1], self._keepalives
+            place = _first_for(connection, line)
             if place is None and self._is_free_for_callers():
-                place = _first_for(self._idle[-1], self._line)
+                line = self._line
+                place = _first_for(connection, line)
             if place is None:
                 return
-            place.wake(self._give(self._idle.pop(), place.request, keepalive))
+            # In this order, an interruption in between loses nothing but the connection.
+            self._idle.pop()
+            self._give(connection, place.request, line is self._keepalives)
+            place.wake(connection)
+            line.remove(place)
 
     def discard(self, connection: Connection, request: Request | None) -> None:
         """Take a connection out of use; what it owes is read in the background.
@@ -303,6 +315,7 @@ class Pool:
             request: what for; harmless when another one has it by now.
         """
         with self._lock:
+            self._serve()
             if connection.holder is not request or connection not in self._open:
                 return
             self._held_by_keepalives -= connection.serves_keepalive
@@ -392,20 +405,20 @@ class Pool:
             self._held_by_keepalives -= connection.serves_keepalive
             self._open.discard(connection)
         self.drain(connection)
+        self._grow_if_wanted()
 
     # -- connecting in the caller's own context -----------------------------------------
 
-    def _may_connect_here(self) -> bool:
-        """True if there is no connection, nor a background hub that could make one."""
-        with self._lock:
-            if self._closed or self._background.started or self._is_connecting:
-                return False
-            self._is_connecting = not self._open
-            return self._is_connecting
-
     def _connect_here(self, request: Request, deadline: float) -> Connection | None:
+        """Connect if there is no connection, nor a background hub that could make one."""
+        if self._open or self._background.started:
+            return None
         try:
-            while True:
+            with self._lock:
+                if self._closed or self._open or self._connecting is not None:
+                    return None
+                self._connecting = request
+            while monotonic() < deadline:
                 self._pause_until(self.backoff.next_attempt_at(by_caller=True), deadline)
                 began = monotonic()
                 try:
@@ -414,16 +427,16 @@ class Pool:
                     self._attempt_failed(error, began)
                     if not request.wait_for_server:
                         raise
-                    if monotonic() >= deadline:
-                        return None
                     self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
                 else:
                     with self._lock:
                         self._enter(connection)
                         return self._give(connection, request, False)
+            return None
         finally:
-            self._is_connecting = False
-            self._grow_if_wanted()
+            if self._connecting is request:
+                self._connecting = None
+                self._grow_if_wanted()
 
     @staticmethod
     def _pause_until(moment: float, deadline: float) -> None:
@@ -434,17 +447,16 @@ class Pool:
     # -- growing, in the background -----------------------------------------------------
 
     def _grow_if_wanted(self) -> None:
-        with self._lock:
-            if self._is_connecting or not self._wants_grower():
-                if self._grower_pause is not None and not self._grower_pause.woken:
-                    self._grower_pause.wake()
-                return
+        if not self.waiting or self._closed or self._connecting is not None:
+            return
+        self._background.call_soon(self._start_growers)
+
+    def _start_growers(self) -> None:
+        if self._grower_pause is not None and not self._grower_pause.woken:
+            self._grower_pause.wake()
+        while self._wants_grower():
             self._growers += 1
-        try:
-            self._background.spawn(self._grow)
-        except BaseException:
-            self._growers -= 1
-            raise
+            self._background.hub.spawn_here(self._grow)
 
     def _wants_grower(self) -> bool:
         wanted = min(self.waiting, MOST_GROWING, self._room())
@@ -643,12 +655,15 @@ class Pool:
 
 
 def _first_for(connection: Connection, line: deque[PlaceInLine]) -> PlaceInLine | None:
-    """Take the first out of the line that the connection will do for, if it is time."""
-    for place in line:
-        if place.is_early():
-            return None
-        if not place.wants_new or connection.made_at >= place.since:
+    """The first in the line that a connection will do for, if it is time."""
+    for place in list(line):
+        if place.woken or place.hub_is_gone:
+            # Left over by an interruption between its wake and its leaving the line.
+            place.signal()
             line.remove(place)
+        elif place.is_early():
+            return None
+        elif not place.wants_new or connection.made_at >= place.since:
             return place
     return None
 

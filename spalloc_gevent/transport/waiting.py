@@ -41,6 +41,9 @@ class Readable(Protocol):
 
     def fileno(self) -> int: ...
 
+    def lose(self) -> None:
+        """Its holder will never go on."""
+
 
 class Waiter:
     """A thread or greenlet that waits to be woken, once, from any thread.
@@ -65,6 +68,14 @@ class Waiter:
         """True if a plain thread waits, with nothing to run meanwhile."""
         return self._waker is None
 
+    @property
+    def hub_is_gone(self) -> bool:
+        """True if the greenlet will never run again: its hub, or its thread, has ended."""
+        return self._waker is not None and self._waker.is_gone
+
+    def hub_ended(self) -> None:
+        """Called when the hub, or the thread, of a greenlet that waits has ended."""
+
     def wake(self, value: Any = None) -> None:
         """End the wait; to be called once at most.
 
@@ -73,6 +84,10 @@ class Waiter:
         """
         self.value = value
         self.woken = True
+        self.signal()
+
+    def signal(self) -> None:
+        """The second half of :meth:`wake`: again, if that may have been interrupted."""
         if self._waker is None:
             self._unlock()
         else:
@@ -101,15 +116,11 @@ class Waiter:
             if not self.woken:
                 _acquire(self._lock, deadline)
             return self.woken
-        self._greenlet = self._waker.current()
         try:
-            while not self.woken:
-                if monotonic() >= deadline:
-                    return False
-                self._waker.switch_for_wake(self.resume, deadline)
+            self._greenlet = self._waker.current()
+            return self._waker.wait_for_wake(self, deadline)
         finally:
             self._greenlet = None
-        return True
 
     def resume(self) -> None:
         """Let the greenlet go on, if it still waits; in its own thread."""
@@ -139,9 +150,10 @@ class ChangeCounter:
         """Count one more, and wake all who wait."""
         with self._lock:
             self.count += 1
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.wake()
+            while self._waiters:
+                # Struck off when it has been woken: an interruption leaves it for the next time.
+                self._waiters[-1].wake()
+                self._waiters.pop()
 
     @property
     def has_waiters(self) -> bool:
@@ -207,22 +219,40 @@ def _poll(poll: Any, deadline: float) -> bool:
 
 
 _of_thread = native.ThreadLocal()
-"""``waker``: the :class:`HubWaker` of the thread's hub."""
+"""``waker``: the :class:`HubWaker` of the thread's hub; ``end``: tells it of its end."""
 
 
 def hub_waker() -> HubWaker | None:
     """How the greenlets of this thread wait; None in a thread without a gevent hub."""
-    hub_local = sys.modules.get("gevent._hub_local")
-    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
-    # no such function yet while another thread imports gevent.
-    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
-    hub = None if find_hub is None else find_hub()
+    hub = hub_of_thread()
     if hub is None:
         return None
     waker: HubWaker | None = getattr(_of_thread, "waker", None)
     if waker is None or waker.hub is not hub:
         waker = _of_thread.waker = HubWaker(hub)
+        # In place of the one before: that is the end of another hub of this thread.
+        _of_thread.end = _HubEnd(waker)
     return waker
+
+
+class _HubEnd:
+    """Kept by a thread until its hub, or the thread itself, is gone."""
+
+    def __init__(self, waker: HubWaker) -> None:
+        self._waker = waker
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._waker.end()
+
+
+def hub_of_thread() -> Any:
+    """The gevent hub of this thread; None in a thread without one."""
+    hub_local = sys.modules.get("gevent._hub_local")
+    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
+    # no such function yet while another thread imports gevent.
+    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
+    return None if find_hub is None else find_hub()
 
 
 class HubWaker:
@@ -241,7 +271,10 @@ class HubWaker:
         self._is_main = native.is_main_thread()
         self._woken: deque[Waiter] = deque()
         self._from_outside = self._loop.async_()
-        self._waiting = 0
+        self.is_gone = False
+        """True once its hub, or its thread, has ended: nothing here ever runs again."""
+        self._waiters: set[Waiter] = set()
+        self._reading: set[Readable] = set()
         self._readers: dict[int, Any] = {}
         self._deadlines: dict[int, set[Callable[[], object]]] = {}
         self._moments: list[int] = []
@@ -265,17 +298,22 @@ class HubWaker:
         for _ in range(len(self._woken)):
             self._woken.popleft().resume()
 
-    def switch_for_wake(self, resume: Callable[[], object], deadline: float) -> None:
-        """Let the hub run until ``resume()`` is called: by a wake, or at the deadline."""
-        # Started only while somebody waits: it keeps the loop from ending.
-        if not self._waiting:
-            self._from_outside.start(self._resume_woken)
-        self._waiting += 1
+    def wait_for_wake(self, waiter: Waiter, deadline: float) -> bool:
+        """Let the hub run until `waiter` is woken; False if the deadline passes before."""
         try:
-            self._switch(resume, deadline)
+            self._waiters.add(waiter)
+            # Started only while somebody waits: it keeps the loop from ending.
+            if not self._from_outside.active:
+                self._from_outside.start(self._resume_woken)
+            # Looked at only now: a wake before that was not heard.
+            while not waiter.woken:
+                if monotonic() >= deadline:
+                    return False
+                self._switch(waiter.resume, deadline)
+            return True
         finally:
-            self._waiting -= 1
-            if not self._waiting:
+            self._waiters.discard(waiter)
+            if not self._waiters:
                 self._from_outside.stop()
 
     def wait_readable(
@@ -284,20 +322,31 @@ class HubWaker:
         """As the function of that name."""
         watcher = self._readers.get(connection.number) or self._new_reader(connection)
         greenlet = self.current()
-        if waiter is not None:
-            waiter._greenlet = greenlet
-        watcher.start(greenlet.switch, True)
+        switch = greenlet.switch
         try:
+            self._reading.add(connection)
+            if waiter is not None:
+                waiter._greenlet = greenlet
+            watcher.start(switch, True)
             while waiter is None or not waiter.woken:
-                if self._switch(greenlet.switch, deadline) is True:
+                if self._switch(switch, deadline) is True:
                     return True
                 if monotonic() >= deadline:
                     return False
             return False
         finally:
             watcher.stop()
+            self._reading.discard(connection)
             if waiter is not None:
                 waiter._greenlet = None
+
+    def end(self) -> None:
+        """Nothing runs here any more: what greenlets hold that never go on is given up."""
+        self.is_gone = True
+        for waiter in list(self._waiters):
+            waiter.hub_ended()
+        for connection in list(self._reading):
+            connection.lose()
 
     def _new_reader(self, connection: Readable) -> Any:
         if len(self._readers) > MOST_READERS:
@@ -312,8 +361,8 @@ class HubWaker:
         """As the function of that name, once in a while: its watcher is not kept."""
         watcher = self._loop.io(descriptor, _WRITE)
         switch = self.current().switch
-        watcher.start(switch, True)
         try:
+            watcher.start(switch, True)
             while self._switch(switch, deadline) is not True:
                 if monotonic() >= deadline:
                     return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from spalloc_gevent.plain_client import PlainClient
 
 from spalloc_gevent.errors import SpallocServerException, UnsupportedCommandError
-from spalloc_gevent.plain_client import PlainClient
 from spalloc_gevent.simulator import MachineSpec, Refuse, SimulatedServer
 from spalloc_gevent.simulator.record import SeenCommand
 from tests.contract.conftest import MakeServer

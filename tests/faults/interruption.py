@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from greenlet import getcurrent
@@ -33,7 +34,7 @@ class Interruption:
         self.left = step
         """How many steps are still to come; 0 once Interrupted was raised."""
         self._victim = getcurrent()
-        self._last_opcodes: dict[FrameType, int] = {}
+        self._last_offsets: dict[FrameType, int] = {}
 
     def __enter__(self) -> Interruption:
         sys.settrace(self._trace)
@@ -41,7 +42,7 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
-        self._last_opcodes.clear()
+        self._last_offsets.clear()
 
     def _trace(self, frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
         if event == "call":
@@ -62,9 +63,13 @@ class Interruption:
         return outer is None
 
     def _may_be_interrupted(self, frame: FrameType) -> bool:
-        last = self._last_opcodes.get(frame)
-        self._last_opcodes[frame] = frame.f_code.co_code[frame.f_lasti]
-        return last is not None and _lets_signals_in(last)
+        last = self._last_offsets.get(frame)
+        self._last_offsets[frame] = frame.f_lasti
+        if last is None or not _lets_signals_in(frame.f_code.co_code[last]):
+            return False
+        # It would be raised by the last instruction, where another handler may be in force:
+        # in a `return f()` inside a `with`, what follows the call is outside already.
+        return _handler_of(frame.f_code, last) == _handler_of(frame.f_code, frame.f_lasti)
 
     def _step(self) -> None:
         if self.left:
@@ -76,6 +81,14 @@ class Interruption:
 def _lets_signals_in(opcode: int) -> bool:
     name = dis.opname[opcode]
     return name in JUMPS_BACK or (name.startswith("CALL") and "INTRINSIC" not in name)
+
+
+@functools.cache
+def _handler_of(code: CodeType, offset: int) -> int | None:
+    """Where an exception goes that is raised at an offset; None where Python 3.10 keeps a stack."""
+    parse: Callable[[CodeType], Any] = getattr(dis, "_parse_exception_table", lambda _: ())
+    inside = [entry for entry in parse(code) if entry.start <= offset < entry.end]
+    return inside[0].target if inside else None
 
 
 def interrupt_at_each_step(call: Callable[[], object], then: Callable[[], object]) -> int:

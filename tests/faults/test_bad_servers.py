@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from spalloc_gevent.plain_client import PlainClient
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import (
@@ -17,11 +18,10 @@ from spalloc_gevent.errors import (
     ProtocolTimeoutError,
     SpallocError,
 )
-from spalloc_gevent.plain_client import PlainClient
 from tests.contract.support import await_true, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import EXCUSED, JobScript, ask, connected, own
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 1.0

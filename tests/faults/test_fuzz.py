@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.outcome import NotSettledError
+
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.wire.conversation import Answer, Conversation, Swallowed
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import Notification, Refused, Returned, decode_message
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import EXCUSED, client_of, own
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 # -- the decoder ---------------------------------------------------------------------------
 

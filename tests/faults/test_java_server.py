@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from spalloc_gevent.engine.arming import HANDFUL
 
 from spalloc_gevent import JobDestroyedError, JobState, SpallocServerException
-from spalloc_gevent.engine.arming import HANDFUL
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.faults import NotificationFlood, Split
 from tests.contract.support import await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.transport.scripted_server import LONG_S
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import connected
+from tests.transport.scripted_server import LONG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 

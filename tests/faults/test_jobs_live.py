@@ -11,19 +11,19 @@ from typing import Any
 
 import gevent
 import pytest
-
-from spalloc_gevent import Job, JobState
 from spalloc_gevent.engine import pool
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT
+
+from spalloc_gevent import Job, JobState
 from spalloc_gevent.errors import ConnectionLostError
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript, own
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tools.real_machine import machine_with_boards
 from tools.real_server import RealServer
 from tools.real_server import ask as ask_directly

@@ -17,12 +17,14 @@ from typing import Any
 
 import gevent
 import pytest
-
-from spalloc_gevent import ProtocolClient
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT
+
+from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ProtocolTimeoutError
 from tests.contract.support import await_true, in_thread
+from tests.faults.proxy import ChaosProxy, End
+from tests.faults.support import EXCUSED, ask, connected, echoing_behind_proxy, join_all, own
 from tests.transport.scripted_server import (
     LONG_S,
     Command,
@@ -31,8 +33,6 @@ from tests.transport.scripted_server import (
     echo,
     first_only,
 )
-from tests.faults.proxy import ChaosProxy, End
-from tests.faults.support import EXCUSED, ask, connected, echoing_behind_proxy, join_all, own
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from spalloc_gevent.engine.held import Held
 
 from spalloc_gevent import Job, JobState, ProtocolTimeoutError
-from spalloc_gevent.engine.held import Held
 from spalloc_gevent.job import creation
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 HASTY_S = 0.3
 TO_COME_BACK_S = 0.05

@@ -11,17 +11,17 @@ from typing import Any
 
 import gevent
 import pytest
-
-from spalloc_gevent import ProtocolClient
 from spalloc_gevent.engine.backoff import FIRST_DELAY_S
 from spalloc_gevent.engine.inbox import MOST_NAMES, MOST_UNREAD
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, MOST_UNPROVEN
+
+from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tests.faults.proxy import ChaosProxy, Where
 from tests.faults.support import ask, client_of, connected, echoing_behind_proxy, own
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tools.costs import own_heap_kib
 from tools.real_machine import machine_with_boards
 from tools.real_server import REAL_VERSION

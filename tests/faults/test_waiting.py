@@ -11,16 +11,16 @@ from pathlib import Path
 
 import gevent
 import pytest
+from spalloc_gevent.engine import watches
 
 from spalloc_gevent import Job, JobState
-from spalloc_gevent.engine import watches
 from spalloc_gevent.errors import ClosedError
 from spalloc_gevent.job import job as job_module
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import ONE_TRIAD, await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, connected, ready_state
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

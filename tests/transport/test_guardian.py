@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from spalloc_gevent.engine import guardian as engine_guardian
 
 from spalloc_gevent import ProtocolClient
-from spalloc_gevent.engine import guardian as engine_guardian
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.terminal import eventually, is_alive
 from tests.conftest import MakeRealServer

@@ -8,7 +8,6 @@ from typing import Any
 
 import gevent
 import pytest
-
 from spalloc_gevent.engine import pool
 from spalloc_gevent.engine.arming import HANDFUL, Kind
 from spalloc_gevent.engine.call import MOST_SENDS, Call
@@ -17,6 +16,7 @@ from spalloc_gevent.engine.inbox import MOST_UNREAD
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.pool import DEFAULT_LIMIT, MOST_UNPROVEN
 from spalloc_gevent.engine.watches import Changes
+
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolTimeoutError
 from spalloc_gevent.protocol_client import ProtocolClient
 from tests.contract.support import await_true

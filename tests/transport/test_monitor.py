@@ -12,11 +12,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-
-from spalloc_gevent import ProtocolClient
 from spalloc_gevent.engine.hub import Hub
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.monitor import SHORTEST_REST_S, Look, Monitor
+
+from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ClosedError, ConnectionLostError
 from spalloc_gevent.simulator import Drop, Refuse, SimulatedServer
 from tests.contract.support import Tap, nothing_left_behind

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
 from spalloc_gevent.engine import vouching
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.link import ServerLink
 from spalloc_gevent.engine.watches import Changes
+
 from spalloc_gevent.wire.identity import Identity
 from tests.contract.support import await_true, in_thread, results
 from tests.transport.asking import LinkTo, ask, echo_of

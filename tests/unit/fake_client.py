@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from spalloc_gevent.server_commands import NOT_GIVEN, ServerCommands, Timeout
+
 from spalloc_gevent.errors import SpallocServerException
 from spalloc_gevent.geometry import Board
-from spalloc_gevent.server_commands import NOT_GIVEN, ServerCommands, Timeout
 from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from spalloc_gevent.server_commands import ServerCommands, Timeout
+
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.geometry import boards_of_triads
 from spalloc_gevent.scripts.board_places import places_of
-from spalloc_gevent.server_commands import ServerCommands, Timeout
 
 
 class SlowClient(ServerCommands):

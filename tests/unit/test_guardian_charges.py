@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from spalloc_gevent.guardian.charges import (
     AGAIN_SHARE,
     ALIVE_LINE,
@@ -18,6 +17,7 @@ from spalloc_gevent.guardian.charges import (
     drop_line,
     hold_line,
 )
+
 from spalloc_gevent.wire.identity import Identity
 
 JOB = Charge(Key("host", 22244, 7), 10.0, Identity("me", 123.5))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from spalloc_gevent.server_commands import ServerCommands
 
 from spalloc_gevent.display.frames import Move
 from spalloc_gevent.display.pages import Page, Text
@@ -23,7 +24,6 @@ from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
 from spalloc_gevent.scripts.administration import local_time
 from spalloc_gevent.scripts.outlets import Blocks, JsonLines, LiveScreen, Outlet, State
 from spalloc_gevent.scripts.views import View
-from spalloc_gevent.server_commands import ServerCommands
 
 AWAY = ConnectionLostError("cannot connect to the spalloc server somewhere:22244")
 PLAIN, COLOURED = Paint(False), Paint(True)
