@@ -261,6 +261,7 @@ def test_a_wake_for_a_hub_that_is_gone_keeps_nobody_else_from_theirs() -> None:
         gone.append(Waiter())
         gevent.get_hub().destroy(destroy_loop=True)
 
+    # The next thread often has the number of one that has ended.
     in_thread(make_and_leave).result(LONG_S)
     waiter = Waiter()
 
@@ -268,9 +269,19 @@ def test_a_wake_for_a_hub_that_is_gone_keeps_nobody_else_from_theirs() -> None:
         gone[0].wake()
         waiter.wake()
 
-    waking = in_thread(wake_both)
+    in_thread(wake_both).result(LONG_S)
     assert waiter.wait(late())
-    waking.result(LONG_S)
+
+
+def test_a_wake_for_a_hub_that_is_gone_by_its_own_thread_does_no_harm() -> None:
+    def wake_after_the_end() -> bool:
+        gevent.sleep(0)
+        waiter = Waiter()
+        gevent.get_hub().destroy(destroy_loop=True)
+        waiter.wake()
+        return waiter.woken
+
+    assert in_thread(wake_after_the_end).result(LONG_S)
 
 
 def test_a_new_hub_of_a_thread_is_waited_in_as_the_first() -> None:
