@@ -285,14 +285,15 @@ class HubWaker:
 
     def wake(self, waiter: Waiter) -> None:
         """Have a greenlet of this hub go on soon; from any thread."""
-        if native.thread_ident() == self._thread:
-            self._loop.run_callback(waiter.resume)
-            return
-        self._woken.append(waiter)
         try:
-            self._from_outside.send()
+            if native.thread_ident() == self._thread:
+                self._loop.run_callback(waiter.resume)
+            else:
+                self._woken.append(waiter)
+                self._from_outside.send()
         except ValueError:
-            # Its thread has destroyed the hub: nobody waits there any more.
+            # Its thread has destroyed the hub, and perhaps ended, and left its number to this
+            # one: nobody waits there any more.
             return
 
     def _resume_woken(self) -> None:

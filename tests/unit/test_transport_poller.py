@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from spalloc_gevent.engine.monitor import (
+
+from spalloc_gevent.transport.poller import (
     LONGEST_REST_S,
     SHARE_OF_CPU,
     SHARE_OF_SERVER,
