@@ -36,6 +36,8 @@ html_title = f"spalloc_gevent {release}"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 100
 
 man_pages = command_pages.man_pages(author)
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 
 class NotGiven(enum.Enum):
-    """The type of :data:`NOT_GIVEN`; an enum, so that type checkers narrow ``is not NOT_GIVEN``."""
+    """An enum of one member, so that type checkers narrow what ``is not NOT_GIVEN``."""
 
     NOT_GIVEN = enum.auto()
+    """The default of a keyword for which the configuration counts, or nothing."""
 
     def __repr__(self) -> str:
         return "<not given>"

@@ -1,7 +1,8 @@
 """The project's docstrings, which are prose, as Sphinx is to have them.
 
-Two habits are made into marks: a line ``name: what it is`` about an argument begins an item of a
-list, and the name of one of our errors is a link. ``docs/conf.py`` connects :func:`marked`.
+Sections as ``Args:`` are made into fields, by Sphinx's own napoleon. Two habits are made into
+marks: a line ``name: what it is`` about an argument begins an item of a list, and the name of one
+of our errors is a link. ``docs/conf.py`` connects :func:`mark_docstring`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 from spalloc_gevent import errors
 
@@ -63,9 +67,12 @@ def arguments_of(thing: object) -> IsArgument:
 
 
 def mark_docstring(
-    _app: object, _what: str, _name: str, thing: object, _options: object, lines: list[str]
+    _app: object, what: Any, name: str, thing: object, _options: object, lines: list[str]
 ) -> None:
     """For Sphinx's event ``autodoc-process-docstring``, which has `lines` changed in place."""
     # What Python says of a named tuple's field, when nobody else says anything.
     is_said = not (lines and lines[0].startswith("Alias for field number"))
     lines[:] = marked(lines, arguments_of(thing)) if is_said else []
+    # Of an attribute, napoleon takes what stands before a colon in the first line for its type.
+    if what not in ("attribute", "data", "property"):
+        lines[:] = GoogleDocstring(lines, what=what, name=name, obj=thing).lines()

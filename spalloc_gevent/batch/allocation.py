@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from spalloc_gevent.batch import waiting
 from spalloc_gevent.batch.attempts import Attempt, Board, told
 from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
 from spalloc_gevent.batch.phases import Phase
 from spalloc_gevent.deadline import Deadline
-from spalloc_gevent.engine.pausing import pause
 from spalloc_gevent.errors import (
     AllocationError,
     PowerTimeoutError,
@@ -22,12 +22,18 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
+from spalloc_gevent.job.request import ALL_KEYWORDS
+from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
+from spalloc_gevent.transport.waiting import sleep
 
 Check = Callable[[Job], bool | Iterable[Board] | None]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
 means that it failed; None, True or no boards that it is good."""
 
 J = TypeVar("J", bound=Job)
+
+JOB_KEYWORDS = tuple(name for name in ALL_KEYWORDS if name != "resume_job_id")
+"""What ``Job`` takes when it asks for new boards."""
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -48,31 +54,54 @@ def allocate(
     queue_timeout: float | None = None,
     power_timeout: float | None = None,
     settle: float = 0.0,
-    **job_options: Any,
+    hostname: str | NotGiven = NOT_GIVEN,
+    port: int | NotGiven = NOT_GIVEN,
+    owner: str | NotGiven = NOT_GIVEN,
+    keepalive: float | NotGiven | None = NOT_GIVEN,
+    machine: str | NotGiven | None = NOT_GIVEN,
+    tags: Collection[str] | NotGiven | None = NOT_GIVEN,
+    min_ratio: float | NotGiven = NOT_GIVEN,
+    max_dead_boards: int | NotGiven | None = NOT_GIVEN,
+    max_dead_links: int | NotGiven | None = NOT_GIVEN,
+    require_torus: bool | NotGiven = NOT_GIVEN,
+    timeout: float | NotGiven | None = NOT_GIVEN,
+    reconnect_delay: float | NotGiven = NOT_GIVEN,
+    ignore_version: bool | NotGiven = NOT_GIVEN,
+    guardian: bool | NotGiven = NOT_GIVEN,
+    ledger: str | os.PathLike[str] | NotGiven | None = NOT_GIVEN,
+    label: str | NotGiven | None = NOT_GIVEN,
+    config_filenames: Iterable[str | os.PathLike[str]] | NotGiven | None = NOT_GIVEN,
 ) -> Job:
     """A ready :class:`~spalloc_gevent.Job` whose boards are good; the caller has to destroy it.
-
-    what, job_options: as for ``Job``, but ``resume_job_id``.
-    attempts: how many allocations may turn out bad before it gives up.
-    check: called with the ready job. Returns False, or the bad ``(x, y, z)`` among
-    its boards, or raises an exception, when the boards are of no use.
-    avoid: ``(machine, x, y, z)`` of boards not to be used, besides those that
-    have failed in this program (:data:`~spalloc_gevent.batch.bad_boards`).
-    queue_timeout, power_timeout: seconds to wait for boards, and for their power;
-    None for ever.
-    settle: seconds to leave boards alone before the check.
 
     A bad allocation is held while another one is asked for, since the server
     would hand out the same boards again; then it is given back. Its boards are
     avoided for the rest of the program. One that has a board to be avoided is
     held as well, and is no attempt.
 
-    Raises QueueTimeoutError, PowerTimeoutError or AllocationError, each naming
-    every attempt with its boards and why it failed; JobDestroyedError when no
-    machine can ever meet the request; and what ``Job`` raises. No job is left then.
+    What boards are asked for, where and how, is told as to :class:`~spalloc_gevent.Job`:
+    by the numbers in front and the keywords from `hostname` on.
+
+    Args:
+        attempts: how many allocations may turn out bad before it gives up.
+        check: called with the ready job. Returns False, or the bad ``(x, y, z)`` among
+            its boards, or raises an exception, when the boards are of no use.
+        avoid: ``(machine, x, y, z)`` of boards not to be used, besides those that
+            have failed in this program (:data:`~spalloc_gevent.batch.bad_boards`).
+        queue_timeout: how long to wait for boards, in seconds; None for ever.
+        power_timeout: how long to wait for their power, in seconds; None for ever.
+        settle: how long to leave boards alone before the check, in seconds.
+
+    Raises:
+        QueueTimeoutError: there were no boards in time.
+        PowerTimeoutError: the last attempt's boards were not powered on in time.
+        AllocationError: all attempts were bad; as the two above it names each
+            attempt with its boards and why it failed.
+        JobDestroyedError: no machine can ever meet the request.
+
+    It raises what ``Job`` raises, too. No job is left after an error.
     """
-    if "resume_job_id" in job_options:
-        raise TypeError("allocate() asks for new boards: Job(resume_job_id=...) resumes a job")
+    job_options = given(locals(), JOB_KEYWORDS)
     limits = Limits(attempts, queue_timeout, power_timeout, settle)
     with Search(lambda: Job(*what, **job_options), limits, check, unwanted(avoid)) as search:
         return search.run()
@@ -137,7 +166,7 @@ class Observer:
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""
-        pause(seconds)
+        sleep(seconds)
 
     @property
     def waits_for_server(self) -> bool:

@@ -8,19 +8,21 @@ import functools
 import itertools
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from spalloc_gevent.batch.allocated import Allocation
-from spalloc_gevent.batch.allocation import Check, Limits, unwanted
-from spalloc_gevent.batch.crew import Crew, LentJob, Plan
-from spalloc_gevent.batch.tally import Progress, Tally
+from spalloc_gevent.batch.allocation import JOB_KEYWORDS, Check, Limits, unwanted
+from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.tasks import Task, run_chunk
-from spalloc_gevent.engine.pausing import Alarm
-from spalloc_gevent.engine.workers import GreenletThread, Threads, threads_are_greenlets
+from spalloc_gevent.batch.worker_pool import Plan, TaskJob, WorkerPool
 from spalloc_gevent.errors import ForkedError
 from spalloc_gevent.job import Job
+from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
+from spalloc_gevent.transport.native import threads_are_greenlets
+from spalloc_gevent.transport.threads import GreenletThread, Threads
+from spalloc_gevent.transport.waiting import ChangeCounter
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,30 +40,39 @@ class SpallocExecutor(concurrent.futures.Executor):
             for verdict in executor.map(run_trial, trials):
                 print(verdict)
 
-    what, job_options: what each task is given, as for ``Job``.
-    max_jobs: how many allocations there may be at once; bad ones that are held
-    while others are asked for come on top.
-    workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,
-    in one thread with a hub of their own, for tasks that only wait; or any other
-    executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``, but
-    not in a monkey-patched program. ``boards`` are the :class:`~spalloc_gevent.Job`,
-    but on another executor an :class:`Allocation`, which can be pickled: this program
-    holds all jobs and keeps them alive.
-    reuse: leave a task's boards, as they are, to the next one, until the end. Only
-    new boards are checked.
-    reset: power-cycle them in between.
-    retries: how often a task is run again, on new boards, that raised an
-    exception after somebody else had destroyed its job, or whose job ended before it had any.
-    attempts, check, avoid, queue_timeout, power_timeout, settle: as for
-    :func:`~spalloc_gevent.batch.allocate`, whose errors a task's future has when there
-    are no boards for it.
-    progress: called with ``{"waiting": 3, "in use": 1, ...}``, by one thread at a
-    time, whenever a task has gone on; see :class:`Phase`.
-
     A server that has given boards before is waited for when it is away, for two minutes.
     A future counts as running from when its boards are ready, and can be
     cancelled until then. When it is done its boards are given back, unless ``reuse``
     keeps them. A program that ends without :meth:`shutdown` runs first what it has submitted.
+
+    What each task is given is told as to :class:`~spalloc_gevent.Job`: by the numbers in
+    front and the keywords from `hostname` on.
+
+    Args:
+        max_jobs: how many allocations there may be at once; bad ones that are held
+            while others are asked for come on top.
+        workers: ``"threads"``: native threads, one a job; ``"greenlets"``: greenlets,
+            in one thread with a hub of their own, for tasks that only wait; or any other
+            executor, as a ``ProcessPoolExecutor`` or Dask's ``client.get_executor()``, but
+            not in a monkey-patched program. ``boards`` are the :class:`~spalloc_gevent.Job`,
+            but on another executor an :class:`Allocation`, which can be pickled: this program
+            holds all jobs and keeps them alive.
+        reuse: leave a task's boards, as they are, to the next one, until the end. Only
+            new boards are checked.
+        reset: power-cycle them in between.
+        retries: how often a task is run again, on new boards, that raised an
+            exception after somebody else had destroyed its job, or whose job ended
+            before it had any.
+        attempts, check, avoid, queue_timeout, power_timeout, settle: as for
+            :func:`~spalloc_gevent.batch.allocate`, whose errors a task's future has when
+            there are no boards for it.
+        progress: called with ``{"waiting": 3, "in use": 1, ...}``, by one thread at a
+            time, whenever a task has gone on; see :class:`Phase`.
+
+    Raises:
+        ValueError: a number is too small, ``reset`` goes without ``reuse``, or another
+            executor's threads are greenlets, as the program is monkey-patched.
+        TypeError: `workers` is nothing of the above.
     """
 
     def __init__(
@@ -79,11 +90,28 @@ class SpallocExecutor(concurrent.futures.Executor):
         power_timeout: float | None = None,
         settle: float = 0.0,
         progress: Progress | None = None,
-        **job_options: Any,
+        hostname: str | NotGiven = NOT_GIVEN,
+        port: int | NotGiven = NOT_GIVEN,
+        owner: str | NotGiven = NOT_GIVEN,
+        keepalive: float | NotGiven | None = NOT_GIVEN,
+        machine: str | NotGiven | None = NOT_GIVEN,
+        tags: Collection[str] | NotGiven | None = NOT_GIVEN,
+        min_ratio: float | NotGiven = NOT_GIVEN,
+        max_dead_boards: int | NotGiven | None = NOT_GIVEN,
+        max_dead_links: int | NotGiven | None = NOT_GIVEN,
+        require_torus: bool | NotGiven = NOT_GIVEN,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        reconnect_delay: float | NotGiven = NOT_GIVEN,
+        ignore_version: bool | NotGiven = NOT_GIVEN,
+        guardian: bool | NotGiven = NOT_GIVEN,
+        ledger: str | os.PathLike[str] | NotGiven | None = NOT_GIVEN,
+        label: str | NotGiven | None = NOT_GIVEN,
+        config_filenames: Iterable[str | os.PathLike[str]] | NotGiven | None = NOT_GIVEN,
     ) -> None:
-        _check_arguments(max_jobs, workers, reuse, reset, retries, job_options)
+        job_options = given(locals(), JOB_KEYWORDS)
+        _check_arguments(max_jobs, workers, reuse, reset, retries)
         plan = Plan(
-            ask=lambda: LentJob(*what, **job_options),
+            ask=lambda: TaskJob(*what, **job_options),
             call=_caller(workers),
             limits=Limits(attempts, queue_timeout, power_timeout, settle),
             check=check,
@@ -92,26 +120,32 @@ class SpallocExecutor(concurrent.futures.Executor):
             reset=reset,
             retries=retries,
         )
-        place = GreenletThread() if workers == GREENLETS else Threads()
-        self._crew = Crew(plan, max_jobs, Tally(progress=progress), place)
-        _crews.add(self._crew)
+        threads = GreenletThread() if workers == GREENLETS else Threads()
+        self._pool = WorkerPool(plan, max_jobs, PhaseCounter(progress), threads)
+        _pools.add(self._pool)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many tasks are in each phase; those without any are left out."""
-        return self._crew.tally.counts
+        return self._pool.phases.counts
 
     def submit(
         self, fn: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
-        """Have ``fn(boards, *args, **kwargs)`` run; the future of what it returns.
+        """Have ``fn(boards, *args, **kwargs)`` run.
 
-        Raises RuntimeError after :meth:`shutdown`, and ForkedError in a forked child.
+        Returns:
+            The future of what it returns.
+
+        Raises:
+            RuntimeError: the executor has been shut down.
+            ForkedError: this is a forked child.
+            SpallocError: the system gives no thread.
         """
-        if os.getpid() != self._crew.process:
+        if os.getpid() != self._pool.process:
             raise ForkedError("this executor belongs to the parent process, not to this child")
         task = Task(fn, args, kwargs)
-        if not self._crew.take_on(task):
+        if not self._pool.submit(task):
             raise RuntimeError("this executor has been shut down, and takes on no more tasks")
         return task.future
 
@@ -125,10 +159,16 @@ class SpallocExecutor(concurrent.futures.Executor):
     ) -> Iterator[T]:
         """``fn(boards, *items)`` for the items of all iterables, in their order.
 
-        timeout: seconds from this call in which a result has to be there, else
-        TimeoutError is raised where it is asked for.
-        chunksize: so many calls share one allocation, one after the other.
-        buffering: ``buffersize=`` where the standard library's ``map`` has it (3.14).
+        Args:
+            fn: called with boards and one item of each iterable.
+            iterables: the items; the shortest decides how many calls there are.
+            timeout: seconds from this call in which a result has to be there, else
+                TimeoutError is raised where it is asked for; None for no limit.
+            chunksize: so many calls share one allocation, one after the other.
+            buffering: ``buffersize=`` where the standard library's ``map`` has it (3.14).
+
+        Returns:
+            What the calls return; where one has raised, the exception is raised.
         """
         if chunksize < 1:
             raise ValueError(f"chunksize must be 1 or more, not {chunksize}")
@@ -140,17 +180,20 @@ class SpallocExecutor(concurrent.futures.Executor):
         return itertools.chain.from_iterable(results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take on no more tasks; `wait` until all have ended, and their boards are given back.
+        """Take on no more tasks.
 
-        cancel_futures: give up the tasks that do not have their boards yet.
+        Args:
+            wait: True: until all have ended, and their boards are given back.
+            cancel_futures: True: give up the tasks that do not have their boards yet.
 
-        Raises RuntimeError when a task of its own waits.
+        Raises:
+            RuntimeError: a task of its own waits.
         """
-        if os.getpid() != self._crew.process:
+        if os.getpid() != self._pool.process:
             return
-        self._crew.close(cancel=cancel_futures)
+        self._pool.close(cancel=cancel_futures)
         if wait:
-            self._crew.await_all()
+            self._pool.join()
 
     def __exit__(
         self,
@@ -164,12 +207,12 @@ class SpallocExecutor(concurrent.futures.Executor):
 
     def __del__(self) -> None:
         # As in the standard library: what was submitted is run even so.
-        if hasattr(self, "_crew"):
+        if hasattr(self, "_pool"):
             self.shutdown(wait=False)
 
 
 def _check_arguments(
-    max_jobs: int, workers: object, reuse: bool, reset: bool, retries: int, options: dict[str, Any]
+    max_jobs: int, workers: object, reuse: bool, reset: bool, retries: int
 ) -> None:
     if max_jobs < 1:
         raise ValueError(f"max_jobs must be 1 or more, not {max_jobs}")
@@ -177,8 +220,6 @@ def _check_arguments(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     if reset and not reuse:
         raise ValueError("reset=True is for reuse=True: else every task has new boards anyway")
-    if "resume_job_id" in options:
-        raise TypeError("an executor asks for new boards: Job(resume_job_id=...) resumes a job")
     if hasattr(workers, "get_executor"):
         raise TypeError("workers is to be an executor: that of a Dask client is get_executor()")
     if workers not in (THREADS, GREENLETS) and not isinstance(workers, concurrent.futures.Executor):
@@ -194,11 +235,11 @@ def _caller(workers: object) -> Callable[[Task, Job], Any]:
 
     def call(task: Task, job: Job) -> Any:
         _check_native()
-        over = Alarm()
+        ends = ChangeCounter()
         future = elsewhere.submit(task.fn, Allocation.of(job), *task.args, **task.kwargs)
-        future.add_done_callback(lambda _: over.ring())
+        future.add_done_callback(lambda _: ends.increment())
         # Its own result() would wait with whatever locks the program has been patched with.
-        over.wait()
+        ends.wait_beyond(0)
         return future.result()
 
     return call
@@ -217,16 +258,16 @@ def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+_pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
 
 
 def _run_what_is_left() -> None:
-    crews = [crew for crew in _crews if crew.process == os.getpid()]
-    for crew in crews:
-        crew.close(cancel=False)
-    for crew in crews:
-        crew.await_all()
+    pools = [pool for pool in _pools if pool.process == os.getpid()]
+    for pool in pools:
+        pool.close(cancel=False)
+    for pool in pools:
+        pool.join()
 
 
-# After the engine's, which is imported already: so the jobs are still kept alive meanwhile.
+# After the background hub's, which is imported already: the jobs are still kept alive meanwhile.
 atexit.register(_run_what_is_left)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+import os
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from spalloc_gevent.batch.allocation import Check, Limits, Observer, Search, unwanted
+from spalloc_gevent.batch.allocation import (
+    JOB_KEYWORDS,
+    Check,
+    Limits,
+    Observer,
+    Search,
+    unwanted,
+)
+from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.phases import Phase
-from spalloc_gevent.batch.tally import Progress, Tally
 from spalloc_gevent.deadline import Deadline
-from spalloc_gevent.engine.mailbox import Mailbox, NothingCameError
-from spalloc_gevent.engine.pausing import Alarm
-from spalloc_gevent.engine.workers import new_mutex, start
-from spalloc_gevent.errors import ClosedError, QueueTimeoutError
+from spalloc_gevent.errors import ClosedError, QueueTimeoutError, SpallocError
 from spalloc_gevent.job import Job
+from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
+from spalloc_gevent.transport import native
+from spalloc_gevent.transport.threads import start_thread
+from spalloc_gevent.transport.waiting import ChangeCounter
 
 CLOSE_WITHIN_S = 10.0
+_JOB_KEYWORDS = tuple(name for name in JOB_KEYWORDS if name != "timeout")
+"""A group's time-out is that of its own."""
 GIVEN_BACK = "Given back with all jobs of its group."
 
 
@@ -29,21 +42,29 @@ class JobGroup:
                 run_trial(job.hostname)
                 job.destroy()  # makes room for the next
 
-    requests: how many jobs of one board, or an iterable of what each is to be:
-    a number or a tuple of numbers, as for ``Job``.
-    max_open: how many may be asked for, ready or in use at once; None for all.
-    A job that has been handed out counts until it is destroyed or closed.
-    all_or_nothing: entering waits until every job is ready, at most `timeout`
-    seconds, which have to be given; else it gives all back and raises.
-    ``group.jobs`` are then all of them, in the order of the requests.
-    progress: called with ``{"queued": 3, "ready": 1, ...}``, by one thread at a
-    time, whenever a request has gone on; see :class:`Phase` for the names.
-    attempts, check, avoid, queue_timeout, power_timeout, settle: as for
-    :func:`~spalloc_gevent.batch.allocate`. What is left is for ``Job``.
-
     A server that has given boards before is waited for when it is away, for two minutes.
     The requests are worked on by native threads, whatever the program does
-    meanwhile; so is `check`, by several at once.
+    meanwhile; so is `check`, by several at once. The keywords from `hostname` on
+    are those of :class:`~spalloc_gevent.Job`, for all requests.
+
+    Args:
+        requests: how many jobs of one board, or an iterable of what each is to be:
+            a number or a tuple of numbers, as for ``Job``.
+        max_open: how many may be asked for, ready or in use at once; None for all.
+            A job that has been handed out counts until it is destroyed or closed.
+        all_or_nothing: entering waits until every job is ready, at most `timeout`
+            seconds, which have to be given; else it gives all back and raises.
+            ``group.jobs`` are then all of them, in the order of the requests.
+        timeout: in seconds, for ``all_or_nothing`` only; how long an answer of the
+            server is waited for is as configured.
+        progress: called with ``{"queued": 3, "ready": 1, ...}``, by one thread at a
+            time, whenever a request has gone on; see :class:`Phase` for the names.
+        attempts, check, avoid, queue_timeout, power_timeout, settle: as for
+            :func:`~spalloc_gevent.batch.allocate`.
+
+    Raises:
+        ValueError: a number is too small, or `max_open` for ``all_or_nothing``.
+        TypeError: of `timeout` and ``all_or_nothing`` one goes without the other.
     """
 
     def __init__(
@@ -60,29 +81,46 @@ class JobGroup:
         queue_timeout: float | None = None,
         power_timeout: float | None = None,
         settle: float = 0.0,
-        **job_options: Any,
+        hostname: str | NotGiven = NOT_GIVEN,
+        port: int | NotGiven = NOT_GIVEN,
+        owner: str | NotGiven = NOT_GIVEN,
+        keepalive: float | NotGiven | None = NOT_GIVEN,
+        machine: str | NotGiven | None = NOT_GIVEN,
+        tags: Collection[str] | NotGiven | None = NOT_GIVEN,
+        min_ratio: float | NotGiven = NOT_GIVEN,
+        max_dead_boards: int | NotGiven | None = NOT_GIVEN,
+        max_dead_links: int | NotGiven | None = NOT_GIVEN,
+        require_torus: bool | NotGiven = NOT_GIVEN,
+        reconnect_delay: float | NotGiven = NOT_GIVEN,
+        ignore_version: bool | NotGiven = NOT_GIVEN,
+        guardian: bool | NotGiven = NOT_GIVEN,
+        ledger: str | os.PathLike[str] | NotGiven | None = NOT_GIVEN,
+        label: str | NotGiven | None = NOT_GIVEN,
+        config_filenames: Iterable[str | os.PathLike[str]] | NotGiven | None = NOT_GIVEN,
     ) -> None:
-        self._whats = _whats(requests)
-        self._most = len(self._whats) if max_open is None else max_open
-        _check_limits(len(self._whats), self._most, all_or_nothing, timeout, job_options)
+        self._job_options = given(locals(), _JOB_KEYWORDS)
+        self._requests = _requests(requests)
+        self._most = len(self._requests) if max_open is None else max_open
+        _check_limits(len(self._requests), self._most, all_or_nothing, timeout)
         self._all_or_nothing = all_or_nothing
         self._timeout_s = timeout
         self._limits = Limits(attempts, queue_timeout, power_timeout, settle)
         self._check = check
         self._unwanted = unwanted(avoid)
-        self._options = job_options
-        self._tally = Tally(len(self._whats), progress)
-        self._mutex = new_mutex()
-        self._closing = Alarm()
-        self._ended: Mailbox[int] = Mailbox()
-        self._ready: Mailbox[tuple[int, Job | BaseException]] = Mailbox()
-        self._phases = [Phase.WAITING] * len(self._whats)
-        self._at_work: dict[int, Job | None] = {}
-        self._jobs: dict[int, Job] = {}
+        self._phases = PhaseCounter(progress, self._requests)
+        self._lock = native.new_rlock()
+        self._closes = ChangeCounter()
+        self._at_work: dict[_Request, Job | None] = {}
+        """The requests that a worker sees to, each with the job that it looks at."""
+        self._found: deque[tuple[_Request, Job | BaseException]] = deque()
+        """What workers have ended with, and nobody has been handed yet."""
+        self._ends = ChangeCounter()
+        """Counts the requests that no worker will see to any more."""
+        self._jobs: dict[_Request, Job] = {}
+        """Those that are ready or in use."""
         self._begun = 0
         self.has_had_jobs = False
         """True once the server has given one: it is waited for when it is away."""
-        self._handed_out = 0
         self.jobs: list[Job] = []
         """All jobs, once they are ready together; empty for a group that hands them out."""
         self.failures: list[BaseException] = []
@@ -104,25 +142,31 @@ class JobGroup:
         self.close()
 
     def close(self) -> None:
-        """Give every job back and ask for no more; harmless when that is done already."""
-        self._closing.ring()
-        with self._mutex:
+        """Give every job back and ask for no more; harmless when that is done already.
+
+        It waits at most 10 seconds for workers that are held up, by a server that does not
+        answer or a check that does not end: they give back by themselves.
+        """
+        self._closes.increment()
+        with self._lock:
             jobs = [job for job in self._at_work.values() if job is not None]
             jobs += self._jobs.values()
         for job in jobs:
             job.destroy(GIVEN_BACK)
-        self._await_workers(Deadline(CLOSE_WITHIN_S))
+        self._wait_for_workers(Deadline(CLOSE_WITHIN_S))
 
-    def _await_workers(self, deadline: Deadline) -> None:
-        """One whose server does not answer, or whose check does not end, gives back by itself."""
+    def _wait_for_workers(self, deadline: Deadline) -> None:
         while True:
-            with self._mutex:
+            ended = self._ends.count
+            with self._lock:
                 if not self._at_work:
                     return
-            try:
-                self._ended.take(deadline.left())
-            except NothingCameError:
+            if not self._ends.wait_beyond(ended, deadline.at):
                 return
+
+    @property
+    def _closed(self) -> bool:
+        return self._closes.count > 0
 
     # -- what is handed out -------------------------------------------------------
 
@@ -130,11 +174,17 @@ class JobGroup:
         """Each job as it becomes ready; the caller destroys it when it is not needed any more.
 
         A request that fails keeps no other from being handed out; when none is
-        left, the first failure is raised. Raises QueueTimeoutError when the
-        next job takes more than `timeout` seconds.
+        left, the first failure is raised.
+
+        Args:
+            timeout: how long to wait for the next job, in seconds; None for ever.
+
+        Raises:
+            QueueTimeoutError: the next job takes longer.
+            ClosedError: the group has been closed.
         """
-        while self._handed_out < len(self._whats):
-            _, job = self._next_ready(Deadline(timeout))
+        while (found := self._next_found(Deadline(timeout))) is not None:
+            _, job = found
             if isinstance(job, BaseException):
                 self.failures.append(job)
             else:
@@ -142,137 +192,160 @@ class JobGroup:
         if self.failures:
             raise self.failures[0]
 
-    def _next_ready(self, deadline: Deadline) -> tuple[int, Job | BaseException]:
-        if self._closing.rung:
-            raise ClosedError("the group of jobs has been closed")
-        try:
-            number, job = self._ready.take(deadline.left())
-        except NothingCameError:
-            raise QueueTimeoutError(f"no job was ready in time: {self._counted()}") from None
-        self._handed_out += 1
-        if not isinstance(job, BaseException):
-            self._went_on(number, Phase.IN_USE)
-        return number, job
+    def _next_found(self, deadline: Deadline) -> tuple[_Request, Job | BaseException] | None:
+        """The next request with its job, or why there is none; None when all are handed out."""
+        while True:
+            ended = self._ends.count
+            with self._lock:
+                found = self._found.popleft() if self._found and not self._closed else None
+            if found is not None:
+                request, job = found
+                if not isinstance(job, BaseException):
+                    self._phases.move(request, Phase.IN_USE)
+                return found
+            if ended == len(self._requests) and not self._found:
+                return None
+            if self._closed:
+                raise _closed_error()
+            if not self._ends.wait_beyond(ended, deadline.at):
+                raise QueueTimeoutError(f"no job was ready in time: {self._counted()}")
 
     def _await_all(self) -> None:
         deadline = Deadline(self._timeout_s)
-        ready: dict[int, Job] = {}
-        while len(ready) < len(self._whats):
-            number, job = self._next_ready(deadline)
+        ready: dict[_Request, Job] = {}
+        while (found := self._next_found(deadline)) is not None:
+            request, job = found
             if isinstance(job, BaseException):
                 self.failures.append(job)
                 raise job
-            ready[number] = job
-        self.jobs = [ready[number] for number in sorted(ready)]
-
-    # -- counting -----------------------------------------------------------------
+            ready[request] = job
+        self.jobs = [ready[request] for request in self._requests]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many requests are in each phase; those without any are left out."""
-        return self._tally.counts
+        return self._phases.counts
 
     def _counted(self) -> str:
         return ", ".join(f"{count} {name}" for name, count in self.counts.items())
-
-    def _went_on(self, number: int, phase: Phase) -> None:
-        old, self._phases[number] = self._phases[number], phase
-        self._tally.goes_on(old, phase)
 
     # -- asking -------------------------------------------------------------------
 
     def _begin_some(self) -> None:
         """Have as many asked for as may be open."""
         while True:
-            with self._mutex:
+            with self._lock:
                 is_full = len(self._at_work) + len(self._jobs) >= self._most
-                if self._closing.rung or is_full or self._begun >= len(self._whats):
+                if self._closed or is_full or self._begun >= len(self._requests):
                     return
-                number = self._begun
-                self._begun += 1
-                self._at_work[number] = None
-            start(lambda number=number: self._fulfil(number))  # type: ignore[misc]
+                self._begin(self._requests[self._begun])
 
-    def _fulfil(self, number: int) -> None:
+    def _begin(self, request: _Request) -> None:
+        """Have a worker see to a request; without one, the request has failed."""
+        self._begun += 1
+        self._at_work[request] = None
         try:
-            job = self._found(number)
+            start_thread(functools.partial(self._fulfil, request))
+        except BaseException as error:
+            self._phases.move(request, Phase.FAILED)
+            self._finish(request, None, error)
+            if not isinstance(error, SpallocError):
+                raise
+
+    def _fulfil(self, request: _Request) -> None:
+        with self._lock:
+            if request not in self._at_work:
+                # Whoever started this was interrupted, and thinks that there is no worker.
+                return
+        try:
+            job = self._find_boards(request)
         except BaseException as error:  # noqa: BLE001 - raised where the job is waited for
-            self._went_on(number, Phase.FAILED)
-            self._finish(number, None, error)
+            self._phases.move(request, Phase.FAILED)
+            self._finish(request, None, error)
         else:
-            self._finish(number, job, job)
+            self._finish(request, job, job)
         self._begin_some()
 
-    def _found(self, number: int) -> Job:
+    def _find_boards(self, request: _Request) -> Job:
         def ask() -> Job:
-            return _Member(self, number, self._whats[number], self._options)
+            return _Member(self, request, self._job_options)
 
-        worker = _Worker(self, number)
+        worker = _Worker(self, request)
         with Search(ask, self._limits, self._check, self._unwanted, worker) as search:
             return search.run()
 
-    def _finish(self, number: int, job: Job | None, outcome: Job | BaseException) -> None:
-        with self._mutex:
-            del self._at_work[number]
+    def _finish(self, request: _Request, job: Job | None, found: Job | BaseException) -> None:
+        with self._lock:
+            del self._at_work[request]
             if job is not None:
-                self._jobs[number] = job
-        if job is not None and self._closing.rung:
+                self._jobs[request] = job
+            self._found.append((request, found))
+        if job is not None and self._closed:
             job.destroy(GIVEN_BACK)
-        self._ready.put((number, outcome))
-        self._ended.put(number)
+        self._ends.increment()
 
-    def looks_at(self, number: int, phase: Phase, job: Job) -> None:
+    def looks_at(self, request: _Request, phase: Phase, job: Job) -> None:
         """A worker has come so far with a job; raises ClosedError when the group is closed."""
         self.has_had_jobs = True
-        with self._mutex:
-            self._at_work[number] = job
-        if self._closing.rung:
-            raise ClosedError("the group of jobs has been closed")
-        self._went_on(number, phase)
+        with self._lock:
+            self._at_work[request] = job
+        if self._closed:
+            raise _closed_error()
+        self._phases.move(request, phase)
 
     def rest(self, seconds: float) -> None:
         """Wait on behalf of a worker; raises ClosedError when the group is closed meanwhile."""
-        if self._closing.wait(seconds):
-            raise ClosedError("the group of jobs has been closed")
+        if self._closes.wait_beyond(0, Deadline(seconds).at):
+            raise _closed_error()
 
-    def given_back(self, number: int, job: Job) -> None:
+    def given_back(self, request: _Request, job: Job) -> None:
         """A job has been destroyed or closed; others may be asked for."""
-        with self._mutex:
-            if self._jobs.get(number) is not job:
+        with self._lock:
+            if self._jobs.get(request) is not job:
                 return
-            del self._jobs[number]
-        self._went_on(number, Phase.DONE)
+            del self._jobs[request]
+        self._phases.move(request, Phase.DONE)
         self._begin_some()
+
+
+def _closed_error() -> ClosedError:
+    return ClosedError("the group of jobs has been closed")
+
+
+class _Request:
+    """What one job is to be, and how far it has come."""
+
+    def __init__(self, what: tuple[int, ...]) -> None:
+        self.what = what
+        self.phase = Phase.WAITING
 
 
 class _Member(Job):
     """A job that tells its group when its boards are given back."""
 
-    def __init__(
-        self, group: JobGroup, number: int, what: tuple[int, ...], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, group: JobGroup, request: _Request, options: dict[str, Any]) -> None:
         self._group = group
-        self._number = number
-        super().__init__(*what, **options)
+        self._request = request
+        super().__init__(*request.what, **options)
 
     def destroy(self, reason: str | None = None) -> None:
         super().destroy(reason)
-        self._group.given_back(self._number, self)
+        self._group.given_back(self._request, self)
 
     def close(self) -> None:
         super().close()
-        self._group.given_back(self._number, self)
+        self._group.given_back(self._request, self)
 
 
 class _Worker(Observer):
     """Tells the group how far the search for one of its jobs has come."""
 
-    def __init__(self, group: JobGroup, number: int) -> None:
+    def __init__(self, group: JobGroup, request: _Request) -> None:
         self._group = group
-        self._number = number
+        self._request = request
 
     def reached(self, phase: Phase, job: Job) -> None:
-        self._group.looks_at(self._number, phase, job)
+        self._group.looks_at(self._request, phase, job)
 
     def pause(self, seconds: float) -> None:
         self._group.rest(seconds)
@@ -282,25 +355,17 @@ class _Worker(Observer):
         return self._group.has_had_jobs
 
 
-def _whats(requests: int | Iterable[int | tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _requests(requests: int | Iterable[int | tuple[int, ...]]) -> list[_Request]:
     if isinstance(requests, int):
         if requests < 0:
             raise ValueError(f"a group has 0 requests or more, not {requests}")
-        return [()] * requests
-    return [(what,) if isinstance(what, int) else tuple(what) for what in requests]
+        return [_Request(()) for _ in range(requests)]
+    return [_Request((what,) if isinstance(what, int) else tuple(what)) for what in requests]
 
 
-def _check_limits(
-    requests: int,
-    most: int,
-    all_or_nothing: bool,
-    timeout: float | None,
-    options: dict[str, Any],
-) -> None:
+def _check_limits(requests: int, most: int, all_or_nothing: bool, timeout: float | None) -> None:
     if most < 1 and requests:
         raise ValueError(f"max_open must be 1 or more, not {most}")
-    if "resume_job_id" in options:
-        raise TypeError("a group asks for new boards: Job(resume_job_id=...) resumes a job")
     if timeout is not None and not all_or_nothing:
         raise TypeError("timeout is for all_or_nothing=True; as_ready(timeout) has one of its own")
     if all_or_nothing and timeout is None:

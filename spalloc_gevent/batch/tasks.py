@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from spalloc_gevent.batch.phases import Phase
-from spalloc_gevent.engine.homing import way_home
-from spalloc_gevent.engine.pausing import Alarm
+from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.transport.threads import caller_in_this_thread
+from spalloc_gevent.transport.waiting import ChangeCounter
 
 T = TypeVar("T")
 
@@ -21,36 +22,47 @@ class TaskFuture(concurrent.futures.Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._over = Alarm()
-        self._bring_home = way_home()
-        self.add_done_callback(lambda _: self._end_waits())
+        self._ends = ChangeCounter()
+        self._call_in_own_thread = caller_in_this_thread()
+        self.add_done_callback(lambda _: self._wake_waiters())
 
-    def _end_waits(self) -> None:
-        self._over.ring()
-        self._bring_home(lambda: None)
+    def _wake_waiters(self) -> None:
+        self._ends.increment()
+        if self.cancelled():
+            # Nothing will be set, and whatever waits to set it need not be kept.
+            self._call_in_own_thread(lambda: None)
 
     def set_result(self, result: T) -> None:
         """Give those who wait the result; for the executor only."""
-        settle = super().set_result
-        self._bring_home(lambda: settle(result))
+        set_it = super().set_result
+        self._call_in_own_thread(lambda: set_it(result))
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Have those who wait raise `exception`; for the executor only."""
-        settle = super().set_exception
-        self._bring_home(lambda: settle(exception))
+        set_it = super().set_exception
+        self._call_in_own_thread(lambda: set_it(exception))
 
     def result(self, timeout: float | None = None) -> T:
-        """What the task returned; raises what it raised, as the standard library's does."""
-        self._await(timeout)
+        """What the task returned.
+
+        Args:
+            timeout: how long to wait for it, in seconds; None for ever.
+
+        Raises:
+            TimeoutError: it has not ended in that time.
+            CancelledError: it was cancelled.
+            BaseException: what the task itself raised.
+        """
+        self._wait(timeout)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task raised, or None."""
-        self._await(timeout)
+        """What the task raised, or None; arguments and errors are those of :meth:`result`."""
+        self._wait(timeout)
         return super().exception(0)
 
-    def _await(self, timeout: float | None) -> None:
-        if not self.done() and not self._over.wait(timeout):
+    def _wait(self, timeout: float | None) -> None:
+        if not self.done() and not self._ends.wait_beyond(0, Deadline(timeout).at):
             raise concurrent.futures.TimeoutError
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from spalloc_gevent.errors import ClosedError, SpallocError, WouldDeadlockError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.switch_interval import switch_interval
+from spalloc_gevent.transport.threads import end_hub, import_gevent
 from spalloc_gevent.transport.waiting import ChangeCounter, Waiter
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ class _Thread:
         """Start the thread; returns when it takes calls."""
         self._ready.acquire()
         self._finished.acquire()
-        _import_gevent()
+        import_gevent()
         try:
             native.start_thread(self._main, ())
         except RuntimeError as error:
@@ -389,9 +390,7 @@ class _Thread:
             self._clean_up()
             self._close()
         finally:
-            hub.destroy(destroy_loop=True)
-            # Else it stays suspended, and in memory, for ever: only its own thread can end it.
-            hub.throw(gevent.GreenletExit)
+            end_hub()
             self._finished.release()
 
     def spawn(self, fn: Callable[..., object], *args: Any) -> gevent.Greenlet[..., Any]:
@@ -428,18 +427,6 @@ class _Thread:
             fn(*args)
         if not self.quiet:
             self.ended.increment()
-
-
-def _import_gevent() -> None:
-    """Have imported what the first hub imports; before a thread is started that makes one.
-
-    Patched, the locks of two threads' imports stand in each other's way for ever.
-    """
-    import gevent
-    import gevent.event
-    import gevent.pool
-
-    _ = gevent.config.loop, gevent.config.format_context
 
 
 _hubs: weakref.WeakSet[BackgroundHub] = weakref.WeakSet()

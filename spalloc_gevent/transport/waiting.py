@@ -139,9 +139,10 @@ class ChangeCounter:
         """Count one more, and wake all who wait."""
         with self._lock:
             self.count += 1
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.wake()
+            while self._waiters:
+                # Struck off when it has been woken: an interruption leaves it for the next time.
+                self._waiters[-1].wake()
+                self._waiters.pop()
 
     @property
     def has_waiters(self) -> bool:
@@ -212,17 +213,22 @@ _of_thread = native.ThreadLocal()
 
 def hub_waker() -> HubWaker | None:
     """How the greenlets of this thread wait; None in a thread without a gevent hub."""
-    hub_local = sys.modules.get("gevent._hub_local")
-    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
-    # no such function yet while another thread imports gevent.
-    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
-    hub = None if find_hub is None else find_hub()
+    hub = hub_of_thread()
     if hub is None:
         return None
     waker: HubWaker | None = getattr(_of_thread, "waker", None)
     if waker is None or waker.hub is not hub:
         waker = _of_thread.waker = HubWaker(hub)
     return waker
+
+
+def hub_of_thread() -> Any:
+    """The gevent hub of this thread; None in a thread without one."""
+    hub_local = sys.modules.get("gevent._hub_local")
+    # The public gevent.get_hub() would make a hub for every plain thread that waits. There is
+    # no such function yet while another thread imports gevent.
+    find_hub: Callable[[], Any] | None = getattr(hub_local, "get_hub_if_exists", None)
+    return None if find_hub is None else find_hub()
 
 
 class HubWaker:

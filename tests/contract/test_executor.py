@@ -546,7 +546,8 @@ def test_an_allocation_can_be_pickled_and_a_job_says_what_can(server: Server) ->
         ({"retries": -1}, ValueError, "retries must be 0 or more, not -1"),
         ({"reset": True}, ValueError, "reset=True is for reuse=True"),
         ({"attempts": 0}, ValueError, "attempts must be 1 or more"),
-        ({"resume_job_id": 1}, TypeError, "asks for new boards"),
+        ({"resume_job_id": 1}, TypeError, "unexpected keyword argument 'resume_job_id'"),
+        ({"colour": "red"}, TypeError, "unexpected keyword argument 'colour'"),
         ({"workers": "processes"}, TypeError, '"threads", "greenlets" or an executor'),
         ({"workers": 4}, TypeError, '"threads", "greenlets" or an executor'),
         ({"avoid": [("m", 0)]}, ValueError, "avoid names boards"),
@@ -567,8 +568,8 @@ def test_a_dask_client_is_asked_for_its_executor(server: Server) -> None:
         executor_on(server, workers=Client())
 
 
-def test_an_option_that_no_job_has_is_told_in_the_future(server: Server) -> None:
-    with executor_on(server, colour="red") as executor:
+def test_an_option_that_no_job_can_have_is_told_in_the_future(server: Server) -> None:
+    with executor_on(server, tags="a tag") as executor:
         assert isinstance(executor.submit(number_of).exception(PATIENCE_S), TypeError)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -10,7 +11,9 @@ import pytest
 
 from spalloc_gevent import Job, JobDestroyedError, JobState
 from spalloc_gevent.batch import JobGroup, allocation, bad_boards
-from spalloc_gevent.errors import AllocationError, ClosedError, QueueTimeoutError
+from spalloc_gevent.batch import group as group_module
+from spalloc_gevent.errors import AllocationError, ClosedError, QueueTimeoutError, SpallocError
+from spalloc_gevent.transport.threads import start_thread
 from tests.contract.conftest import MakeServer
 from tests.contract.support import (
     ONE_TRIAD,
@@ -23,6 +26,7 @@ from tests.contract.support import (
     job_of,
     listed,
     native_threads,
+    results,
 )
 
 HASTY_S = 0.2
@@ -235,7 +239,8 @@ def test_a_progress_callback_that_fails_is_told_once_and_harms_nothing(
         ({"all_or_nothing": True}, TypeError, "needs a timeout"),
         ({"timeout": 1.0}, TypeError, "timeout is for all_or_nothing"),
         ({"all_or_nothing": True, "timeout": 1.0, "max_open": 1}, ValueError, "cannot be ready"),
-        ({"resume_job_id": 1}, TypeError, "asks for new boards"),
+        ({"resume_job_id": 1}, TypeError, "unexpected keyword argument 'resume_job_id'"),
+        ({"colour": "red"}, TypeError, "unexpected keyword argument 'colour'"),
         ({"attempts": 0}, ValueError, "attempts must be 1 or more"),
         ({"requests": -1}, ValueError, "0 requests or more, not -1"),
     ],
@@ -247,9 +252,34 @@ def test_what_cannot_be_meant_is_refused(
         group_of(server, **{"requests": 2, **options})
 
 
-def test_an_unknown_keyword_is_told_by_the_first_job(server: Server) -> None:
-    with group_of(server, 1, colour="red") as group, pytest.raises(TypeError, match="colour"):
-        list(group.as_ready(PATIENCE_S))
+def test_several_threads_may_share_what_becomes_ready(server: Server) -> None:
+    with group_of(server, 12) as group:
+        takers = [in_thread(lambda: [job.id for job in group.as_ready()]) for _ in range(4)]
+        taken = [number for found in results(takers) for number in found]
+        assert set(taken) == numbers(server)
+    assert len(taken) == 12
+    assert listed(server) == []
+
+
+def test_a_request_for_which_there_is_no_thread_fails_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+
+    def start_two(work: Callable[[], object]) -> None:
+        if len(started) == 2:
+            raise SpallocError("cannot start a thread: enough")
+        started.append(work)
+        start_thread(work)
+
+    monkeypatch.setattr(group_module, "start_thread", start_two)
+    with group_of(server, 3) as group:
+        ready = group.as_ready(PATIENCE_S)
+        assert {next(ready).state for _ in range(2)} == {JobState.ready}
+        with pytest.raises(SpallocError, match="enough"):
+            next(ready)
+        assert group.counts == {"in use": 2, "failed": 1}
+    assert listed(server) == []
 
 
 def test_many_groups_at_once(server: Server) -> None:

@@ -170,15 +170,6 @@ def rejects(*what: Any, **options: Any) -> Callable[[Stage], str]:
 
 TABLE: dict[str, Callable[[Stage], str]] = {
     # many jobs
-    "allocate() asks for new boards: Job(resume_job_id=...) resumes a job": of(
-        allocate, resume_job_id=1
-    ),
-    "a group asks for new boards: Job(resume_job_id=...) resumes a job": of(
-        JobGroup, 1, resume_job_id=1
-    ),
-    "an executor asks for new boards: Job(resume_job_id=...) resumes a job": of(
-        SpallocExecutor, resume_job_id=1
-    ),
     "avoid names boards as (machine, x, y, z), not <value>": of(allocate, avoid=["m"]),
     "attempts must be 1 or more, not <number>": of(allocate, attempts=0),
     "max_jobs must be 1 or more, not <number>": of(SpallocExecutor, max_jobs=0),

@@ -14,7 +14,7 @@ import gevent
 from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate, waiting
 from spalloc_gevent.batch import allocation as allocation_module
-from spalloc_gevent.engine import native, watches, workers
+from spalloc_gevent.engine import native, watches
 from spalloc_gevent.engine.call import Call
 from spalloc_gevent.engine.held import Held
 from spalloc_gevent.engine.hub import Hub, default_hub
@@ -27,6 +27,8 @@ from spalloc_gevent.scripts.job_sight import Subject
 from spalloc_gevent.server_commands import _board_address
 from spalloc_gevent.simulator import Refuse, SimulatedServer
 from spalloc_gevent.states import JobState
+from spalloc_gevent.transport import native as transport_native
+from spalloc_gevent.transport.threads import start_thread
 from spalloc_gevent.wire.answers import NO_MACHINE, job_state, machine_info
 from spalloc_gevent.wire.conversation import Conversation
 from spalloc_gevent.wire.identity import Identity
@@ -229,8 +231,8 @@ def no_background_thread(stage: Stage) -> str:
 
 def no_worker(stage: Stage) -> str:
     with stage.patch.context() as patch:
-        patch.setattr(native, "start_thread", no_threads)
-        return told(workers.start, lambda: None)
+        patch.setattr(transport_native, "start_thread", no_threads)
+        return told(start_thread, lambda: None)
 
 
 # -- bugs: driven into from inside, since no program can ----------------------------------

@@ -51,5 +51,35 @@ def test_nothing_is_said_of_a_field_of_which_nothing_is_said() -> None:
     assert lines == []
 
 
+def sections(amount: int) -> int:
+    """Wait.
+
+    Args:
+        amount: seconds to wait,
+            at least.
+
+    Raises:
+        ClosedError: it is closed.
+    """
+    return amount
+
+
+def test_sections_become_fields_and_their_errors_links() -> None:
+    lines = [line.removeprefix("    ") for line in (sections.__doc__ or "").splitlines()]
+    mark_docstring(None, "function", "sections", sections, None, lines)
+    assert [line for line in lines if line] == [
+        "Wait.",
+        ":param amount: seconds to wait,",
+        "               at least.",
+        ":raises ~spalloc_gevent.errors.ClosedError: it is closed.",
+    ]
+
+
+def test_what_stands_before_a_colon_in_the_first_line_about_a_field_is_no_type() -> None:
+    lines = ["Seconds: how many."]
+    mark_docstring(None, "attribute", "field", 1, None, lines)
+    assert lines == ["Seconds: how many."]
+
+
 def test_what_has_no_signature_has_no_arguments() -> None:
     assert marked(["owner: whose."], arguments_of("text")) == ["owner: whose."]
