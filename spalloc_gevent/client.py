@@ -11,6 +11,7 @@ from spalloc_gevent.errors import (
     SpallocServerException,
     UnsupportedCommandError,
 )
+from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
 from spalloc_gevent.transport.background import BackgroundHub, default_background
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
@@ -430,12 +431,17 @@ class ProtocolClient:
         """
         self._check_takes_reports(timeout)
         chip = as_int(chip_x, "chip_x"), as_int(chip_y, "chip_y")
-        found = self.where_is(timeout, job_id=job_id, chip_x=chip_x, chip_y=chip_y)
-        # Some servers wrap coordinates around to a chip that nobody has asked about.
-        if found is None or tuple(found["job_chip"] or ()) != chip or found["board_chip"] is None:
+        info = self.get_job_machine_info(job_id, timeout)
+        width, height, connections = info["width"], info["height"], info["connections"]
+        if not width or not height or not connections:
+            raise ValueError(f"job {job_id} has no boards (any more)")
+        hostnames = {(x, y): hostname for (x, y), hostname in connections}
+        # Not asked for with where_is: the Java server tells another place.
+        found = board_with_chip(chip, hostnames, (width, height))
+        if found is None:
             raise ValueError(f"job {job_id} has no chip {chip}")
-        x, y = found["board_chip"]
-        address = _board_address(job_id, self.get_job_machine_info(job_id, timeout), chip, (x, y))
+        board, (x, y) = found
+        address = hostnames[board]
         self._report(address, _reported_place(x, y, processor), description, timeout)
 
     def _report(
@@ -621,23 +627,6 @@ def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, An
         raise ValueError(f"processor {p!r} is of no chip: give x and y too")
     given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
     return {name: at_least(value, 0, name) for name, value in given.items()}
-
-
-def _board_address(
-    job_id: int, info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]
-) -> str:
-    """The hostname of the board in the job that has `chip` at `board_chip`, counted from its own.
-
-    The chips of a job that spans its whole machine go on at the opposite edge.
-    """
-    width, height, connections = info["width"], info["height"], info["connections"]
-    if not width or not height or connections is None:
-        raise ValueError(f"job {job_id} has no boards (any more)")
-    corner = (chip[0] - board_chip[0]) % width, (chip[1] - board_chip[1]) % height
-    hostnames = {(x, y): hostname for (x, y), hostname in connections}
-    if corner not in hostnames:
-        raise ValueError(f"the server tells no address of the board with chip {chip}")
-    return hostnames[corner]
 
 
 def _triple(answer: Any) -> tuple[int, int, int] | None:

@@ -18,7 +18,6 @@ import gevent
 from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate, waiting
 from spalloc_gevent.batch import allocation as allocation_module
-from spalloc_gevent.client import _board_address
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts.job_sight import Subject
@@ -31,7 +30,7 @@ from spalloc_gevent.transport.session import ServerSession
 from spalloc_gevent.transport.threads import start_thread
 from spalloc_gevent.transport.tracked_jobs import TrackedJob, unknown_job
 from spalloc_gevent.transport.waiting import Waiter
-from spalloc_gevent.wire.answers import NO_MACHINE, job_state, machine_info
+from spalloc_gevent.wire.answers import job_state, machine_info
 from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import decode_message
@@ -319,6 +318,12 @@ def report_bad_chip(stage: Stage) -> str:
     return told(stage.job(is_ready=True).report_problem, 99, 99)
 
 
+def report_chip_too_early(stage: Stage) -> str:
+    stage.use("java")
+    stage.job(4, 2, is_ready=True)
+    return told(stage.job(4, 2).report_problem, 0, 0)
+
+
 # -- why jobs have ended -----------------------------------------------------------------------
 
 
@@ -538,16 +543,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "job <id> was neither destroyed nor closed: nobody keeps it alive now": left_alone,
     "job <id> has no chip (<x>, <y>)": no_such_chip,
     "job <id> has no chip <chip>": report_bad_chip,
-    "job <id> has no boards (any more)": lambda _: told(
-        _board_address, 1, NO_MACHINE, (0, 0), (0, 0)
-    ),
-    "the server tells no address of the board with chip <chip>": lambda _: told(
-        _board_address,
-        1,
-        {**NO_MACHINE, "width": 8, "height": 8, "connections": []},
-        (0, 0),
-        (0, 0),
-    ),
+    "job <id> has no boards (any more)": report_chip_too_early,
     "a Job cannot be pickled, since this program keeps it alive: give others its Allocation "
     "(spalloc_gevent.batch.Allocation.of(job), or SpallocExecutor(workers=...), which does so), "
     "or its id, and Job(resume_job_id=id) there": lambda stage: told(pickle.dumps, stage.job()),
