@@ -205,3 +205,19 @@ def test_main_returns_the_exit_code(
     account.user.write_text("[spalloc]\nmin_ratio = 2\n")
     assert config.main([]) == 2
     assert "min_ratio cannot be '2'" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_shown_as_passed_over(account: Account) -> None:
+    os.mkfifo(account.folder / ".spalloc")
+    run = account.run()
+    assert words(run.stdout, "./.spalloc")[1:] == [
+        "a",
+        "pipe",
+        "or",
+        "a",
+        "device,",
+        "passed",
+        "over",
+    ]
+    assert "passed over, because it is a pipe or a device" in run.stderr
+    assert run.returncode == 0

@@ -248,6 +248,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         file_with("[spalloc]\nhelp\n")
     ),
     "<file>: passed over, because it is a folder and not a configuration file": warned("."),
+    "<file>: passed over, because it is a pipe or a device, and not a configuration file": warned(
+        "/dev/zero"
+    ),
     "<file>: passed over, because this user may not enter its folder": folder_not_entered,
     "<file>: passed over, because it has no section [<section>]": warned(
         "file", "[other]\na = 1\n"
