@@ -277,8 +277,8 @@ class _Session:
         if self._end is not None:
             self._say_failure(self._end)
             return self._end.code
-        signum = self._signals.latest
-        return ExitCode.OK if signum in (None, signal.SIGINT) else ended_by(signum)
+        signums = self._signals.take()
+        return ExitCode.OK if not signums or signums[-1] == signal.SIGINT else ended_by(signums[-1])
 
     def _look_and_tell(self) -> None:
         """Say once that the job is gone; the command may still have work to do."""

@@ -243,6 +243,12 @@ def ended(stage: Stage) -> str:
     return out + err
 
 
+def passed_on(stage: Stage) -> str:
+    process = begun(stage, "a trap '' USR1; touch started; exec sleep 1000")
+    process.send_signal(signal.SIGUSR1)
+    return read_until(process.stderr, "SIGUSR1")
+
+
 def not_startable(stage: Stage) -> str:
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -402,6 +408,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "Ctrl+C: no more cases are started; waiting for the <number> that run (Ctrl+C again ends "
     "them)": stopped,
     "<signal>: ending <number> running cases": ended,
+    "<signal>: passed on to <number> commands": passed_on,
     "exit code <code><last words>": cases("a true\n", "--check", "exit 3", "--attempts", 1),
     "it cannot be started: <why>": not_startable,
     "it was ended after its time was up": cases("a sleep 1000\n", "--timeout", 0.05, "--json"),
