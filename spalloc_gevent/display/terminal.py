@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TextIO
 
 _CLEAR_LINE = "\r\x1b[2K"
@@ -130,11 +130,28 @@ def write(stream: TextIO | None, text: str) -> None:
     stream.flush()
 
 
-def discard_unwritable(stream: TextIO) -> None:
+class Telling:
+    """Tells things on a stream for as long as it takes them: what is only told ends nothing."""
+
+    def __init__(self) -> None:
+        self.trouble: OSError | None = None
+        """Why nothing can be told any more."""
+
+    def __call__(self, tell: Callable[[], object]) -> None:
+        if self.trouble is None:
+            try:
+                tell()
+            except OSError as error:
+                self.trouble = error
+
+
+def discard_unwritable(stream: TextIO | None) -> None:
     """Drop what `stream` still holds, if it cannot be written.
 
     Else the interpreter tries that once more at exit, complains, and ends with a code of its own.
     """
+    if stream is None or stream.closed:
+        return
     try:
         stream.flush()
         return

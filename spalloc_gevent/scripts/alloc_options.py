@@ -25,7 +25,7 @@ EXIT_CODES = (
     (2, "the job is not known to the server, or the command line is wrong"),
     (3, "the job is in a state that this spalloc does not know"),
     (4, "Ctrl+C before the boards were ready"),
-    (5, "the boards are ready, but could not be booted, or their list not be written"),
+    (5, "the boards are ready, but could not be booted, or what is told not be written"),
     (6, "the server cannot be reached, or reports an error"),
     (126, "the command cannot be executed"),
     (127, "there is no such command"),

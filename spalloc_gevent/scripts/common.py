@@ -8,13 +8,21 @@ import errno
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.display.terminal import Colour, Paint, Style, discard_unwritable, write
+from spalloc_gevent.display.terminal import (
+    Colour,
+    Paint,
+    Style,
+    Telling,
+    discard_unwritable,
+    write,
+)
 from spalloc_gevent.errors import (
     ConfigError,
     IncompatibleServerError,
@@ -60,6 +68,8 @@ class ExitCode(enum.IntEnum):
     """spalloc: the boards are powered, but could not be booted or their list not be written."""
     NOT_RECORDED = NOT_PREPARED
     """spalloc-batch: a file of results could not be written."""
+    NOT_TOLD = NOT_PREPARED
+    """spalloc, spalloc-batch: all is well, but what they had to tell could not be written."""
 
     NO_SERVER = 6
     """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
@@ -114,34 +124,47 @@ def run(
     stderr: TextIO | None = None,
     server_code: int = ExitCode.SERVER_TROUBLE,
     version_code: int = ExitCode.USAGE,
+    output_code: int = ExitCode.SERVER_TROUBLE,
     colour: Colour = Colour.AUTO,
 ) -> int:
     """What `command` returns, or an error's exit code after one line about it on `stderr`.
 
-    `server_code` stands for a server that cannot be reached or refuses,
-    `version_code` for one of a version that will not do; `colour`: whether the line is red.
+    `server_code` stands for a server that cannot be reached or refuses, `version_code` for
+    one of a version that will not do, `output_code` for a result that cannot be written;
+    `colour`: whether the line is red.
     """
-    try:
-        return command()
-    except BrokenPipeError:
-        discard_unwritable(sys.stdout)
-        return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except CommandError as error:
-        message, code = str(error), error.code
-    except ConfigError as error:
-        message, code = usage_message(prog, error), ExitCode.USAGE
-    except IncompatibleServerError as error:
-        message, code = usage_message(prog, error), version_code
-    except (SpallocError, OSError) as error:
-        if not isinstance(error, SpallocError):
+    with _nothing_left_unwritten():
+        try:
+            return command()
+        except BrokenPipeError:
+            discard_unwritable(sys.stdout)
+            return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except CommandError as error:
+            message, code = str(error), error.code
+        except ConfigError as error:
+            message, code = usage_message(prog, error), ExitCode.USAGE
+        except IncompatibleServerError as error:
+            message, code = usage_message(prog, error), version_code
+        except SpallocError as error:
+            message, code = describe_server_trouble(error), server_code
+        except OSError as error:
             discard_unwritable(sys.stdout)
             if error.errno == errno.EIO:
                 return ended_by(1)  # A closed terminal may be found out before SIGHUP arrives.
-        message, code = describe_server_trouble(error), server_code
-    complain(message, stderr, colour)
-    return code
+            message, code = describe_server_trouble(error), output_code
+        complain(message, stderr, colour)
+        return code
+
+
+@contextmanager
+def _nothing_left_unwritten() -> Iterator[None]:
+    """Have standard error hold nothing in the end that it does not take."""
+    try:
+        yield
+    finally:
+        discard_unwritable(sys.stderr)
 
 
 def describe_server_trouble(error: SpallocError | OSError) -> str:
@@ -160,14 +183,18 @@ def usage_message(prog: str, error: object) -> str:
 
 def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
-    stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.RED) + "\n")
+    _tell(message, Style.RED, stderr, colour)
 
 
 def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what may surprise, in yellow where `stderr` shows colours."""
+    _tell(message, Style.YELLOW, stderr, colour)
+
+
+def _tell(message: str, style: Style, stderr: TextIO | None, colour: Colour) -> None:
     stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.YELLOW) + "\n")
+    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
+    Telling()(lambda: write(stream, line))
 
 
 # --------------------------------------------------------------- the parser

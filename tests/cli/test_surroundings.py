@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -129,3 +131,132 @@ def test_watching_and_waiting_take_times_beyond_all_measure(site: Site) -> None:
     piped = Piped(site.shell.start("ps", "--watch", "--interval", "1e12", "--timeout", "1e12"))
     piped.read_until(lambda piped: piped.blocks, "block")
     assert (piped.interrupt(), piped.err) == (0, "")
+
+
+# ------------------------------------------------- streams that take nothing
+
+FULL = "/dev/full"
+
+
+def with_stderr(site: Site, stderr: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose standard error is opened as a shell's `stderr` says."""
+    return run(site, ["/bin/sh", "-c", f'exec "$@" 2>{stderr}', "sh", *Shell.argv(*argv)])
+
+
+@pytest.fixture
+def three_cases(site: Site) -> list[str]:
+    (site.shell.folder / "cases").write_text("a echo A\nb echo B\nc echo C\n", encoding="utf-8")
+    return ["batch", "cases", "-j", "1", "--joblog", "log"]
+
+
+def test_a_campaign_goes_on_when_its_progress_cannot_be_written(
+    site: Site, three_cases: list[str]
+) -> None:
+    done = with_stderr(site, FULL, *three_cases)
+    assert (done.stdout, done.returncode) == ("A\nB\nC\n", 5)
+    log = (site.shell.folder / "log").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["verdict"] for line in log] == ["passed"] * 3
+
+
+def test_a_case_that_has_not_passed_is_1_whether_the_progress_is_written_or_not(site: Site) -> None:
+    (site.shell.folder / "cases").write_text("a true\nb exit 3\nc true\n", encoding="utf-8")
+    done = with_stderr(site, FULL, "batch", "cases", "--json")
+    assert done.returncode == 1
+    verdicts = [case["verdict"] for case in json.loads(done.stdout)["cases"]]
+    assert verdicts == ["passed", "failed", "passed"]
+
+
+def test_a_campaign_goes_on_when_nobody_reads_its_progress(
+    site: Site, three_cases: list[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run(site, Shell.argv(*three_cases), capture_output=False, stdout=subprocess.PIPE,
+                   stderr=writer)  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.stdout, done.returncode) == ("A\nB\nC\n", 5)
+
+
+@pytest.mark.parametrize(("exit_code", "ours"), [(0, 5), (3, 3)])
+def test_a_command_is_run_when_its_status_cannot_be_written(
+    site: Site, exit_code: int, ours: int
+) -> None:
+    done = with_stderr(site, FULL, "alloc", "-c", f"echo runs; exit {exit_code}")
+    assert (done.stdout, done.returncode) == ("runs\n", ours)
+    assert site.destroyed() == [(1, None)]
+
+
+def test_a_prompt_is_waited_at_when_the_status_cannot_be_written(site: Site) -> None:
+    done = with_stderr(site, FULL, "alloc", "3")
+    assert "Num boards: 3" in done.stdout
+    assert "<Press enter when done>" in done.stdout
+    assert done.returncode == 5
+
+
+def test_a_closed_standard_error_is_nobody_who_wants_to_be_told(
+    site: Site, three_cases: list[str]
+) -> None:
+    done = with_stderr(site, "&-", "alloc", "-c", "echo runs")
+    assert (done.stdout, done.returncode) == ("runs\n", 0)
+    done = with_stderr(site, "&-", *three_cases)
+    assert (done.stdout, done.returncode) == ("A\nB\nC\n", 0)
+
+
+@pytest.mark.parametrize("command", ["ps", "machine", "where-is -b big 0 0 0", "alloc -q -c :"])
+def test_a_warning_that_cannot_be_written_ends_nothing(site: Site, command: str) -> None:
+    (site.shell.folder / ".spalloc").write_text("[spalloc]\nprot = 1\n", encoding="utf-8")
+    expected = site.shell.run(*command.split())
+    assert "passed over 'prot'" in expected.stderr
+    done = with_stderr(site, FULL, *command.split())
+    assert (done.stdout, done.returncode) == (expected.stdout, 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("ps", 1), ("alloc", 6), ("batch -", 6), ("ps --nonsense", 2)]
+)
+def test_an_error_that_cannot_be_written_leaves_its_exit_code(
+    shell: Shell, command: str, code: int
+) -> None:
+    shell.environ.update(SPALLOC_HOSTNAME="127.0.0.1", SPALLOC_PORT="1", SPALLOC_OWNER="me")
+    argv = ["/bin/sh", "-c", f'echo a true | "$@" 2>{FULL}', "sh", *Shell.argv(*command.split())]
+    done = subprocess.run(argv, env=shell.environ, cwd=shell.folder, check=False)
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize("command", ["alloc 3", "batch cases --json"])
+def test_a_result_that_cannot_be_written_is_5_and_no_matter_of_the_server(
+    site: Site, command: str
+) -> None:
+    (site.shell.folder / "cases").write_text("a true\n", encoding="utf-8")
+    done = run(site, ["/bin/sh", "-c", f'exec "$@" >{FULL}', "sh", *Shell.argv(*command.split())])
+    assert "Error: [Errno 28] No space left on device" in done.stderr
+    assert done.returncode == 5
+    assert [job_id for job_id, _ in site.destroyed()] == [1]
+
+
+# --------------------------------------------------------------- files that are none
+
+
+def test_a_ledger_that_cannot_be_written_when_the_job_is_made_is_warned_of(site: Site) -> None:
+    done = site.shell.run("alloc", "-q", "-c", "echo runs", SPALLOC_LEDGER=FULL)
+    assert done.stderr == (
+        f"warning: the ledger '{FULL}' is not written any more: No space left on device\n"
+    )
+    assert (done.stdout, done.returncode) == ("runs\n", 0)
+
+
+def test_a_named_pipe_as_a_ledger_is_refused_before_boards_are_asked_for(site: Site) -> None:
+    os.mkfifo(site.shell.folder / "pipe")
+    done = site.shell.run("alloc", "-c", "true", SPALLOC_LEDGER="pipe")
+    assert "the ledger 'pipe' cannot be written: it is a named pipe" in done.stderr
+    assert (done.returncode, site.requests()) == (2, [])
+
+
+@pytest.mark.parametrize("command", ["ps", "alloc -q -c :", "batch -q"])
+def test_a_named_pipe_as_a_configuration_keeps_no_command_waiting(site: Site, command: str) -> None:
+    os.mkfifo(site.shell.folder / ".spalloc")
+    done = site.shell.run(*command.split(), stdin="a true\n")
+    assert "./.spalloc: passed over, because it is a pipe or a device" in done.stderr
+    assert done.returncode == 0
