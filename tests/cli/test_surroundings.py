@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from spalloc_gevent import Job
 from tests.cli.conftest import Shell, Site
 from tests.cli.piped import Piped
 from tools.terminal import PATIENCE_S
@@ -260,3 +261,21 @@ def test_a_named_pipe_as_a_configuration_keeps_no_command_waiting(site: Site, co
     done = site.shell.run(*command.split(), stdin="a true\n")
     assert "./.spalloc: passed over, because it is a pipe or a device" in done.stderr
     assert done.returncode == 0
+
+
+# ------------------------------------------------------------------ names of people
+
+NAMES = {
+    "Persian": "\u0645\u06cc\u200c\u062e",
+    "Hindi": "\u0915\u094d\u200d\u0937",
+    "emoji of two": "\U0001f469\u200d\U0001f4bb",
+    "no-break space": "Ann\u00a0Example",
+}
+
+
+@pytest.mark.parametrize("owner", NAMES.values(), ids=NAMES)
+def test_an_owner_is_shown_as_the_name_is_written(site: Site, owner: str) -> None:
+    where = {"hostname": site.server.host, "port": site.server.port, "config_filenames": []}
+    with Job(1, owner=owner, **where):
+        done = site.shell.run("ps", "--columns", "owner", PYTHONUTF8="1")
+    assert done.stdout.splitlines()[-1] == f"{owner} (127.0.0.1)".replace("\u00a0", " ")
