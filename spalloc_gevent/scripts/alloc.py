@@ -317,7 +317,6 @@ class _Session:
             self._console.remark(
                 self._text(f"Not destroyed; {PROG} --resume {job_id} takes it on.")
             )
-            self._console.print(job_id)
         else:
             self._job.destroy(reason)
 

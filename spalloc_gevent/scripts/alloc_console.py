@@ -62,9 +62,8 @@ class Console:
         self.telling(lambda: self._line.interject(line, Style.YELLOW))
 
     def remark(self, text: str) -> None:
-        """A line that may be of use."""
-        if not self._quiet:
-            self.telling(lambda: self._line.finish(text))
+        """What somebody has to know in the end; shown even when quiet."""
+        self.telling(lambda: self._line.finish(text))
 
     def end_line(self) -> None:
         """Let what is written next begin on a line of its own."""

@@ -145,7 +145,7 @@ def _make_sure_of_server(order: Order) -> None:
     """See now that there is one of a version that will do, rather than once a case."""
     names = ("hostname", "port", "timeout", "ignore_version")
     server = {name: order.terms.job_options[name] for name in names}
-    with connected(PROG, argparse.Namespace(**server)):
+    with connected(argparse.Namespace(**server)):
         pass
 
 

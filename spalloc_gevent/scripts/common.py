@@ -9,6 +9,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from configparser import RawConfigParser
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
@@ -279,13 +280,47 @@ def add_server_options(
         default=defaults.ignore_version,
         help="talk to a server whose version is not known to work (default: %(default)s)",
     )
+    # As the existing client has it.
+    group.add_argument(
+        "--ignore_version", type=flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     return group
 
 
 def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> None:
-    """End with a usage error when nobody said where the server is."""
+    """End with a usage error when nobody said where the server is.
+
+    Raises CommandError for what cannot be a host name.
+    """
     if not hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
+    if not _may_be_hostname(hostname):
+        message = f"--hostname {hostname!r} is no host name or IP address"
+        raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
+
+
+def _may_be_hostname(name: str) -> bool:
+    """False for what no resolver would take, and for a URL or an address with its port."""
+    if not name.isprintable() or any(character in " '\"/@[]" for character in name):
+        return False
+    if ":" in name:
+        return _is_ipv6(name)
+    if name.isascii():
+        return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _is_ipv6(name: str) -> bool:
+    # Hardly anybody gives one.
+    from ipaddress import IPv6Address
+
+    try:
+        return bool(IPv6Address(name))
+    except ValueError:
+        return False
 
 
 def must_say(parser: argparse.ArgumentParser, option: str, name: str, what: str) -> NoReturn:
@@ -319,6 +354,12 @@ def seconds(text: str) -> float:
     return span_s
 
 
+def seconds_or_at_once(text: str) -> float:
+    """A number of seconds, 0 for whatever is less."""
+    span_s = _number(text)
+    return 0.0 if span_s < 0 else seconds(text)
+
+
 def positive_seconds(text: str) -> float:
     """A number of seconds above 0."""
     span_s = _number(text)
@@ -328,9 +369,9 @@ def positive_seconds(text: str) -> float:
 
 
 def seconds_or_none(text: str) -> float | None:
-    """A number of seconds above 0, or None for -1."""
+    """A number of seconds above 0, or None for one below it."""
     span_s = _number(text)
-    if span_s == -1:
+    if span_s < 0:
         return None
     if not 0 < span_s < math.inf:
         raise argparse.ArgumentTypeError(
@@ -356,13 +397,17 @@ def count_or_zero(text: str) -> int:
 
 
 def count_or_none(text: str) -> int | None:
-    """A whole number, 0 or more, or None for -1."""
+    """A whole number, 0 or more, or None for one below it."""
     number = whole_number(text)
-    if number < -1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of things: give 0 or more, or -1 for any number"
-        )
-    return None if number == -1 else number
+    return None if number < 0 else number
+
+
+def flag(text: str) -> bool:
+    """True or False, in the words of a configuration file."""
+    try:
+        return RawConfigParser.BOOLEAN_STATES[text.strip().lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False") from None
 
 
 def ratio(text: str) -> float:

@@ -250,9 +250,9 @@ def _manage(arguments: argparse.Namespace) -> int:
     if arguments.fate is not None:
         return show_fates(PROG, arguments)
     if arguments.wait or arguments.watch or arguments.power_on or arguments.power_off:
-        with connected_to_stay(PROG, arguments) as client:
+        with connected_to_stay(arguments) as client:
             return _stay(client, _chosen(client, arguments), arguments)
-    with connected(PROG, arguments) as plain_client:
+    with connected(arguments) as plain_client:
         return _act(plain_client, _chosen(plain_client, arguments), arguments)
 
 
