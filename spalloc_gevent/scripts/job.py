@@ -3,7 +3,7 @@
 ``spalloc-job --help`` lists the options and exit codes. What is shown comes
 from the list of all jobs, which keeps none alive. Two things are in no list:
 the fate of a job that has ended, and the hostname of a job that has boards.
-That last question is asked once, not when the job is watched: the server takes
+That last question is asked once, also when the job is watched: the server takes
 it for a keepalive.
 """
 
@@ -44,8 +44,10 @@ EXIT_CODES = (
 )
 
 _NOTE = """\
-looking at a job keeps it alive only where its hostname has to be asked for: once,
-by --info and --ethernet-ips; --watch, --svg and --wait never do, and --watch shows no hostname"""
+looking at a job keeps it alive only where its hostname has to be asked for: once, by
+--info and --ethernet-ips, and by --watch when the job is ready; --svg and --wait never do"""
+
+_WITH_BOARDS = (JobState.power, JobState.ready)
 
 _STATES = {state.name: state for state in JobState if state is not JobState.unknown}
 
@@ -272,7 +274,7 @@ def _stay(client: ProtocolClient, subject: Subject, arguments: argparse.Namespac
         power, colour = arguments.power_on, Colour(arguments.color)
         return job_actions.set_power(PROG, client, subject, power, colour)
     if arguments.watch:
-        return watch(PROG, client, JobView(subject), arguments)
+        return watch(PROG, client, JobView(subject, hostname_in=(JobState.ready,)), arguments)
     return _act(client, subject, arguments)
 
 
@@ -302,7 +304,7 @@ def _act(client: ServerCommands, subject: Subject, arguments: argparse.Namespace
         return _draw(client, subject, arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):
         return ExitCode.OK
-    return show_once(client, JobView(subject, with_hostname=True), arguments)
+    return show_once(client, JobView(subject, hostname_in=_WITH_BOARDS), arguments)
 
 
 def _draw(client: ServerCommands, subject: Subject, arguments: argparse.Namespace) -> int:

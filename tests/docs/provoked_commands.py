@@ -58,7 +58,7 @@ def read_until(stream: Any, word: str) -> str:
 def away_while_watching(stage: Stage) -> str:
     server = stage.own_server()
     process = stage.start("ps", "--watch")
-    read_until(process.stdout, "Updated")
+    read_until(process.stdout, "ID")
     server.stop()
     return read_until(process.stderr, "again")
 
