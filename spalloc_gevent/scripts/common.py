@@ -231,15 +231,8 @@ def new_parser(
         epilog=epilog.strip().replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_standard_options(parser, _server_line)
+    add_standard_options(parser)
     return parser
-
-
-def _server_line(arguments: argparse.Namespace) -> str:
-    # Hardly anybody asks for it.
-    from spalloc_gevent.scripts.server_version import server_line
-
-    return server_line(arguments)
 
 
 def add_server_options(
@@ -252,19 +245,7 @@ def add_server_options(
     where that is something else.
     """
     group = parser.add_argument_group("spalloc server arguments")
-    group.add_argument(
-        "--hostname",
-        "-H",
-        default=defaults.hostname,
-        help="host name or IP address of the spalloc server (default: %(default)s)",
-    )
-    group.add_argument(
-        "--port",
-        "-P",
-        type=port,
-        default=defaults.port,
-        help="port of the spalloc server (default: %(default)s)",
-    )
+    add_address_options(group, defaults)
     group.add_argument(
         timeout_option,
         dest="timeout",
@@ -285,6 +266,23 @@ def add_server_options(
         "--ignore_version", type=flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     return group
+
+
+def add_address_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    """--hostname and --port."""
+    group.add_argument(
+        "--hostname",
+        "-H",
+        default=defaults.hostname,
+        help="host name or IP address of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        "-P",
+        type=port,
+        default=defaults.port,
+        help="port of the spalloc server (default: %(default)s)",
+    )
 
 
 def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> None:
