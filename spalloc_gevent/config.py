@@ -598,14 +598,17 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Show the search path and every setting; 0, or 2 when something cannot be understood."""
+    """Show the search path and every setting; 0, or 2 when that cannot be done."""
     _parse_arguments(argv)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         report, problem = _report(os.environ)
     for warning in caught:
         _say(f"warning: {warning.message}\n", sys.stderr)
-    _say(report, sys.stdout)
+    try:
+        _say(report, sys.stdout)
+    except OSError as error:
+        problem = ConfigError(f"this cannot be written: {error.strerror}")
     if problem is not None:
         _say(f"error: {problem}\n", sys.stderr)
     return 0 if problem is None else 2
@@ -626,7 +629,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> None:
 _EXIT_CODES = """\
 exit codes:
   0  shown
-  2  the command line is wrong, or a file or variable cannot be understood"""
+  2  the command line is wrong, or a file or variable cannot be understood, or nothing be written"""
 
 
 def _described(option: Option) -> str:
@@ -700,9 +703,12 @@ def _say(text: str, stream: TextIO) -> None:
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Else the interpreter tries again at exit, and complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        # What is only told ends nothing.
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise
 
 
 if __name__ == "__main__":

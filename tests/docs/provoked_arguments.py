@@ -86,6 +86,11 @@ def folder_not_entered(stage: Stage) -> str:
     return str(caught[0].message)
 
 
+def configuration_on_full_disk(stage: Stage) -> str:
+    with open("/dev/full", "wb") as full:
+        return stage.start("config", stdout=full.fileno()).communicate()[1]
+
+
 def shown_configuration(content: str) -> Callable[[Stage], str]:
     def provoke(stage: Stage) -> str:
         stage.write(".spalloc", content)
@@ -229,6 +234,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "a chip has two coordinates, not x=<x> and y=<y>": of_client("report_problem", "a", x=1),
     "processor <p> is of no chip: give x and y too": of_client("report_problem", "a", p=1),
     # configuration
+    "this cannot be written: <why>": configuration_on_full_disk,
     "error: <message>": shown_configuration("[spalloc]\nkeepalive = x\n"),
     "warning: <message>": shown_configuration("[spalloc]\nprot = 1\n"),
     "<place>: <option> cannot be <value>: give <allowed><hint>": file_with(
