@@ -210,9 +210,10 @@ class Campaign(AbstractContextManager["Campaign"]):
     def _see_to_all(self, signals: Signals) -> None:
         while self._left or self._running:
             self._sleep(signals)
+            # Before signals, which are for all that runs by now.
+            self._take_news()
             for signum in signals.take():
                 self._signalled(signum)
-            self._take_news()
             self._running.end_late()
             self._try_again()
             if self._audience.has_enough:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -106,19 +107,23 @@ def test_news_for_the_boot_command_does_not_keep_the_command_from_being_run(site
 
 
 def test_every_case_of_a_campaign_gets_the_news_and_the_campaign_goes_on(site: Site) -> None:
+    folder = site.shell.folder
     case = "trap 'touch got-{case}' USR1; touch up-{case}; while [ ! -e go ]; do sleep 0.05; done"
-    cases = "".join(f"{name} {case}\n" for name in "abc")
-    (site.shell.folder / "cases").write_text(cases, encoding="utf-8")
-    process = Piped(site.shell.start("batch", "cases", "-j", "2", "--json"))
-    eventually(lambda: len(list(site.shell.folder.glob("up-*"))) == 2, "two cases that run")
-    process.process.send_signal(signal.SIGUSR1)
-    eventually(lambda: len(list(site.shell.folder.glob("got-*"))) == 2, "news for both")
-    (site.shell.folder / "go").touch()
-    assert process.wait() == 0
-    assert "SIGUSR1: passed on to 2 commands" in process.err
-    (document,) = process.documents
-    assert [case["verdict"] for case in document["cases"]] == ["passed"] * 3
-    assert document["signal"] is None
+    (folder / "cases").write_text("".join(f"{name} cd '{folder}'; {case}\n" for name in "abc"))
+    log = str(folder / "log")
+    terminal = site.shell.on_terminal("batch", str(folder / "cases"), "-j", "2", "--joblog", log)
+    # That both run is known to whoever passes the signal on.
+    terminal.read_match(r"(longest: [ab] [\d.]+ s, [ab] [\d.]+ s)")
+    eventually(lambda: len(list(folder.glob("up-*"))) == 2, "two that expect it")
+    terminal.signal(signal.SIGUSR1)
+    eventually(lambda: len(list(folder.glob("got-*"))) == 2, "news for both")
+    (folder / "go").touch()
+    assert terminal.wait() == 0
+    assert "SIGUSR1: passed on to 2 commands" in terminal.screen
+    documents = [json.loads(line) for line in Path(log).read_text(encoding="utf-8").splitlines()]
+    assert {document["case"]: document["verdict"] for document in documents} == dict.fromkeys(
+        "abc", "passed"
+    )
 
 
 @pytest.mark.parametrize("signum", ENDING)
