@@ -569,7 +569,10 @@ class ProtocolClient:
         A server that goes away and comes back ends nothing. To be closed when done with::
 
             with closing(client.monitor(client.list_jobs)) as monitor:
-                while select.select([monitor, sys.stdin], [], [])[0] == [monitor]:
+                ready = select.poll()
+                ready.register(monitor, select.POLLIN)
+                ready.register(sys.stdin, select.POLLIN)
+                while [file for file, _ in ready.poll()] == [monitor.fileno()]:
                     print(monitor.take())
 
         Args:

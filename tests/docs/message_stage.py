@@ -30,6 +30,7 @@ MODULES = {
     "where-is": "scripts.where_is",
     "simulator": "simulator.__main__",
     "config": "config",
+    "versions": "scripts.versions",
 }
 
 _NAMES = {"spalloc": "alloc"}

@@ -45,12 +45,13 @@ _TELLING = (
     "trouble_with_power",
     "trouble_while_settling",
     "_checked",
+    "_complaint",
     "_loss_of",
     "_interruption",
     "reason",
     "_reason",
 )
-"""Functions whose results a user is told: why boards are of no use, or a job has ended."""
+"""Functions whose results a user is told: why boards are of no use, or a job has ended, ..."""
 
 _REASONS = ("GIVEN_UP", "GIVEN_BACK", "DONE", "LOST", "FORGOTTEN", "TIMED_OUT", "IMPOSSIBLE")
 """Constants that tell why a job has ended."""

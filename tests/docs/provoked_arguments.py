@@ -84,6 +84,11 @@ def folder_not_entered(stage: Stage) -> str:
     return str(caught[0].message)
 
 
+def configuration_on_full_disk(stage: Stage) -> str:
+    with open("/dev/full", "wb") as full:
+        return stage.start("config", stdout=full.fileno()).communicate()[1]
+
+
 def shown_configuration(content: str) -> Callable[[Stage], str]:
     def provoke(stage: Stage) -> str:
         stage.write(".spalloc", content)
@@ -239,6 +244,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "a chip has two coordinates, not x=<x> and y=<y>": of_client("report_problem", "a", x=1),
     "processor <p> is of no chip: give x and y too": of_client("report_problem", "a", p=1),
     # configuration
+    "this cannot be written: <why>": configuration_on_full_disk,
     "error: <message>": shown_configuration("[spalloc]\nkeepalive = x\n"),
     "warning: <message>": shown_configuration("[spalloc]\nprot = 1\n"),
     "<place>: <option> cannot be <value>: give <allowed><hint>": file_with(
@@ -258,6 +264,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         file_with("[spalloc]\nhelp\n")
     ),
     "<file>: passed over, because it is a folder and not a configuration file": warned("."),
+    "<file>: passed over, because it is a pipe or a device, and not a configuration file": warned(
+        "/dev/zero"
+    ),
     "<file>: passed over, because this user may not enter its folder": folder_not_entered,
     "<file>: passed over, because it has no section [<section>]": warned(
         "file", "[other]\na = 1\n"
