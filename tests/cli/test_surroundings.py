@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -275,7 +276,9 @@ NAMES = {
 
 @pytest.mark.parametrize("owner", NAMES.values(), ids=NAMES)
 def test_an_owner_is_shown_as_the_name_is_written(site: Site, owner: str) -> None:
-    where = {"hostname": site.server.host, "port": site.server.port, "config_filenames": []}
+    where: dict[str, Any] = {
+        "hostname": site.server.host, "port": site.server.port, "config_filenames": []
+    }  # fmt: skip
     with Job(1, owner=owner, **where):
         done = site.shell.run("ps", "--columns", "owner", PYTHONUTF8="1")
     assert done.stdout.splitlines()[-1] == f"{owner} (127.0.0.1)".replace("\u00a0", " ")

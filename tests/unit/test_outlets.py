@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from spalloc_gevent.server_commands import ServerCommands
 
+from spalloc_gevent.client import ProtocolClient
 from spalloc_gevent.display.frames import Move
 from spalloc_gevent.display.pages import Page, Text
 from spalloc_gevent.display.tables import Cell, Column, Table
@@ -36,7 +36,7 @@ class Words(View[list[str]]):
     def __init__(self) -> None:
         self.pages_made = 0
 
-    def collect(self, client: ServerCommands) -> list[str]:
+    def collect(self, client: ProtocolClient) -> list[str]:
         raise AssertionError("an outlet asks nothing of a server")
 
     def page(self, data: list[str], paint: Paint, columns: int | None, /) -> Page:
