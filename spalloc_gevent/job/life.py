@@ -412,16 +412,17 @@ class JobLife:
     def _tracked_job_changed(self) -> None:
         """Its start is known now, or its end."""
         try:
-            self._session.background.call_soon(self._tell_of_change)
+            # What we have asked for ourselves is no loss.
+            self._session.background.call_soon(self._tell_of_change, self.ending is None)
         except ClosedError:
             return
 
-    def _tell_of_change(self) -> None:
+    def _tell_of_change(self, is_loss: bool) -> None:
         end = self.end_told
         if end is None:
             self._guard()
             return
-        if self.ending is None:
+        if is_loss:
             _log.error("job %d is gone: %s", self.job_id, end["reason"] or "no reason given")
             self._ledger.gone(end)
         # Still tracked: its number may become another's while this program uses it.
