@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
+import math
 import os
 import socket
 import struct
@@ -15,7 +16,12 @@ from typing import Any
 
 from spalloc_gevent.errors import ConnectionLostError, ProtocolError
 from spalloc_gevent.transport import native
-from spalloc_gevent.transport.waiting import Waiter, hub_waker, wait_readable, wait_writable
+from spalloc_gevent.transport.waiting import (
+    hub_waker,
+    may_wait_in_kernel,
+    wait_readable,
+    wait_writable,
+)
 from spalloc_gevent.wire.messages import Notification
 from spalloc_gevent.wire.protocol_state import ProtocolState
 from spalloc_gevent.wire.requests import Reply, Request
@@ -132,22 +138,30 @@ class Connection:
         self.sent_at = monotonic()
         _log.debug("-> %s", request.line)
         rest = request.line
-        while rest:
+        while True:
             try:
-                rest = rest[self.sock.send(rest, socket.MSG_DONTWAIT) :]
+                sent = self.sock.send(rest, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if not wait_writable(self.sock, deadline):
-                    return False
-        return True
+                sent = 0
+            if sent == len(rest):
+                return True
+            rest = rest[sent:]
+            if not wait_writable(self.sock, deadline):
+                return False
 
-    def reply(self, deadline: float, waiter: Waiter | None = None) -> Reply | None:
+    def reply(self, deadline: float) -> Reply | None:
         """The reply that is owed, or None if it has not come by the deadline.
 
         Args:
             deadline: as for :meth:`exchange`, which also tells what is raised.
-            waiter: one of this greenlet's own; waking it ends the wait, too.
         """
-        while self._wait(deadline, waiter):
+        waits_in_kernel = may_wait_in_kernel()
+        while True:
+            # A receive waits as well, and saves a system call, after each of which a thread
+            # may have to wait for the interpreter.
+            may_block = waits_in_kernel and deadline - monotonic() > KERNEL_WAIT_S
+            if not may_block and not wait_readable(self, deadline):
+                return None
             try:
                 reply = self.receive()
             except BlockingIOError:
@@ -158,21 +172,7 @@ class Connection:
             self.acknowledge_quickly()
             # In a flood of notifications there is something to read all the time.
             if monotonic() >= deadline:
-                break
-        return None
-
-    def _wait(self, deadline: float, waiter: Waiter | None) -> bool:
-        """Wait until there is something to read; False at the deadline."""
-        if (
-            hub_waker() is None
-            and deadline - monotonic() > KERNEL_WAIT_S
-            and not native.is_main_thread()
-        ):
-            # A receive waits as well, and saves a system call, after each of which a thread
-            # may have to wait for the interpreter. Not in the main thread: a program's timer
-            # signals would begin the kernel's waiting anew, each time.
-            return True
-        return wait_readable(self, deadline, waiter)
+                return None
 
     def receive(self) -> Reply | None:
         """Take in what there is to read; the reply if it is among it.
@@ -180,9 +180,7 @@ class Connection:
         Raises:
             BlockingIOError: there was nothing to read, for a second.
         """
-        return self._take(self.sock.recv(READ_BYTES))
-
-    def _take(self, data: bytes) -> Reply | None:
+        data = self.sock.recv(READ_BYTES)
         _log.debug("<- %s", data)
         if not data:
             raise ConnectionResetError("the server closed the connection")
@@ -202,15 +200,21 @@ class Connection:
         if _QUICKACK is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
-    def is_clean(self) -> bool:
-        """True if a command can be sent: nothing is owed, nothing but notifications has come."""
+    def is_clean(self, unused_for_s: float = math.inf) -> bool:
+        """True if a command can be sent: nothing is owed, nothing but notifications has come.
+
+        Args:
+            unused_for_s: False, too, if it was not used for so many seconds.
+        """
+        state = self._state
         try:
-            while not self.owes_reply and self._state.violation is None and self.poll.poll(0):
+            while not state.in_flight and state.violation is None:
+                if not self.poll.poll(0):
+                    return monotonic() - self.used_at < unused_for_s
                 self.receive()
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection is of no more use: %s", error)
-            return False
-        return not self.owes_reply and self._state.violation is None
+        return False
 
     # -- the end ------------------------------------------------------------------
 

@@ -191,37 +191,34 @@ class Pool:
             ClosedError: the pool is closed.
         """
         while True:
-            connection = None if new else self._take_idle(request, keepalive)
+            connection = None
+            if self._idle and not new:
+                with self._lock:
+                    if self._idle and (keepalive or self._is_free_for_callers()):
+                        connection = self._give(self._idle.pop(), request, keepalive)
             if connection is None:
                 connection = self._wait_in_line(request, deadline, new, keepalive)
-            if connection is None or self._is_good(connection):
+                if connection is None:
+                    return None
+            if connection.is_clean(UNUSED_FOR_S):
                 return connection
             self.discard(connection, request)
-
-    def _take_idle(self, request: Request, keepalive: bool) -> Connection | None:
-        with self._lock:
-            if not self._idle or not (keepalive or self._is_free_for_callers()):
-                return None
-            return self._give(self._idle.pop(), request, keepalive)
 
     def _is_free_for_callers(self) -> bool:
         """True if a caller may take an idle connection: the last one is for the keepalives."""
         return (
-            len(self._idle) > 1
-            or not self._tracked
+            not self._tracked.count
+            or len(self._idle) > 1
             or self._held_by_keepalives > 0
             or len(self._open) < self._limit
         )
 
     def _give(self, connection: Connection, request: Request, keepalive: bool) -> Connection:
         connection.holder = request
-        connection.serves_keepalive = keepalive
-        self._held_by_keepalives += keepalive
+        if keepalive:
+            connection.serves_keepalive = True
+            self._held_by_keepalives += 1
         return connection
-
-    @staticmethod
-    def _is_good(connection: Connection) -> bool:
-        return monotonic() - connection.used_at < UNUSED_FOR_S and connection.is_clean()
 
     def _wait_in_line(
         self, request: Request, deadline: float, new: bool, keepalive: bool
@@ -271,26 +268,31 @@ class Pool:
 
     def release(self, connection: Connection, request: Request) -> None:
         """Give a clean connection back, to be used by others; harmless when it was given back."""
+        if connection.sent_at > self._tracked.verified_at:
+            self._tracked.verified_at = connection.sent_at
+        if self.backoff.is_pending:
+            self._answered_after_outage()
         with self._lock:
             if connection.holder is not request:
                 return
-            self._held_by_keepalives -= connection.serves_keepalive
-            connection.serves_keepalive = False
+            if connection.serves_keepalive:
+                connection.serves_keepalive = False
+                self._held_by_keepalives -= 1
             connection.holder = None
             if not self._closed:
                 self._idle.append(connection)
-                self._serve()
-                self._close_unused(connection.used_at)
+                if self._line or self._keepalives:
+                    self._serve()
+                elif connection.used_at - self._idle[0].used_at > UNUSED_FOR_S:
+                    self._close_longest_idle()
                 return
             self._open.discard(connection)
         connection.close()
 
-    def _close_unused(self, now: float) -> None:
-        """Close the connection that was not used for longest, if that is too long."""
-        if self._idle and now - self._idle[0].used_at > UNUSED_FOR_S:
-            connection = self._idle.pop(0)
-            self._open.discard(connection)
-            self.drain(connection)
+    def _close_longest_idle(self) -> None:
+        connection = self._idle.pop(0)
+        self._open.discard(connection)
+        self.drain(connection)
 
     def _serve(self, *, at_once: bool = False) -> None:
         """Give idle connections to those who wait, the keepalives first.
@@ -390,9 +392,7 @@ class Pool:
                 return
         wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
         if wants_new and self._idle:
-            connection = self._idle.pop(0)
-            self._open.discard(connection)
-            self.drain(connection)
+            self._close_longest_idle()
 
     def _adopt(self, connection: Connection) -> bool:
         """Use a connection again whose late reply has come; False if nobody needs it."""
@@ -479,7 +479,7 @@ class Pool:
 
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
-        kept = self._tracked and not self._keepalives and not self._held_by_keepalives
+        kept = self._tracked.count and not self._keepalives and not self._held_by_keepalives
         drained = sum(c.request is None or c.request.late_reply is None for c in self._draining)
         return self._limit - len(self._open) - drained - bool(kept)
 
@@ -526,7 +526,7 @@ class Pool:
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
                     raise ConnectionLostError(told)
-                self.answered(connection)
+                self._tracked.answered(connection)
         except BaseException:
             with self._lock:
                 self._open.discard(connection)
@@ -552,7 +552,6 @@ class Pool:
             return
         try:
             if connection.exchange(_PROBE, deadline):
-                self.answered(connection)
                 self.release(connection, _PROBE)
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection broke: %s", error)
@@ -560,6 +559,8 @@ class Pool:
             self.discard(connection, _PROBE)
 
     def _add(self, connection: Connection) -> None:
+        if connection.has_answered and self.backoff.is_pending:
+            self._answered_after_outage()
         with self._lock:
             if not self._closed:
                 self._enter(connection)
@@ -593,19 +594,16 @@ class Pool:
 
     def _longest_delay_s(self) -> float:
         retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)
-        return max(0.05, min(self.reconnect_delay_s, retry_s if self._tracked else math.inf))
+        return max(0.05, min(self.reconnect_delay_s, retry_s if self._tracked.count else math.inf))
 
     # -- what replies tell --------------------------------------------------------------
 
-    def answered(self, connection: Connection) -> None:
-        """A reply came over a connection of this pool."""
-        self._tracked.answered(connection)
-        if self.backoff.is_pending:
-            self.backoff.answered()
-            if self._told_down:
-                self._told_down = False
-                _log.info("the server at %s:%d answers again", self.host, self.port)
-            self.on_answer_after_outage()
+    def _answered_after_outage(self) -> None:
+        self.backoff.answered()
+        if self._told_down:
+            self._told_down = False
+            _log.info("the server at %s:%d answers again", self.host, self.port)
+        self.on_answer_after_outage()
 
     def prove(self) -> None:
         """Have a new connection made and answered, to see whether the others are frozen."""
@@ -622,7 +620,6 @@ class Pool:
                 return
             try:
                 if connection.exchange(request, deadline) is not None:
-                    self.answered(connection)
                     self.release(connection, request)
             finally:
                 self.discard(connection, request)

@@ -107,18 +107,17 @@ class ServerSession:
             return self._call_alone(request, deadline)
         sends = 0
         while True:
-            self._check_not_lost(request)
             connection = self.pool.acquire(request, deadline.at, new=sends > 0)
             if connection is None:
                 raise self._too_late(request, deadline)
             sends += 1
             try:
-                # A connection that was waited for may have told.
-                self._check_not_lost(request)
+                # Only now: what is known of the job may have come while this waited.
+                if self.tracked.has_lost:
+                    self._check_not_lost(request)
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
-                self.pool.answered(connection)
                 self.pool.release(connection, request)
             except (OSError, ProtocolError) as error:
                 self._lose(connection, request, error)
@@ -147,7 +146,6 @@ class ServerSession:
         Raises:
             OSError, ProtocolError: the connection broke.
         """
-        self._check_not_lost(request)
         patience_s = max(patience_s, 1.5 * self.tracked.slow_reply_s)
         connection = self.pool.acquire(request, monotonic() + patience_s * 2, keepalive=True)
         if connection is None:
@@ -164,7 +162,6 @@ class ServerSession:
                 self.pool.prove()
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
             self.tracked.note_reply_time(monotonic() - connection.sent_at)
-            self.pool.answered(connection)
             self.pool.release(connection, request)
             return reply
         finally:
@@ -210,7 +207,7 @@ class ServerSession:
             self.background.call_soon(self.subscriptions.try_now)
 
     def _check_not_lost(self, request: Request) -> None:
-        reason = self.tracked.why_lost(request.job_id) if self.tracked else None
+        reason = self.tracked.why_lost(request.job_id)
         if reason is not None:
             raise JobDestroyedError(f"job {request.job_id} is gone: {reason}")
 

@@ -40,7 +40,7 @@ LONGEST_LIST_S = 60.0
 class TrackedJob:
     """A job that this program holds, and whether it still is what its number stands for."""
 
-    __slots__ = ("_on_change", "end", "identity", "is_over", "job_id", "keepalive_s")
+    __slots__ = ("_on_change", "end", "identity", "is_over", "job_id", "keepalive_s", "tracked_by")
 
     def __init__(self, job_id: int, identity: Identity, keepalive_s: float | None) -> None:
         self.job_id = job_id
@@ -51,6 +51,7 @@ class TrackedJob:
         not be; None while it lives."""
         self.is_over = False
         """True once the server has told its end: there is nothing left to ask about it."""
+        self.tracked_by: TrackedJobs | None = None
         self._on_change: Callable[[], object] = _nothing
 
     def watch(self, on_change: Callable[[], object]) -> None:
@@ -70,6 +71,8 @@ class TrackedJob:
         """The number is not this job's any more, or soon may not be."""
         if self.end is None:
             self.end = info
+            if self.tracked_by is not None:
+                self.tracked_by.has_lost = True
             self._on_change()
 
     def learn_state(self, info: JobStateInfo) -> None:
@@ -98,6 +101,10 @@ class TrackedJobs:
     def __init__(self) -> None:
         # Almost always one; but a job may be resumed twice, or have the number of a lost one.
         self._jobs: dict[int, tuple[TrackedJob, ...]] = {}
+        self.count = 0
+        """How many jobs are held."""
+        self.has_lost = False
+        """True once one of them has ended, or was lost: its number may be another's."""
         self._shortest_s: float | None = None
         self.server_keeps_numbers = False
         """True once the Java server has answered, which never gives a number twice."""
@@ -109,22 +116,25 @@ class TrackedJobs:
         self._verified = ChangeCounter()
         self._patience = 1.0
 
-    def __bool__(self) -> bool:
-        return bool(self._jobs)
-
     def add(self, job: TrackedJob) -> None:
         """The job is ours from now on."""
         self._jobs[job.job_id] = (*self._jobs.get(job.job_id, ()), job)
         self._shortest_s = None
+        self.count += 1
+        job.tracked_by = self
+        self.has_lost = self.has_lost or job.end is not None
 
     def remove(self, job: TrackedJob) -> None:
         """It is not ours any more; harmless when that is known."""
-        others = tuple(other for other in self._jobs.get(job.job_id, ()) if other is not job)
-        if others:
-            self._jobs[job.job_id] = others
+        jobs = self._jobs.get(job.job_id, ())
+        if job not in jobs:
+            return
+        if len(jobs) > 1:
+            self._jobs[job.job_id] = tuple(other for other in jobs if other is not job)
         else:
-            self._jobs.pop(job.job_id, None)
+            del self._jobs[job.job_id]
         self._shortest_s = None
+        self.count -= 1
 
     @property
     def shortest_keepalive_s(self) -> float:

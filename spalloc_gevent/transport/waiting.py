@@ -200,6 +200,14 @@ def wait_readable(connection: Readable, deadline: float, waiter: Waiter | None =
     return _poll(connection.poll, deadline)
 
 
+def may_wait_in_kernel() -> bool:
+    """True in a plain thread that no signal wakes: it may wait in a system call for a while.
+
+    Not in the main thread: a program's timer signals would begin that wait anew, each time.
+    """
+    return hub_waker() is None and not native.is_main_thread()
+
+
 def wait_writable(sock: Any, deadline: float) -> bool:
     """Wait until a socket takes more bytes, or is connected; True if so by the deadline."""
     waker = hub_waker()

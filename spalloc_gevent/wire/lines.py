@@ -40,20 +40,16 @@ class LineSplitter:
         """
         *ends, rest = data.split(b"\n")
         for end in ends:
-            line = self._finish(end)
+            # Most lines come whole: they need not be put together.
+            if self._held or len(end) > self._max_line_bytes:
+                self._hold(end)
+                end = bytes(self._held)
+                self._held.clear()
+            line = end.strip(b" \t\r")
             if line:
                 yield line
         if rest:
             self._hold(rest)
-
-    def _finish(self, end: bytes) -> bytes:
-        # Most lines come whole: they need not be put together.
-        if not self._held and len(end) <= self._max_line_bytes:
-            return end.strip(b" \t\r")
-        self._hold(end)
-        line = bytes(self._held).strip(b" \t\r")
-        self._held.clear()
-        return line
 
     def _hold(self, piece: bytes) -> None:
         # One byte more than allowed is kept, so that a line too long stays so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import operator
 from collections.abc import Mapping, Sequence
@@ -54,15 +55,21 @@ def encode_command(name: str, args: Sequence[object], kwargs: Mapping[str, objec
     Numbers of other libraries (numpy's, say) go as plain ones. Raises TypeError
     or ValueError for arguments that JSON cannot carry.
     """
+    if not args and not kwargs:
+        return _encode_bare(name)
     try:
-        # Most commands take nothing or little: the encoder is only asked for what is there.
-        listed = _to_json(list(args)) if args else "[]"
+        listed = _to_json(list(args))
         named = _to_json(dict(kwargs)) if kwargs else "{}"
     except (TypeError, ValueError, RecursionError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"the arguments of {name!r} cannot be sent as JSON: {error}") from None
     text = f'{{"command": {_to_json(name)}, "args": {listed}, "kwargs": {named}}}\n'
     return text.encode("ascii")
+
+
+@functools.lru_cache(maxsize=64)
+def _encode_bare(name: str) -> bytes:
+    return f'{{"command": {_to_json(name)}, "args": [], "kwargs": {{}}}}\n'.encode("ascii")
 
 
 def decode_message(line: bytes) -> Message:
@@ -76,15 +83,8 @@ def decode_message(line: bytes) -> Message:
 
 
 def _json_object(line: bytes, sender: str) -> dict[str, Any]:
-    body = _json(line, sender)
-    if not isinstance(body, dict):
-        raise ProtocolError(f"{sender} sent JSON that is no object: {quoted(line)}")
-    return body
-
-
-def _json(line: bytes, sender: str) -> Any:
     try:
-        return _from_json(line.decode("utf-8"))
+        body = _from_json(line.decode("utf-8"))
     except UnicodeDecodeError:
         wrong = "invalid UTF-8"
     except json.JSONDecodeError:
@@ -94,6 +94,10 @@ def _json(line: bytes, sender: str) -> Any:
         wrong = "invalid JSON, a number too long to read"
     except RecursionError:
         wrong = "JSON nested too deep"
+    else:
+        if isinstance(body, dict):
+            return body
+        wrong = "JSON that is no object"
     raise ProtocolError(f"{sender} sent {wrong}: {quoted(line)}")
 
 

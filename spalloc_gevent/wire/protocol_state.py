@@ -53,17 +53,15 @@ class ProtocolState:
             if self.violation is not None:
                 raise self.violation
             for line in self._lines.lines(data):
-                messages.append(self._message(line))
+                message = decode_message(line)
+                if not isinstance(message, Notification):
+                    if not self.in_flight:
+                        unasked = f"the server answered a question nobody asked: {quoted(line)}"
+                        raise ProtocolError(unasked)
+                    self.in_flight = False
+                messages.append(message)
         except ProtocolError as error:
             self.violation = error
             if not messages:
                 raise
         return messages
-
-    def _message(self, line: bytes) -> Message:
-        message = decode_message(line)
-        if not isinstance(message, Notification):
-            if not self.in_flight:
-                raise ProtocolError(f"the server answered a question nobody asked: {quoted(line)}")
-            self.in_flight = False
-        return message

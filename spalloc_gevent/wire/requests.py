@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from spalloc_gevent.wire.commands import COMMANDS, Command, Route, route_of
+from spalloc_gevent.wire.commands import COMMANDS, Route, route_of
 from spalloc_gevent.wire.messages import Refused, Returned, encode_command
 
 Reply = Returned | Refused
@@ -38,20 +38,22 @@ class Request:
             TypeError, ValueError: arguments that JSON cannot carry.
         """
         self.name = name
-        self.line = encode_command(name, args, kwargs or {})
+        self.line = encode_command(name, args, kwargs or _NONE)
         self.wait_for_server = wait_for_server
         self.late_reply = late_reply
-        self.route = route_of(name, args, kwargs or {})
-        command = COMMANDS.get(name) if self.route is not Route.ALONE else None
-        self.repeatable = command is not None and command.repeatable
-        """May be sent again when its connection broke before the reply."""
-        self.job_id = _job_named(command, args, kwargs or {})
+        self.route, self.repeatable, names_job = _plan(name, len(args), tuple(kwargs or ()))
+        self.job_id = args[0] if names_job else (kwargs or _NONE).get("job_id")
         """The job that it names, if it does."""
 
 
-def _job_named(
-    command: Command | None, args: Sequence[Any], kwargs: Mapping[str, object]
-) -> object:
-    if command is not None and command.names_job and args:
-        return args[0]
-    return kwargs.get("job_id")
+_NONE: Mapping[str, object] = {}
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(name: str, count: int, names: tuple[str, ...]) -> tuple[Route, bool, bool]:
+    """How a command travels, if it may be sent again, if its first argument is a job's number."""
+    route = route_of(name, range(count), dict.fromkeys(names))
+    if route is Route.ALONE:
+        return route, False, False
+    command = COMMANDS[name]
+    return route, command.repeatable, command.names_job and count > 0
