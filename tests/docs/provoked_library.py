@@ -90,10 +90,24 @@ def session_with(stage: Stage, server: Any, **options: Any) -> ServerSession:
     return session
 
 
+def hung_up_when_new(stage: Stage) -> str:
+    """What is told to one in line when the only connection, a new one, is closed."""
+    session = session_with(stage, stage.server, limit=1)
+    request = Request("list_jobs")
+    connection = session.pool.acquire(request, math.inf)
+    waiting_one = gevent.spawn(told, session.call, Request("list_machines"), Deadline(LONG_S))
+    gevent.sleep(0)
+    # On the background thread, which makes no other connection meanwhile.
+    session.background.run(session._lose, connection, request, ConnectionResetError("gone"))
+    return str(waiting_one.get())
+
+
 def silent_when_new(stage: Stage) -> str:
     stage.patch.setattr(pool, "PROBE_WITHIN_S", 0.05)
     session = session_with(stage, stage.started(ScriptedServer(say_nothing)))
-    session.pool.acquire(Request("list_jobs"), math.inf)
+    # Somebody has the first one: the next is tried before it is used.
+    first = session.pool.acquire(Request("list_jobs"), math.inf)
+    assert first is not None
     return session.background.run(lambda: told(session.pool._make_connection))
 
 
@@ -190,7 +204,8 @@ def closed_pool(stage: Stage) -> str:
 
 def closed_while_queued(stage: Stage) -> str:
     session = session_with(stage, stage.server, limit=1)
-    session.pool.acquire(Request("version"), math.inf)
+    connection = session.pool.acquire(Request("version"), math.inf)
+    assert connection is not None
     waiting_one = gevent.spawn(told, session.call, Request("list_jobs"), Deadline(LONG_S))
     gevent.sleep(0)
     session.pool.close()
@@ -468,6 +483,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "the connection to <host>:<port> broke before <command> was answered: <why>; the server may "
     "or may not have carried it out: look with list_jobs before asking again": broke_in_power,
     "the server closed the connection": broke_three_times,
+    "the server at <host>:<port> closed a new connection: <why>": hung_up_when_new,
     "<host>:<port> did not answer on a new connection": silent_when_new,
     "the server did not tell its list of jobs in time": no_list_of_jobs,
     "the server did not tell the state of a job in time": no_state_of_a_job,
