@@ -32,6 +32,8 @@ MOST_SENDS = 3
 """A command that loses its connection this often is not sent again: it may be the cause."""
 MOST_SENDS_AFTER_VIOLATION = 2
 
+CALL_LATER_WITHIN_S = 30.0
+"""How long a command that outlives its caller is tried."""
 STUCK_STEP_S = 0.1
 """How often one that waits for a keepalive's reply looks whether the others are quicker."""
 
@@ -107,27 +109,41 @@ class ServerSession:
             return self._call_alone(request, deadline)
         sends = 0
         while True:
-            connection = self.pool.acquire(request, deadline.at, new=sends > 0)
-            if connection is None:
-                raise self._too_late(request, deadline)
-            sends += 1
+            connection = None
             try:
+                connection = self.pool.acquire(request, deadline.at, new=sends > 0)
+                if connection is None:
+                    raise self._too_late(request, deadline)
                 # Only now: what is known of the job may have come while this waited.
                 if self.tracked.has_lost:
                     self._check_not_lost(request)
+                sends += 1
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
                 self.pool.release(connection, request)
             except (OSError, ProtocolError) as error:
+                if connection is None:
+                    raise
                 self._lose(connection, request, error)
                 if not self._may_send_again(request, error, sends):
                     raise self._lost(request, error) from None
                 continue
             except BaseException:
-                self.pool.discard(connection, request)
+                if connection is not None:
+                    self.pool.discard(connection, request)
+                if not sends and request.outlives_caller:
+                    self.background.spawn(self._call_later, request)
                 raise
             return value_of(request.name, reply)
+
+    def _call_later(self, request: Request) -> None:
+        """Have a command answered that its caller does not wait for any more."""
+        request.outlives_caller = False
+        try:
+            self.call(request, Deadline(CALL_LATER_WITHIN_S))
+        except SpallocError as error:
+            _log.debug("%r could not be sent later: %s", request.name, error)
 
     def keep_alive(self, request: Request, patience_s: float) -> Reply | None:
         """Have a keepalive answered; in a greenlet of the background hub.

@@ -14,7 +14,16 @@ Reply = Returned | Refused
 class Request:
     """A command as it goes over the wire, and how it may travel."""
 
-    __slots__ = ("job_id", "late_reply", "line", "name", "repeatable", "route", "wait_for_server")
+    __slots__ = (
+        "job_id",
+        "late_reply",
+        "line",
+        "name",
+        "outlives_caller",
+        "repeatable",
+        "route",
+        "wait_for_server",
+    )
 
     def __init__(
         self,
@@ -41,7 +50,10 @@ class Request:
         self.line = encode_command(name, args, kwargs or _NONE)
         self.wait_for_server = wait_for_server
         self.late_reply = late_reply
-        self.route, self.repeatable, names_job = _plan(name, len(args), tuple(kwargs or ()))
+        plan = _plan(name, len(args), tuple(kwargs or ()))
+        self.route, self.repeatable, self.outlives_caller, names_job = plan
+        """Which connection carries it, if it may be sent again when that broke before the reply,
+        and if it still goes out when its caller has given up."""
         self.job_id = args[0] if names_job else (kwargs or _NONE).get("job_id")
         """The job that it names, if it does."""
 
@@ -50,10 +62,10 @@ _NONE: Mapping[str, object] = {}
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(name: str, count: int, names: tuple[str, ...]) -> tuple[Route, bool, bool]:
-    """How a command travels, if it may be sent again, if its first argument is a job's number."""
+def _plan(name: str, count: int, names: tuple[str, ...]) -> tuple[Route, bool, bool, bool]:
+    """How a command travels, and if its first argument is a job's number."""
     route = route_of(name, range(count), dict.fromkeys(names))
     if route is Route.ALONE:
-        return route, False, False
+        return route, False, False, False
     command = COMMANDS[name]
-    return route, command.repeatable, command.names_job and count > 0
+    return route, command.repeatable, command.outlives_caller, command.names_job and count > 0
