@@ -53,6 +53,9 @@ changes."""
 
 LATE_DESTROY_WITHIN_S = 30.0
 
+_FAILURES = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException)
+"""What a keepalive may fail with; the next one is due soon."""
+
 
 class _EndingError(Exception):
     """Thrown into the greenlet while it waits for a reply, when the job is to end."""
@@ -341,7 +344,7 @@ class JobLife:
                 return
             except JobDestroyedError:
                 continue
-            except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
+            except _FAILURES as error:
                 _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
                 self._failed()
             finally:
