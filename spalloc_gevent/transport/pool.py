@@ -594,11 +594,24 @@ class Pool:
                 _log.info("the server at %s:%d answers again", self.host, self.port)
             self.on_answer_after_outage()
 
-    def prove(self) -> None:
-        """Have a new connection made and answered, to see whether the others are frozen."""
-        if not self._is_proving:
-            self._is_proving = True
-            self._background.spawn(self._prove)
+    def prove(self, connection: Connection, request: Request) -> bool:
+        """Have a new connection made and answered, to see whether the others are frozen.
+
+        Args:
+            connection, request: what is waited for at present.
+
+        Returns:
+            False if that connection had to make room for the new one.
+        """
+        if self._is_proving:
+            return True
+        self._is_proving = True
+        self._background.spawn(self._prove)
+        with self._lock:
+            has_room = bool(self._idle) or len(self._open) < self._limit
+        if not has_room:
+            self.discard(connection, request)
+        return has_room
 
     def _prove(self) -> None:
         request = Request("version", wait_for_server=True)

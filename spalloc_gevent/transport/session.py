@@ -139,7 +139,7 @@ class ServerSession:
                 tried.
 
         Returns:
-            The reply, or None if another connection is quicker, or the server away.
+            The reply, or None if another connection is quicker, or is to be, or the server away.
 
         Raises:
             OSError, ProtocolError: the connection broke.
@@ -157,11 +157,15 @@ class ServerSession:
                     _log.info("no reply to %r in time: taking another connection", request.name)
                     self.pool.discard_older(connection.sent_at)
                     return None
-                self.pool.prove()
+                if not self.pool.prove(connection, request):
+                    return None
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
             self.pool.answered(connection)
             self.pool.release(connection, request)
             return reply
+        except OSError as error:
+            self._lose(connection, request, error)
+            raise
         finally:
             self.pool.discard(connection, request)
 
