@@ -164,6 +164,8 @@ def test_notifications_at_odd_times_are_heard_and_harm_no_answer(server: Simulat
 def test_one_subscription_serves_many_jobs(server: SimulatedServer) -> None:
     with ChaosProxy(server) as proxy:
         jobs = [job_of(proxy, keepalive=60.0, config_filenames=[]) for _ in range(20)]
+        for job in jobs:
+            job.wait_until_ready(LONG_S)
         waits = [in_thread(partial(job.wait_for_state_change, JobState.ready)) for job in jobs]
         # The one for all, which takes in those that are still to come.
         proxy.wait_until(
