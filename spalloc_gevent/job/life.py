@@ -407,6 +407,9 @@ class JobLife:
 
     def _tracked_job_changed(self) -> None:
         """Its start is known now, or its end."""
+        if self.end_told is not None and self.ending is None:
+            # Before whoever asked is told of it.
+            self._ledger.gone(self.end_told)
         try:
             self._session.background.call_soon(self._tell_of_change)
         except ClosedError:
@@ -419,7 +422,6 @@ class JobLife:
             return
         if self.ending is None:
             _log.error("job %d is gone: %s", self.job_id, end["reason"] or "no reason given")
-            self._ledger.gone(end)
         # Still tracked: its number may become another's while this program uses it.
         self._stop_guarding()
         self.known = end
