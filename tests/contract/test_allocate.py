@@ -197,7 +197,7 @@ def test_a_request_that_can_never_be_met_is_told_at_once(server: Server) -> None
     [
         ({"resume_job_id": 1}, TypeError, "asks for new boards"),
         ({"attempts": 0}, ValueError, "attempts must be 1 or more, not 0"),
-        ({"colour": "red"}, TypeError, "no keyword colour"),
+        ({"colour": "red"}, TypeError, "unexpected keyword argument 'colour'"),
         ({"avoid": [("m", 0, 0)]}, ValueError, "avoid"),
     ],
 )
