@@ -417,7 +417,7 @@ class Pool:
                 try:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
-                    self._attempt_failed(error, began)
+                    self._attempt_failed(error, began, goes_on=request.wait_for_server)
                     if monotonic() >= deadline:
                         return None
                     if not request.wait_for_server:
@@ -470,7 +470,7 @@ class Pool:
                 try:
                     connection = self._make_connection()
                 except (OSError, ProtocolError) as error:
-                    self._attempt_failed(error, began)
+                    self._attempt_failed(error, began, goes_on=self._is_server_waited_for)
                 else:
                     self._add(connection)
         finally:
@@ -563,11 +563,17 @@ class Pool:
             self._open.discard(connection)
         connection.close()
 
-    def _attempt_failed(self, error: Exception, began: float) -> None:
+    @property
+    def _is_server_waited_for(self) -> bool:
+        """True if a server that is away is tried again and again, and not told as an error."""
+        places = (*self._keepalives, *self._line)
+        return bool(self._tracked) or any(place.request.wait_for_server for place in places)
+
+    def _attempt_failed(self, error: Exception, began: float, *, goes_on: bool) -> None:
         # Once for each outage, however often a connection is made and leads nowhere meanwhile.
-        level = logging.DEBUG if self._told_down else logging.WARNING
-        _log.log(level, "trying again: %s", error)
-        self._told_down = True
+        is_news = goes_on and not self._told_down
+        _log.log(logging.WARNING if is_news else logging.DEBUG, "trying again: %s", error)
+        self._told_down = self._told_down or goes_on
         self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
         with self._lock:
             # Open connections still serve those who wait.
