@@ -66,7 +66,7 @@ def connected(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClie
     from spalloc_gevent.client import ProtocolClient
 
     _check_hostname(prog, arguments.hostname)
-    with ProtocolClient(arguments.hostname, arguments.port, arguments.timeout) as client:
+    with closing(ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)) as client:
         _check_version(client, arguments)
         yield client
 
