@@ -12,8 +12,8 @@ from typing import Any
 from spalloc_gevent import Job, JobState, ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError, ProtocolTimeoutError
 from tests.contract.support import in_thread, job_of, results
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy, Where
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 EXCUSED = (ConnectionLostError, ProtocolTimeoutError)
 """How a call may fail when the network or the server does."""

@@ -18,9 +18,9 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from tests.contract.support import await_true, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import EXCUSED, JobScript, ask, connected, own
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 1.0

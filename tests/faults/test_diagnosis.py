@@ -14,9 +14,9 @@ import pytest
 from spalloc_gevent import JobDestroyedError, JobState
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, ask, connected, ready_state
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEPALIVE_S = 0.5

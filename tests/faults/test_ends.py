@@ -1,7 +1,7 @@
 """However a program, a job or a command ends: bounded, harmless, and as itself.
 
-Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py, signals to
-commands whose server is well in tests/cli/test_alloc.py.
+Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py,
+signals to commands whose server is well in tests/cli/test_alloc.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import pytest
 from spalloc_gevent import Job, JobState
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of, told_of
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript, connected
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 0.3

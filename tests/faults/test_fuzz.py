@@ -18,9 +18,9 @@ from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import Notification, Refused, Returned, decode_message
 from spalloc_gevent.wire.protocol_state import ProtocolState
 from spalloc_gevent.wire.requests import Request
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import EXCUSED, client_of, own
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 # -- the decoder ---------------------------------------------------------------------------
 

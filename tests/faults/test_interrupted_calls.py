@@ -21,10 +21,10 @@ from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.errors import ProtocolTimeoutError
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of, results
-from tests.transport.programs import PATCHED, PREAMBLE, ROOT
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.interruption import interrupt_at_each_step
 from tests.faults.support import ask, connected, own
+from tests.transport.programs import PATCHED, PREAMBLE, ROOT
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 MOST_CONNECTIONS = 9
 AT_ONCE = 4

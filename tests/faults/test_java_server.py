@@ -16,9 +16,9 @@ from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.faults import NotificationFlood, Split
 from spalloc_gevent.transport.subscriptions import MAX_SINGLE
 from tests.contract.support import await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.transport.scripted_server import LONG_S
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import connected
+from tests.transport.scripted_server import LONG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,9 +19,9 @@ from spalloc_gevent.transport import pool
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true, in_thread, job_of, results
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tools.real_machine import machine_with_boards
 from tools.real_server import RealServer
 from tools.real_server import ask as ask_directly

@@ -14,8 +14,8 @@ from greenlet import greenlet
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.record import MOST_KEPT
 from tests.contract.support import await_true, job_of, nothing_left_behind
-from tests.transport.scripted_server import LONG_S
 from tests.faults.support import connected
+from tests.transport.scripted_server import LONG_S
 from tools.costs import own_heap_kib
 
 MOST_GROWTH_KIB = 2 * 1024

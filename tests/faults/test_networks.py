@@ -15,10 +15,10 @@ import pytest
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError
 from tests.contract.support import in_thread, results
-from tests.transport.programs import ROOT, run
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import End
 from tests.faults.support import ask, connected, echoing_behind_proxy, own
+from tests.transport.programs import ROOT, run
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 SILENT_HOST = "127.0.0.2"
 

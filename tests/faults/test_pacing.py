@@ -10,8 +10,8 @@ import pytest
 from spalloc_gevent import JobState
 from spalloc_gevent.errors import SpallocError
 from tests.contract.support import in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.support import JobScript, connected, held_jobs, on_command, ready_state
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 
 WATCHED_S = 3.0
 FEW = 100

@@ -14,9 +14,9 @@ import pytest
 from spalloc_gevent.errors import ClosedError
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of
+from tests.faults.support import JobScript, ask, client_of
 from tests.transport.programs import PREAMBLE, ROOT, run
 from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
-from tests.faults.support import JobScript, ask, client_of
 
 # -- the program's own close() -----------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import echoing_behind_proxy
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 
 LINE = b'{"command": "version", "args": [], "kwargs": {}}\n'
 ANSWER = b'{"return": ["version", []]}\n'

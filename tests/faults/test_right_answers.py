@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -22,6 +21,8 @@ from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT
 from tests.contract.support import await_true, in_thread
+from tests.faults.proxy import ChaosProxy, End
+from tests.faults.support import EXCUSED, ask, connected, echoing_behind_proxy, join_all, own
 from tests.transport.scripted_server import (
     LONG_S,
     Command,
@@ -30,8 +31,6 @@ from tests.transport.scripted_server import (
     echo,
     first_only,
 )
-from tests.faults.proxy import ChaosProxy, End
-from tests.faults.support import EXCUSED, ask, connected, echoing_behind_proxy, join_all, own
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10

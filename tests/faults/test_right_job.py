@@ -16,9 +16,9 @@ from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silen
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.requests import Reply
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 HASTY_S = 0.3
 TO_COME_BACK_S = 0.05
@@ -121,9 +121,7 @@ def test_a_job_whose_number_comes_while_its_maker_is_held_up(
     assert strangers(server) == [1, 2]
 
 
-def test_a_job_of_the_same_owner(
-    server: SimulatedServer, proxy: ChaosProxy
-) -> None:
+def test_a_job_of_the_same_owner(server: SimulatedServer, proxy: ChaosProxy) -> None:
     with destroying(job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)) as ours:
         # The start is known: its owner alone would not tell it from the other.
         await_true(lambda: server.command_counts["get_job_state"] > 0 and is_at_rest(ours))

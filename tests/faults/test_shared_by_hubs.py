@@ -15,9 +15,9 @@ import pytest
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.simulator import Delay, SimulatedServer
 from tests.contract.support import await_true, in_thread, ready, results
+from tests.faults.support import ask, connected, own
 from tests.transport.programs import PATCHED, PREAMBLE, ROOT
 from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
-from tests.faults.support import ask, connected, own
 
 MOST_CONNECTIONS = 9
 HELD = 1_000_000

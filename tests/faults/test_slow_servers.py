@@ -14,7 +14,6 @@ from spalloc_gevent import JobState
 from spalloc_gevent.errors import ProtocolTimeoutError
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of, results
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import (
     JobScript,
@@ -27,6 +26,7 @@ from tests.faults.support import (
     own,
     ready_state,
 )
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo
 
 MANY_JOBS = 100
 

@@ -13,9 +13,9 @@ from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError, ProtocolError
 from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import in_thread, job_of
-from tests.transport.scripted_server import LONG_S, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import ask, connected
+from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 SAID = {
     b"this is no JSON\n": "this is no JSON",

@@ -18,9 +18,9 @@ from spalloc_gevent.job import life
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.transport import subscriptions
 from tests.contract.support import ONE_TRIAD, await_true, destroy_from_elsewhere, in_thread, job_of
-from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, connected, ready_state
+from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
