@@ -26,7 +26,7 @@ from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.session import SharedSession
 from spalloc_gevent.transport.switch_interval import switch_interval
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
-from spalloc_gevent.transport.waiting import ChangeCounter, Waiter
+from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, sleep
 from spalloc_gevent.wire.answers import (
     LONGEST_BELIEVABLE_KEEPALIVE_S,
     JobStateInfo,
@@ -51,6 +51,11 @@ changes."""
 
 
 LATE_DESTROY_WITHIN_S = 30.0
+INTERRUPT_AFTER_S = 0.1
+"""How long the end of a job waits for a reply about it that is on its way."""
+
+_FAILURES = (OSError, ProtocolError, ProtocolTimeoutError, SpallocServerException)
+"""What a keepalive may fail with; the next one is due soon."""
 
 
 class _EndingError(Exception):
@@ -348,7 +353,7 @@ class JobLife:
                 return
             except JobDestroyedError:
                 continue
-            except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
+            except _FAILURES as error:
                 _log.info("job %d: a keepalive was lost: %s", self.job_id, error)
                 self._failed()
             finally:
@@ -395,10 +400,19 @@ class JobLife:
             _log.warning("job %d: the keepalive is %.1f s too late", self.job_id, late_s)
 
     def _interrupt_here(self) -> None:
+        self._interrupt_pause()
+        if self._is_asking:
+            self._session.background.hub.spawn_here(self._interrupt_asking)
+
+    def _interrupt_asking(self) -> None:
+        # The reply comes in a moment, mostly: its connection is of use then.
+        sleep(INTERRUPT_AFTER_S)
+        # In the hub itself: only from there may one throw into a greenlet.
+        self._session.background.call_soon(self._throw_if_asking)
+
+    def _throw_if_asking(self) -> None:
         if self._is_asking:
             self._greenlet.throw(_EndingError)
-        else:
-            self._interrupt_pause()
 
     def _watch(self) -> None:
         if self.ending is None and self.end_told is None:
@@ -411,6 +425,9 @@ class JobLife:
 
     def _tracked_job_changed(self) -> None:
         """Its start is known now, or its end."""
+        if self.end_told is not None and self.ending is None:
+            # Before whoever asked is told of it.
+            self._ledger.gone(self.end_told)
         try:
             # What we have asked for ourselves is no loss.
             self._session.background.call_soon(self._tell_of_change, self.ending is None)
@@ -424,7 +441,6 @@ class JobLife:
             return
         if is_loss:
             _log.error("job %d is gone: %s", self.job_id, end["reason"] or "no reason given")
-            self._ledger.gone(end)
         # Still tracked: its number may become another's while this program uses it.
         self._stop_guarding()
         self.known = end

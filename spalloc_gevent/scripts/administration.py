@@ -65,7 +65,7 @@ def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     # Not needed for --help.
     from spalloc_gevent.client import ProtocolClient
 
-    with ProtocolClient(arguments.hostname, arguments.port, arguments.timeout) as client:
+    with closing(ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)) as client:
         _check_version(client, arguments)
         yield client
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, TextIO
 
 from spalloc_gevent.deadline import Deadline
@@ -115,7 +115,9 @@ def _fate_of(options: Mapping[str, Any]) -> CommandError:
     from spalloc_gevent.client import ProtocolClient
 
     job_id = options["resume_job_id"]
-    with ProtocolClient(options["hostname"], options["port"], options["timeout"]) as client:
+    with closing(
+        ProtocolClient(options["hostname"], options["port"], options["timeout"])
+    ) as client:
         info = client.get_job_state(job_id)
     return _told_of(job_id, _end_of(info["state"], info["reason"]))
 

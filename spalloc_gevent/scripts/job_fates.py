@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from spalloc_gevent.display.tables import Cell, Column, Table
@@ -78,7 +79,7 @@ def _asked(server: str, ones: Sequence[Entered], timeout_s: float | None) -> lis
 
     host, _, port = server.rpartition(":")
     try:
-        with ProtocolClient(host, port, timeout_s) as client:
+        with closing(ProtocolClient(host, port, timeout_s)) as client:
             listed = {job["job_id"]: job for job in client.list_jobs()}
             return [_told(client, one, listed) for one in ones]
     except (SpallocError, ValueError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from spalloc_gevent.display.terminal import printable
@@ -55,5 +56,5 @@ def print_version(hostname: str, port: int) -> None:
     """What the process that asks does; raises whatever keeps it from being answered."""
     from spalloc_gevent.client import ProtocolClient
 
-    with ProtocolClient(hostname, port, ASK_S) as client:
+    with closing(ProtocolClient(hostname, port, ASK_S)) as client:
         sys.stdout.buffer.write(client.version().encode("utf-8", "replace"))

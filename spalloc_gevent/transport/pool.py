@@ -435,7 +435,7 @@ class Pool:
                 try:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
-                    self._attempt_failed(error, began)
+                    self._attempt_failed(error, began, goes_on=request.wait_for_server)
                     if monotonic() >= deadline:
                         return None
                     if not request.wait_for_server:
@@ -492,7 +492,7 @@ class Pool:
                 try:
                     connection = self._make_connection()
                 except (OSError, ProtocolError) as error:
-                    self._attempt_failed(error, began)
+                    self._attempt_failed(error, began, goes_on=self._is_server_waited_for)
                 else:
                     self._add(connection)
         finally:
@@ -575,13 +575,20 @@ class Pool:
         """A connection broke in use: one that had never answered was a vain attempt."""
         if not (connection.has_answered or connection.is_inherited or self._closed):
             told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
-            self._attempt_failed(ConnectionLostError(told), connection.made_at)
+            goes_on = self._is_server_waited_for
+            self._attempt_failed(ConnectionLostError(told), connection.made_at, goes_on=goes_on)
 
-    def _attempt_failed(self, error: Exception, began: float) -> None:
+    @property
+    def _is_server_waited_for(self) -> bool:
+        """True if a server that is away is tried again and again, and not told as an error."""
+        places = (*self._keepalives, *self._line)
+        return self._tracked.count > 0 or any(place.request.wait_for_server for place in places)
+
+    def _attempt_failed(self, error: Exception, began: float, *, goes_on: bool) -> None:
         # Once for each outage, however often a connection is made and leads nowhere meanwhile.
-        level = logging.DEBUG if self._told_down else logging.WARNING
-        _log.log(level, "trying again: %s", error)
-        self._told_down = True
+        is_news = goes_on and not self._told_down
+        _log.log(logging.WARNING if is_news else logging.DEBUG, "trying again: %s", error)
+        self._told_down = self._told_down or goes_on
         self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
         with self._lock:
             # Open connections still serve those who wait.
@@ -605,11 +612,24 @@ class Pool:
             _log.info("the server at %s:%d answers again", self.host, self.port)
         self.on_answer_after_outage()
 
-    def prove(self) -> None:
-        """Have a new connection made and answered, to see whether the others are frozen."""
-        if not self._is_proving:
-            self._is_proving = True
-            self._background.spawn(self._prove)
+    def prove(self, connection: Connection, request: Request) -> bool:
+        """Have a new connection made and answered, to see whether the others are frozen.
+
+        Args:
+            connection, request: what is waited for at present.
+
+        Returns:
+            False if that connection had to make room for the new one.
+        """
+        if self._is_proving:
+            return True
+        self._is_proving = True
+        self._background.spawn(self._prove)
+        with self._lock:
+            has_room = bool(self._idle) or len(self._open) < self._limit
+        if not has_room:
+            self.discard(connection, request)
+        return has_room
 
     def _prove(self) -> None:
         request = Request("version", wait_for_server=True)

@@ -157,7 +157,7 @@ class ServerSession:
                 tried.
 
         Returns:
-            The reply, or None if another connection is quicker, or the server away.
+            The reply, or None if another connection is quicker, or is to be, or the server away.
 
         Raises:
             OSError, ProtocolError: the connection broke.
@@ -175,11 +175,15 @@ class ServerSession:
                     _log.info("no reply to %r in time: taking another connection", request.name)
                     self.pool.discard_older(connection.sent_at)
                     return None
-                self.pool.prove()
+                if not self.pool.prove(connection, request):
+                    return None
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
             self.tracked.note_reply_time(monotonic() - connection.sent_at)
             self.pool.release(connection, request)
             return reply
+        except OSError as error:
+            self._lose(connection, request, error)
+            raise
         finally:
             self.pool.discard(connection, request)
 

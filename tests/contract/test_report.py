@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from spalloc_gevent.plain_client import PlainClient
 
 from spalloc_gevent.errors import SpallocServerException, UnsupportedCommandError
 from spalloc_gevent.simulator import MachineSpec, Refuse, SimulatedServer
 from spalloc_gevent.simulator.record import SeenCommand
 from tests.contract.conftest import MakeServer
-from tests.contract.support import PATIENCE_S, Server, Tap, asked, client_of, ready
+from tests.contract.support import Server, Tap, asked, client_of, ready
 
 
 @pytest.fixture
@@ -45,11 +44,6 @@ def test_a_server_that_would_hang_up_is_sent_no_report_whatever_its_version(
             job.report_problem(0, 0, None, "smoke")
         with pytest.raises(UnsupportedCommandError, match="takes no reports"):
             client.report_problem(address, description="smoke")
-        with (
-            PlainClient(tap.host, tap.port, PATIENCE_S) as plain,
-            pytest.raises(UnsupportedCommandError, match="takes no reports"),
-        ):
-            plain.report_problem(address)
         assert not any(b"report" in line or b"smoke" in line for line in tap.commands)
         # It goes on with all the others.
         assert client.version() == version

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from spalloc_gevent.plain_client import PlainClient
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import (
@@ -85,20 +84,6 @@ def test_nonsense_is_a_clear_error_and_the_client_works_again(
         works_again(client)
 
 
-@pytest.mark.parametrize("what", list(SAID))
-def test_nonsense_is_a_clear_error_for_the_client_of_one_shot_commands_too(
-    server: ScriptedServer, what: str
-) -> None:
-    def say(peer: Peer, command: Command) -> None:
-        peer.sock.sendall(SAID[what])
-
-    server.script = say
-    with PlainClient(server.host, server.port, TIMEOUT_S) as client:
-        fails_clearly(server, client.version)
-        server.script = lambda peer, _: peer.answer("1.2.3")
-        assert client.version() == "1.2.3"
-
-
 def truncated(peer: Peer, command: Command) -> None:
     peer.sock.sendall(b'{"return": "1!7')
     peer.hang_up()
@@ -152,8 +137,6 @@ def test_a_server_that_cannot_be_reached_is_a_clear_error_and_the_client_works_a
     with ChaosProxy(server) as proxy, connected(proxy, TIMEOUT_S) as client:
         getattr(proxy, keep_off)()
         fails_clearly(proxy, client.version)
-        with PlainClient(proxy.host, proxy.port, TIMEOUT_S) as plain:
-            fails_clearly(proxy, plain.version)
         proxy.accept()
         works_again(client)
 
@@ -164,8 +147,6 @@ def test_one_byte_a_second_is_a_clear_error_and_the_client_works_again(
     with ChaosProxy(server) as proxy, connected(proxy, TIMEOUT_S) as client:
         proxy.pieces(1, pace_s=1.0)
         fails_clearly(proxy, client.version)
-        with PlainClient(proxy.host, proxy.port, TIMEOUT_S) as plain:
-            fails_clearly(proxy, plain.version)
         proxy.pieces(None)
         works_again(client)
 

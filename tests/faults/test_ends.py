@@ -1,7 +1,7 @@
 """However a program, a job or a command ends: bounded, harmless, and as itself.
 
-Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py, signals
-to commands whose server is well in tests/cli/test_alloc.py.
+Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py,
+signals to commands whose server is well in tests/cli/test_alloc.py.
 """
 
 from __future__ import annotations
@@ -197,6 +197,9 @@ def test_a_destroy_whose_answer_is_late_reaches_the_server_all_the_same(
     server: SimulatedServer, proxy: ChaosProxy
 ) -> None:
     job = job_of(proxy, timeout=TIMEOUT_S, keepalive=60.0, config_filenames=[])
+    # Asked when it began; the destroy goes out over the same connection.
+    await_true(lambda: server.command_counts["get_job_state"] > 0)
+    await_true(lambda: "0 in-flight, 0 waiting" in repr(job._client.session))
     proxy.freeze(new=True)
     in_thread(job.destroy).result(LONG_S)
     proxy.thaw()

@@ -6,17 +6,18 @@ import contextlib
 import json
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from spalloc_gevent.engine.call import Call
-from spalloc_gevent.engine.outcome import NotSettledError
 
-from spalloc_gevent.errors import ProtocolError
-from spalloc_gevent.wire.conversation import Answer, Conversation, Swallowed
+from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import Notification, Refused, Returned, decode_message
+from spalloc_gevent.wire.protocol_state import ProtocolState
+from spalloc_gevent.wire.requests import Request
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import EXCUSED, client_of, own
 from tests.transport.scripted_server import LONG_S, ScriptedServer
@@ -50,41 +51,30 @@ def test_any_bytes_in_any_pieces_are_the_same_lines(pieces: list[bytes], most: i
 
 
 class DecoderMachine(RuleBasedStateMachine):
-    """One conversation, fed in pieces, against what it must make of each message."""
+    """One connection's bytes, fed in pieces, against what must be made of each message."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.talk: Conversation[int] = Conversation()
-        self.number = 0
-        self.waiting: int | None = None
-        self.given_up = False
+        self.state = ProtocolState()
+        self.is_owed = False
         self.sent = b""
         self.expected: list[Any] = []
         self.seen: list[Any] = []
 
-    @precondition(lambda self: self.waiting is None and not self.sent)
+    @precondition(lambda self: not self.is_owed and not self.sent)
     @rule()
     def send(self) -> None:
-        self.number += 1
-        self.waiting, self.given_up = self.number, False
-        self.talk.sent(self.number)
+        self.is_owed = True
+        self.state.sent()
 
-    @precondition(lambda self: self.waiting is not None and not self.sent)
-    @rule()
-    def give_up(self) -> None:
-        self.given_up = True
-        self.talk.abandon()
-
-    @precondition(lambda self: self.waiting is not None)
+    @precondition(lambda self: self.is_owed)
     @rule(
         value=st.one_of(st.none(), st.integers(), st.text()), blank=st.sampled_from([b"", b"\r\n"])
     )
     def answer(self, value: object, blank: bytes) -> None:
-        assert self.waiting is not None
-        kind = Swallowed if self.given_up else Answer
-        self.expected.append(kind(self.waiting, Returned(value)))
+        self.expected.append(Returned(value))
         self.sent += blank + json.dumps({"return": value}, ensure_ascii=False).encode() + b"\r\n"
-        self.waiting = None
+        self.is_owed = False
 
     @rule(body=st.dictionaries(st.sampled_from(["jobs_changed", "x"]), st.integers(), max_size=2))
     def notify(self, body: dict[str, Any]) -> None:
@@ -94,18 +84,19 @@ class DecoderMachine(RuleBasedStateMachine):
     @rule(size=st.integers(1, 50))
     def deliver(self, size: int) -> None:
         piece, self.sent = self.sent[:size], self.sent[size:]
-        self.seen += self.talk.receive(piece)
+        self.seen += self.state.receive(piece)
 
     @invariant()
     def what_was_seen_is_what_was_sent_so_far(self) -> None:
         assert self.seen == self.expected[: len(self.seen)]
 
     def teardown(self) -> None:
-        self.seen += self.talk.receive(self.sent)
+        self.seen += self.state.receive(self.sent)
         assert self.seen == self.expected
-        if self.talk.in_flight is None:
+        assert self.state.in_flight is self.is_owed
+        if not self.is_owed:
             with pytest.raises(ProtocolError):
-                self.talk.receive(b'{"return": 1}\n')
+                self.state.receive(b'{"return": 1}\n')
 
 
 TestDecoder = DecoderMachine.TestCase
@@ -124,17 +115,21 @@ class PoolMachine(RuleBasedStateMachine):
         self.server = self.stack.enter_context(ScriptedServer())
         self.proxy = self.stack.enter_context(ChaosProxy(self.server))
         self.client = client_of(self.proxy)
-        self.client.link.limit_retry_delay(0.05)
+        self.client.session.pool.limit_reconnect_delay(0.05)
         self.number = 0
-        self.open: dict[int, Call] = {}
+        self.asking: dict[int, gevent.Greenlet[..., Any]] = {}
 
-    @rule(patient=st.booleans(), count=st.integers(1, 12))
-    def begin(self, patient: bool, count: int) -> None:
+    @rule(waits=st.booleans(), count=st.integers(1, 12))
+    def begin(self, waits: bool, count: int) -> None:
         for _ in range(count):
             self.number += 1
-            call = Call("get_job_state", (self.number,), patient=patient)
-            self.client.link.begin(call)
-            self.open[self.number] = call
+            request = Request("get_job_state", (self.number,), wait_for_server=waits)
+            call = self.client.session.call
+            self.asking[self.number] = gevent.spawn(call, request, Deadline(LONG_S))
+
+    @rule()
+    def let_them_go_on(self) -> None:
+        gevent.sleep(0.001)
 
     @rule()
     def ask_and_wait_a_little(self) -> None:
@@ -143,11 +138,11 @@ class PoolMachine(RuleBasedStateMachine):
             answer = self.client.call("get_job_state", self.number, timeout=0.02)
             assert answer == own(self.number)
 
-    @precondition(lambda self: self.open)
+    @precondition(lambda self: self.asking)
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.open)))
-        self.client.link.give_up(self.open.pop(number))
+        number = data.draw(st.sampled_from(sorted(self.asking)))
+        self.asking.pop(number).kill()
 
     @rule(end=st.sampled_from(End))
     def cut(self, end: End) -> None:
@@ -194,17 +189,18 @@ class PoolMachine(RuleBasedStateMachine):
         with self.stack:
             self.proxy.thaw()
             self.proxy.accept()
-            for number, call in self.open.items():
-                self._settles(number, call)
+            gevent.joinall(list(self.asking.values()), 2 * LONG_S)
+            for number, asking in self.asking.items():
+                self._is_answered(number, asking)
             self.client.close()
 
-    def _settles(self, number: int, call: Call) -> None:
+    def _is_answered(self, number: int, asking: gevent.Greenlet[..., Any]) -> None:
         """Everybody hears something, and nobody what is another's."""
-        with contextlib.suppress(*EXCUSED):
-            try:
-                assert call.outcome.wait(LONG_S) == own(number)
-            except NotSettledError:
-                raise AssertionError(f"call {number} is never settled: {self.client!r}") from None
+        assert asking.ready(), f"call {number} is never answered: {self.client!r}"
+        if asking.exception is None:
+            assert asking.value == own(number)
+        else:
+            assert isinstance(asking.exception, ProtocolError | ProtocolTimeoutError)
 
 
 TestPool = PoolMachine.TestCase

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from spalloc_gevent.engine.arming import HANDFUL
 
 from spalloc_gevent import JobDestroyedError, JobState, SpallocServerException
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.faults import NotificationFlood, Split
+from spalloc_gevent.transport.subscriptions import MAX_SINGLE
 from tests.contract.support import await_true, destroy_from_elsewhere, in_thread, job_of
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import connected
@@ -161,9 +161,11 @@ def test_notifications_at_odd_times_are_heard_and_harm_no_answer(server: Simulat
         assert client.version() == "5.0.0"
 
 
-def test_one_watch_serves_many_jobs(server: SimulatedServer) -> None:
+def test_one_subscription_serves_many_jobs(server: SimulatedServer) -> None:
     with ChaosProxy(server) as proxy:
         jobs = [job_of(proxy, keepalive=60.0, config_filenames=[]) for _ in range(20)]
+        for job in jobs:
+            job.wait_until_ready(LONG_S)
         waits = [in_thread(partial(job.wait_for_state_change, JobState.ready)) for job in jobs]
         # The one for all, which takes in those that are still to come.
         proxy.wait_until(
@@ -172,7 +174,7 @@ def test_one_watch_serves_many_jobs(server: SimulatedServer) -> None:
         for job in jobs:
             destroy_from_elsewhere(server, job.id, "all of them")
         assert {wait.result(LONG_S) for wait in waits} == {JobState.destroyed}
-        assert proxy.count("notify_job") <= HANDFUL + 2
+        assert proxy.count("notify_job") <= MAX_SINGLE + 2
         for job in jobs:
             job.close()
 

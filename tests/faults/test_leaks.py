@@ -49,7 +49,7 @@ def cycle_clients(server: SimulatedServer) -> None:
             client.connect()
 
 
-def cycle_watches(server: SimulatedServer) -> None:
+def cycle_subscriptions(server: SimulatedServer) -> None:
     with connected(server) as client:
         for number in range(50):
             client.notify_job(number)
@@ -91,7 +91,7 @@ CYCLES = (
     cycle_jobs,
     cycle_closed_jobs,
     cycle_clients,
-    cycle_watches,
+    cycle_subscriptions,
     cycle_threads,
     cycle_greenlets_in_threads,
     cycle_timeouts,
