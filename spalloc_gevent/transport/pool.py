@@ -580,6 +580,13 @@ class Pool:
                 self._line.remove(place)
                 place.wake(ConnectionLostError(str(error)))
 
+    def broke_unanswered(self, connection: Connection, error: Exception) -> None:
+        """A connection broke that had never answered: no better than a failed attempt to make one.
+
+        So it is with a server that is away behind a tunnel, which takes connections for it.
+        """
+        self.backoff.failed(error, monotonic(), connection.made_at, self._longest_delay_s())
+
     def _longest_delay_s(self) -> float:
         retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)
         return max(0.05, min(self.reconnect_delay_s, retry_s if self._tracked else math.inf))

@@ -119,6 +119,9 @@ class ServerSession:
                 self._lose(connection, request, error)
                 if not self._may_send_again(request, error, sends):
                     raise self._lost(request, error) from None
+                if request.wait_for_server and not connection.has_answered:
+                    # The server was away all the time: this was no attempt to ask it.
+                    sends = 0
                 continue
             except BaseException:
                 self.pool.discard(connection, request)
@@ -210,6 +213,8 @@ class ServerSession:
         _log.info("a connection was lost: %s", error)
         if isinstance(error, OSError):
             connection.sock.close()
+            if not connection.has_answered:
+                self.pool.broke_unanswered(connection, error)
         self.pool.discard(connection, request)
 
     def _may_send_again(self, request: Request, error: Exception, sends: int) -> bool:
