@@ -459,8 +459,15 @@ class Pool:
             self._background.hub.spawn_here(self._grow)
 
     def _wants_grower(self) -> bool:
-        wanted = min(self.waiting, MOST_GROWING, self._room())
+        wanted = min(self._unserved, MOST_GROWING, self._room())
         return self._growers < (min(wanted, 1) if self.backoff.is_down else wanted)
+
+    @property
+    def _unserved(self) -> int:
+        """How many wait who have no idle connection to come: plain threads fetch one later."""
+        waiting = [*self._keepalives, *self._line]
+        wants_new = any(place.wants_new for place in waiting)
+        return len(waiting) - (0 if wants_new else len(self._idle))
 
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
@@ -484,7 +491,8 @@ class Pool:
 
     def _is_grower_needed(self) -> bool:
         with self._lock:
-            if self._closed or not self.waiting:
+            # Each of the other growers has a connection in the making.
+            if self._closed or self._unserved < self._growers:
                 return False
             if self._room() < self._growers:
                 self._make_room()
