@@ -388,6 +388,7 @@ def test_a_poller_outlives_its_client_quietly_where_others_use_the_hub(
     server: SimulatedServer, background: BackgroundHub
 ) -> None:
     with ProtocolClient(server.host, server.port, LONG_S, background=background) as another:
+        another.notify_job()
         pipes = open_pipes()
         client = ProtocolClient(server.host, server.port, LONG_S, background=background)
         poller = client.monitor(client.list_jobs, interval_s=NEVER_S)
