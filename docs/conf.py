@@ -28,7 +28,7 @@ nitpick_ignore_regex = [
     ("py:.*", rf"{'|'.join(dir(builtins))}"),
     ("py:.*", r"(spalloc_gevent\.([a-z_]+\.)+)?(Value|[A-Z])"),
     # The background thread: other ones are for this project's own tests.
-    ("py:.*", r"spalloc_gevent\.engine\.hub\.Hub"),
+    ("py:.*", r"spalloc_gevent\.transport\.background\.BackgroundHub"),
 ]
 default_role = "code"
 html_theme = "furo"

@@ -17,6 +17,7 @@ _COMMANDS = {
     "where-is": ("scripts.where_is", "locate boards and chips, as spalloc-where-is does"),
     "simulator": ("simulator.__main__", "be a server without hardware, as spalloc-simulator does"),
     "config": ("config", "show the configuration in force"),
+    "versions": ("scripts.versions", "show the versions that a report of a problem needs"),
 }
 
 _EXIT_CODES = """\

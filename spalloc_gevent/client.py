@@ -11,6 +11,7 @@ from spalloc_gevent.errors import (
     SpallocServerException,
     UnsupportedCommandError,
 )
+from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
 from spalloc_gevent.transport.background import BackgroundHub, default_background
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
@@ -57,13 +58,13 @@ class ProtocolClient:
             c.notify_job(3)
             print(c.wait_for_notification())  # {"jobs_changed": [3]}
 
-    Every command takes a `timeout` in seconds, and raises ProtocolTimeoutError when the server
-    does not answer within it; ConnectionLostError, which is a ProtocolError and an OSError,
-    when the server cannot be reached or breaks off; ProtocolError when it says what the
-    protocol does not allow; and SpallocServerException when it refuses. Commands that only
-    read, keepalives and ``destroy_job`` are sent up to three times when their connection
-    breaks, and up to twice after what the protocol does not allow; ``create_job`` and power
-    commands are sent once.
+    Every command takes a `timeout` in seconds (None: for ever; left out: the client's own), and
+    raises ProtocolTimeoutError when the server does not answer within it; ConnectionLostError,
+    which is a ProtocolError and an OSError, when the server cannot be reached or breaks off;
+    ProtocolError when it says what the protocol does not allow; and SpallocServerException when
+    it refuses. Commands that only read, keepalives and ``destroy_job`` are sent up to three
+    times when their connection breaks, and up to twice after what the protocol does not allow;
+    ``create_job`` and power commands are sent once.
     """
 
     def __init__(
@@ -156,8 +157,20 @@ class ProtocolClient:
 
         Args:
             name: the command's.
-            args, kwargs: what it is given, as JSON can carry it.
-            timeout: seconds to wait for the answer.
+            args: what it is given by position, as JSON can carry it.
+            timeout: seconds to wait for the reply.
+            kwargs: what it is given by name.
+
+        Returns:
+            The value in the reply; None after a command about notifications.
+
+        Raises:
+            TypeError, ValueError: arguments that JSON cannot carry, or that the server would
+                not survive.
+            ConnectionLostError: the server cannot be reached, or broke off.
+            ProtocolTimeoutError: no reply in time.
+            ProtocolError: the server said what the protocol does not allow.
+            SpallocServerException: the server refused.
         """
         if not isinstance(name, str) or not name:
             raise TypeError(f"a command's name is text, not {name!r}")
@@ -178,41 +191,77 @@ class ProtocolClient:
     # -- the commands --------------------------------------------------------------------
 
     def version(self, timeout: Timeout = NOT_GIVEN) -> str:
-        """The server's version as it tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``."""
+        """Ask for the server's version.
+
+        Args:
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            The version as the server tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``.
+        """
         return str(self._ask("version", timeout=timeout))
 
     def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
-        """Ask for boards; returns the new job's ID.
+        """Ask for boards: make a new job. The command is sent once.
 
-        Nothing or 1: one board; n: at least n boards; width, height: triads;
-        x, y, z: the board there. Keywords: ``owner`` (required), ``keepalive``
-        (seconds or None), ``machine``, ``tags``, ``min_ratio``,
-        ``max_dead_boards``, ``max_dead_links``, ``require_torus``. Raises
-        ValueError or TypeError, before anything is sent, for a request that a
-        server would not survive or would lose; ConnectionLostError with
-        ``may_have_happened`` when the connection broke before the answer.
+        Args:
+            args: nothing or 1: one board; n: at least n boards; width, height: triads; x, y, z:
+                the board there.
+            timeout: seconds to wait for the reply.
+            kwargs: ``owner`` (required), ``keepalive`` (seconds; None: the job is never
+                destroyed for silence), ``machine``, ``tags``, ``min_ratio``,
+                ``max_dead_boards``, ``max_dead_links`` and ``require_torus``.
+
+        Returns:
+            The new job's ID.
+
+        Raises:
+            ValueError, TypeError: a request that a server would not survive or would lose;
+                nothing is sent.
+            ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
+                after the command had been sent.
         """
         size = check_create_job(args, kwargs)
         return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
 
     def job_keepalive(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
-        """Tell the server that the job is still in use."""
+        """Tell the server that the job is still in use.
+
+        Args:
+            job_id: the job's ID.
+            timeout: seconds to wait for the reply.
+        """
         self._ask("job_keepalive", as_int(job_id, "job_id"), timeout=timeout)
 
     def get_job_state(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> JobStateInfo:
-        """A job's state, power, keepalive, reason, start time and owner's host.
+        """Ask for a job's state, power, keepalive, reason, start time and owner's host.
 
-        An ID that the server does not know has state 0 (unknown). Counts as the
-        job's keepalive.
+        Counts as the job's keepalive.
+
+        Args:
+            job_id: the job's ID.
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            The state; 0 (unknown) for an ID that the server does not know.
+
+        Raises:
+            UnknownStateError: a state that this client does not know.
         """
         number = as_int(job_id, "job_id")
         return state_in(lambda: self._ask("get_job_state", number, timeout=timeout))
 
     def get_job_machine_info(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> MachineInfo:
-        """The hardware held by a job; every value is None until boards are allocated.
+        """Ask which boards a job has. Counts as the job's keepalive.
 
-        width, height in chips (not triads); connections ``[[[x, y], hostname],
-        ...]``; boards ``[[x, y, z], ...]``, logical. Counts as a keepalive.
+        Args:
+            job_id: the job's ID.
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            Width and height in chips (not triads), connections ``[[[x, y], hostname], ...]``,
+            the machine's name and the boards ``[[x, y, z], ...]``, logical. Every value is
+            None until boards are allocated.
         """
         try:
             answer = self._ask("get_job_machine_info", as_int(job_id, "job_id"), timeout=timeout)
@@ -223,51 +272,108 @@ class ProtocolClient:
         return machine_info(answer)
 
     def power_on_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
-        """Power the job's boards on; boards that are on are reset."""
+        """Power the job's boards on; boards that are on are reset. The command is sent once.
+
+        Args:
+            job_id: the job's ID.
+            timeout: seconds to wait for the reply, which does not wait for the boards.
+
+        Raises:
+            ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
+                after the command had been sent.
+        """
         self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
 
     def power_off_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
-        """Power the job's boards off."""
+        """Power the job's boards off; as :meth:`power_on_job_boards`.
+
+        Args:
+            job_id: the job's ID.
+            timeout: seconds to wait for the reply, which does not wait for the boards.
+        """
         self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
 
     def destroy_job(
         self, job_id: int, reason: str | None = None, timeout: Timeout = NOT_GIVEN
     ) -> None:
-        """End a job, for everybody to see with the `reason`.
+        """End a job.
 
-        The command still goes out when the caller stops waiting for its answer.
+        Args:
+            job_id: the job's ID.
+            reason: why, for everybody to read.
+            timeout: seconds to wait for the reply.
         """
         # As a keyword: the Java server takes it in no other way.
         self._ask("destroy_job", as_int(job_id, "job_id"), timeout=timeout, reason=reason)
 
     def list_jobs(self, timeout: Timeout = NOT_GIVEN) -> list[JobDescription]:
-        """Every job that is not destroyed, the oldest first; keeps none of them alive."""
+        """Ask for all jobs; keeps none of them alive.
+
+        Args:
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            Every job that is not destroyed, the oldest first.
+        """
         return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
 
     def list_machines(self, timeout: Timeout = NOT_GIVEN) -> list[MachineDescription]:
-        """Every machine, the highest priority first; width and height in triads."""
+        """Ask for all machines.
+
+        Args:
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            Every machine, the highest priority first; width and height are in triads.
+        """
         return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
     ) -> tuple[int, int, int] | None:
-        """Cabinet, frame and board of the board at logical (x, y, z), or None."""
+        """Ask where a board is in the racks.
+
+        Args:
+            machine_name: the machine's name.
+            x, y, z: the board's logical place.
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            Cabinet, frame and board; None if there is no such board.
+        """
         place = _place(machine_name, x, y, z)
         return _triple(self._ask_or_none("get_board_position", place, timeout))
 
     def get_board_at_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
     ) -> tuple[int, int, int] | None:
-        """Logical (x, y, z) of the board in cabinet `x`, frame `y`, place `z`, or None."""
+        """Ask which board is at a place in the racks.
+
+        Args:
+            machine_name: the machine's name.
+            x, y, z: the board's cabinet, frame and place in the frame.
+            timeout: seconds to wait for the reply.
+
+        Returns:
+            The board's logical (x, y, z); None if there is no such board.
+        """
         place = _place(machine_name, x, y, z)
         return _triple(self._ask_or_none("get_board_at_position", place, timeout))
 
     def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
-        """Where a board or chip is, or None when there is none.
+        """Ask where a board or chip is.
 
-        Takes exactly (machine, x, y, z), (machine, cabinet, frame, board),
-        (machine, chip_x, chip_y) or (job_id, chip_x, chip_y), else ValueError.
-        Coordinates too large wrap around on the Python server.
+        Args:
+            timeout: seconds to wait for the reply.
+            kwargs: exactly (machine, x, y, z), (machine, cabinet, frame, board), (machine,
+                chip_x, chip_y) or (job_id, chip_x, chip_y). Coordinates too large wrap around
+                on the Python server.
+
+        Returns:
+            All that is known of its place; None if there is no such board or chip.
+
+        Raises:
+            ValueError: other keywords; nothing is sent.
         """
         question = check_where_is(kwargs)
         return cast("Location | None", self._ask_or_none("where_is", question, timeout))
@@ -281,13 +387,20 @@ class ProtocolClient:
         description: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> None:
-        """Tell the server of a bad board, of a chip (x, y) on it, or of that chip's processor p.
+        """Tell the server of a bad board, of a chip on it, or of a processor of that chip.
 
-        `address` is the board's IP address or hostname, as ``get_job_machine_info``
-        tells it; x and y count from the board's own chip (0, 0). Raises
-        UnsupportedCommandError, having sent nothing of it, where the server has
-        no such command, as the Python server; ValueError for a chip with one
-        coordinate or a processor of no chip.
+        Args:
+            address: the board's IP address or hostname, as :meth:`get_job_machine_info` tells
+                it.
+            x, y: the chip, counted from the board's own chip (0, 0); None: the whole board.
+            p: the chip's processor; None: the whole chip.
+            description: what is wrong, for those who run the machine.
+            timeout: seconds to wait for each reply.
+
+        Raises:
+            UnsupportedCommandError: the server takes no reports, as the Python server; no
+                report was sent.
+            ValueError: a chip with one coordinate, or a processor of no chip.
         """
         place = _reported_place(x, y, p)
         if not isinstance(address, str) or not address.strip():
@@ -304,15 +417,33 @@ class ProtocolClient:
         description: str | None = None,
         timeout: Timeout = NOT_GIVEN,
     ) -> None:
-        """As :meth:`report_problem`, of a chip among those of a job; ValueError if it has none."""
+        """As :meth:`report_problem`, of a chip among those of a job.
+
+        Args:
+            job_id: the job's ID.
+            chip_x, chip_y: the chip, counted from the job's chip (0, 0).
+            processor: the chip's processor; None: the whole chip.
+            description: what is wrong, for those who run the machine.
+            timeout: seconds to wait for each reply.
+
+        Raises:
+            UnsupportedCommandError: the server takes no reports, as the Python server; no
+                report was sent.
+            ValueError: the job has no such chip.
+        """
         self._check_takes_reports(timeout)
         chip = as_int(chip_x, "chip_x"), as_int(chip_y, "chip_y")
-        found = self.where_is(timeout, job_id=job_id, chip_x=chip_x, chip_y=chip_y)
-        # Some servers wrap coordinates around to a chip that nobody has asked about.
-        if found is None or tuple(found["job_chip"] or ()) != chip or found["board_chip"] is None:
+        info = self.get_job_machine_info(job_id, timeout)
+        width, height, connections = info["width"], info["height"], info["connections"]
+        if not width or not height or not connections:
+            raise ValueError(f"job {job_id} has no boards (any more)")
+        hostnames = {(x, y): hostname for (x, y), hostname in connections}
+        # Not asked for with where_is: the Java server tells another place.
+        found = board_with_chip(chip, hostnames, (width, height))
+        if found is None:
             raise ValueError(f"job {job_id} has no chip {chip}")
-        x, y = found["board_chip"]
-        address = _board_address(job_id, self.get_job_machine_info(job_id, timeout), chip, (x, y))
+        board, (x, y) = found
+        address = hostnames[board]
         self._report(address, _reported_place(x, y, processor), description, timeout)
 
     def _report(
@@ -353,12 +484,17 @@ class ProtocolClient:
 
         Args:
             job_id: which; None: any.
-            timeout: seconds to wait for the server's answer.
+            timeout: seconds to wait for the reply.
         """
         self._change_subscription("notify_job", [job_id], timeout)
 
     def no_notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
-        """Undo :meth:`notify_job` for a job, or for all with None."""
+        """Undo :meth:`notify_job`.
+
+        Args:
+            job_id: for which job; None: for all.
+            timeout: seconds to wait for the reply.
+        """
         self._change_subscription("no_notify_job", [job_id], timeout)
 
     def notify_machine(self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN) -> None:
@@ -366,14 +502,19 @@ class ProtocolClient:
 
         Args:
             machine_name: which; None: any.
-            timeout: seconds to wait for the server's answer.
+            timeout: seconds to wait for the reply.
         """
         self._change_subscription("notify_machine", [machine_name], timeout)
 
     def no_notify_machine(
         self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN
     ) -> None:
-        """Undo :meth:`notify_machine` for a machine, or for all with None."""
+        """Undo :meth:`notify_machine`.
+
+        Args:
+            machine_name: for which machine; None: for all.
+            timeout: seconds to wait for the reply.
+        """
         self._change_subscription("no_notify_machine", [machine_name], timeout)
 
     def _change_subscription(self, command: str, args: list[Any], timeout: Timeout) -> None:
@@ -410,8 +551,9 @@ class ProtocolClient:
 
         Raises:
             ProtocolTimeoutError: none came in time.
-            ProtocolError: the connection for notifications was lost, and some may have been
-                missed; raised once. The subscriptions are made again in the background.
+            ConnectionLostError: the connection for notifications was lost, and some may have
+                been missed; raised once. The subscriptions are made again in the background.
+            ClosedError: the client was closed.
         """
         session, queue = self._session_and_queue()
         body = queue.take(Deadline(timeout).at)
@@ -429,7 +571,10 @@ class ProtocolClient:
         A server that goes away and comes back ends nothing. To be closed when done with::
 
             with closing(client.monitor(client.list_jobs)) as monitor:
-                while select.select([monitor, sys.stdin], [], [])[0] == [monitor]:
+                ready = select.poll()
+                ready.register(monitor, select.POLLIN)
+                ready.register(sys.stdin, select.POLLIN)
+                while [file for file, _ in ready.poll()] == [monitor.fileno()]:
                     print(monitor.take())
 
         Args:
@@ -437,6 +582,12 @@ class ProtocolClient:
                 compute for long. It is called at once, then on notifications, in bursts at
                 most ten times a second.
             interval_s: the longest time between two calls, in seconds.
+
+        Returns:
+            An object to give to ``select()``; its ``take()`` returns the latest result.
+
+        Raises:
+            ClosedError: the client is closed.
         """
         # One subscription for everything: one to a job would count as its keepalive.
         from spalloc_gevent.transport.poller import Poller
@@ -481,23 +632,6 @@ def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, An
         raise ValueError(f"processor {p!r} is of no chip: give x and y too")
     given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
     return {name: at_least(value, 0, name) for name, value in given.items()}
-
-
-def _board_address(
-    job_id: int, info: MachineInfo, chip: tuple[int, int], board_chip: tuple[int, int]
-) -> str:
-    """The hostname of the board in the job that has `chip` at `board_chip`, counted from its own.
-
-    The chips of a job that spans its whole machine go on at the opposite edge.
-    """
-    width, height, connections = info["width"], info["height"], info["connections"]
-    if not width or not height or connections is None:
-        raise ValueError(f"job {job_id} has no boards (any more)")
-    corner = (chip[0] - board_chip[0]) % width, (chip[1] - board_chip[1]) % height
-    hostnames = {(x, y): hostname for (x, y), hostname in connections}
-    if corner not in hostnames:
-        raise ValueError(f"the server tells no address of the board with chip {chip}")
-    return hostnames[corner]
 
 
 def _triple(answer: Any) -> tuple[int, int, int] | None:

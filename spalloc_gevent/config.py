@@ -29,9 +29,10 @@ Other sections are left alone; ``[DEFAULT]`` counts, below ``[spalloc]``. A
 percent sign is just that (a doubled one is read as a single one, because the
 existing client asks for it to be doubled). A comment has a line of its own.
 
-A file that does not exist is fine. Passed over, with a :class:`ConfigWarning`,
-are an option that nobody knows, a file without the section, a folder in place
-of a file, and a file in a folder that this user may not enter. A file that
+A file that does not exist is fine, and so is a user without a home, who has no
+file. Passed over, with a :class:`ConfigWarning`, are an option that nobody knows,
+a file without the section, a folder, a pipe or a device in place of a file, and a
+file in a folder that this user may not enter. A file that
 cannot be read or understood is a :class:`~spalloc_gevent.errors.ConfigError`.
 So is a value of the wrong type where it is in force; one that a later place
 replaces is not looked at.
@@ -49,6 +50,7 @@ import io
 import math
 import os
 import re
+import stat
 import sys
 import textwrap
 import warnings
@@ -99,15 +101,27 @@ class ConfigWarning(UserWarning):
 def find_search_path() -> list[str]:
     """The files read by default on this machine, lowest priority first, existing or not."""
     system_wide = platformdirs.site_config_dir("spalloc", multipath=True).split(os.pathsep)
-    user = platformdirs.user_config_dir("spalloc")
+    user = _user_config_file()
     local = os.path.join(os.curdir, ".spalloc")
-    return [*reversed(system_wide), user, local]
+    return [*reversed(system_wide), *([] if user is None else [user]), local]
+
+
+def _user_config_file() -> str | None:
+    """None for a user without a home, as in containers: no HOME, and no entry for the user ID."""
+    try:
+        path = platformdirs.user_config_dir("spalloc")
+    except RuntimeError:
+        return None
+    # Older versions of platformdirs leave a "~" that stands for nothing as it is.
+    return path if os.path.isabs(path) else None
 
 
 SEARCH_PATH: list[str] = find_search_path()
 """The files read by default, lowest priority first: system-wide, the user's, ``./.spalloc``."""
 
-SYSTEM_CONFIG_FILE, USER_CONFIG_FILE, CWD_CONFIG_FILE = SEARCH_PATH[-3:]
+USER_CONFIG_FILE = _user_config_file()
+SYSTEM_CONFIG_FILE = SEARCH_PATH[-2 if USER_CONFIG_FILE is None else -3]
+CWD_CONFIG_FILE = SEARCH_PATH[-1]
 
 
 # -------------------------------------------------------- from text to values
@@ -455,13 +469,30 @@ def _said_in_file(filename: str) -> dict[str, _Said]:
 def _content_of(filename: str) -> bytes | None:
     """None when there is no such file, or none that can be reached."""
     try:
-        with open(filename, "rb") as file:
-            return file.read()
+        with open(filename, "rb", opener=_open_at_once) as file:
+            if _may_be_read(file.fileno()):
+                return file.read()
+        _warn(
+            f"{_printable(filename)}: passed over, because it is a pipe or a device, and not a "
+            "configuration file"
+        )
+        return None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         _pass_over_or_refuse(filename, error)
         return None
+
+
+def _open_at_once(filename: str, flags: int) -> int:
+    """A named pipe would have its reader wait for somebody who writes."""
+    return os.open(filename, flags | os.O_NONBLOCK)
+
+
+def _may_be_read(file: int | str) -> bool:
+    """Whether reading comes to an end: what is linked to /dev/null is a file, and empty."""
+    told = os.stat(file)
+    return stat.S_ISREG(told.st_mode) or os.path.samestat(told, os.stat(os.devnull))
 
 
 def _pass_over_or_refuse(filename: str, error: OSError | ValueError) -> None:
@@ -567,14 +598,17 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Show the search path and every setting; 0, or 2 when something cannot be understood."""
+    """Show the search path and every setting; 0, or 2 when that cannot be done."""
     _parse_arguments(argv)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         report, problem = _report(os.environ)
     for warning in caught:
         _say(f"warning: {warning.message}\n", sys.stderr)
-    _say(report, sys.stdout)
+    try:
+        _say(report, sys.stdout)
+    except OSError as error:
+        problem = ConfigError(f"this cannot be written: {error.strerror}")
     if problem is not None:
         _say(f"error: {problem}\n", sys.stderr)
     return 0 if problem is None else 2
@@ -595,7 +629,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> None:
 _EXIT_CODES = """\
 exit codes:
   0  shown
-  2  the command line is wrong, or a file or variable cannot be understood"""
+  2  the command line is wrong, or a file or variable cannot be understood, or nothing be written"""
 
 
 def _described(option: Option) -> str:
@@ -622,7 +656,9 @@ def _search_path_part(filenames: Sequence[str]) -> str:
 def _state_of(filename: str) -> str:
     if os.path.isdir(filename):
         return "a folder, passed over"
-    return "exists" if os.path.exists(filename) else "does not exist"
+    if not os.path.exists(filename):
+        return "does not exist"
+    return "exists" if _may_be_read(filename) else "a pipe or a device, passed over"
 
 
 def _environment_part(environ: Mapping[str, str]) -> str:
@@ -667,9 +703,12 @@ def _say(text: str, stream: TextIO) -> None:
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Else the interpreter tries again at exit, and complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        # What is only told ends nothing.
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise
 
 
 if __name__ == "__main__":

@@ -11,6 +11,17 @@ from collections.abc import Callable
 
 Clock = Callable[[], float]
 
+LONGEST_WAIT_S = 2_000_000.0
+"""The longest single wait: poll() counts milliseconds in 31 bits, which is 24 days."""
+
+
+def waitable(timeout_s: float | None) -> float | None:
+    """`timeout_s` as every wait takes it: at most LONGEST_WAIT_S seconds, or None for no limit.
+
+    Whoever has waited so long looks whether the time is up, and waits again.
+    """
+    return None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)
+
 
 class Deadline:
     """The moment after which nobody wants to wait any more; None means never."""
@@ -26,14 +37,14 @@ class Deadline:
         """The moment, in seconds on the clock; infinite when there is no limit."""
 
     def left(self) -> float | None:
-        """Seconds left, never negative; None when there is no limit."""
-        return None if self.at == math.inf else max(0.0, self.at - self._clock())
+        """Seconds to wait, as :func:`waitable` limits them, never negative; None for no limit."""
+        return None if self.at == math.inf else waitable(max(0.0, self.at - self._clock()))
 
     def left_or(self, other_s: float | None) -> float | None:
         """The shorter of the seconds left and `other_s`; None when neither limits."""
         left = self.left()
         if left is None or other_s is None:
-            return other_s if left is None else left
+            return waitable(other_s) if left is None else left
         return min(left, other_s)
 
     @property

@@ -9,7 +9,7 @@ are in triads unless a name says chips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Torus",
     "Wrap",
     "board_of_chip",
+    "board_with_chip",
     "boards_of_triads",
     "chip_in_job",
     "chip_on_board",
@@ -223,6 +224,29 @@ def chip_in_job(chip: Chip, board: Board, origin: Board, dimensions: tuple[int, 
     x, y = ethernet_chip_in_job(board, origin)
     on_board = chip_on_board(chip)
     return (x + on_board[0]) % dimensions[0], (y + on_board[1]) % dimensions[1]
+
+
+def board_with_chip(
+    chip: Chip, ethernet_chips: Iterable[Chip], dimensions: tuple[int, int]
+) -> tuple[Chip, Chip] | None:
+    """Which board of a job has a chip, and where.
+
+    Args:
+        chip: in the coordinates of the job.
+        ethernet_chips: of the job's boards, in the same coordinates.
+        dimensions: the job's width and height in chips, at which its chips wrap around.
+
+    Returns:
+        The board's Ethernet chip, and the chip counted from there; None for no chip of the job.
+    """
+    width, height = dimensions
+    if not (0 <= chip[0] < width and 0 <= chip[1] < height):
+        return None
+    for x, y in ethernet_chips:
+        on_board = (chip[0] - x) % width, (chip[1] - y) % height
+        if on_board in BOARD_CHIPS:
+            return (x, y), on_board
+    return None
 
 
 def hexagon_position(board: Board) -> tuple[int, int]:

@@ -7,9 +7,11 @@ Each line is one JSON object, added with one write, so that many programs may sh
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,33 +49,48 @@ class Ledger:
         """Raises ConfigError when the file cannot be written to."""
         # As it is meant now: the program may change its folder.
         self.path = os.path.abspath(os.path.expanduser(path))
-        self._in_order = True
+        self._is_written = True
         try:
-            os.close(self._open())
+            if os.path.exists(self.path) and stat.S_ISFIFO(os.stat(self.path).st_mode):
+                raise OSError(errno.EINVAL, "it is a named pipe")
+            os.close(self._open(os.O_WRONLY))
         except OSError as error:
             raise ConfigError(f"the ledger {path!r} cannot be written: {error.strerror}") from None
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def _open(self, access: int) -> int:
+        # A named pipe that takes the file's place must not keep a job waiting.
+        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(self.path, access | flags, 0o666)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a line; that it cannot be is logged, once, and harms no job."""
         line = json.dumps({"format": FORMAT, "time": round(time.time(), 3), **record}) + "\n"
         try:
             self._write(line.encode("ascii"))
+            self._is_written = True
         except OSError as error:
-            if self._in_order:
+            if self._is_written:
                 _log.warning("the ledger %r is not written any more: %s", self.path, error.strerror)
-            self._in_order = False
+            self._is_written = False
 
     def _write(self, line: bytes) -> None:
-        descriptor = self._open()
+        if self._ends_in_half_a_line():
+            line = b"\n" + line
+        descriptor = self._open(os.O_WRONLY)
         try:
-            # A line that is cut off by a full disk is not to spoil the next one as well.
-            written = os.write(descriptor, line if self._in_order else b"\n" + line)
-            self._in_order = written == len(line)
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
+
+    def _ends_in_half_a_line(self) -> bool:
+        """Whether a killed program or a full disk has left one, which would spoil the next line."""
+        try:
+            with open(self._open(os.O_RDONLY), "rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:  # There is nothing in it, or it may only be written to.
+            return False
 
 
 class Entry:

@@ -140,11 +140,12 @@ def _unconfigured(environ: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def job_held(environ: Mapping[str, str]) -> Iterator[None]:
     """One job, for a command that is about one."""
-    job_id = _run("spalloc", "1", "--quiet", "--no-destroy", "--command", "true", environ=environ)
+    line = ("spalloc", "1", "--quiet", "--no-destroy", "--command", "echo {id}")
+    job_id = _run(*line, environ=environ).splitlines()[0]
     try:
         yield
     finally:
-        _run("spalloc-job", job_id.strip(), "--destroy", environ=environ)
+        _run("spalloc-job", job_id, "--destroy", environ=environ)
 
 
 def main() -> int:

@@ -42,7 +42,12 @@ class Held:
 
 def hold(host: str, port: int, jobs: int, keepalive_s: float) -> Held:
     """Create `jobs` from as many greenlets, and destroy them."""
-    options = {"hostname": host, "port": port, "owner": "holding", "keepalive": keepalive_s}
+    options: dict[str, Any] = {
+        "hostname": host,
+        "port": port,
+        "owner": "holding",
+        "keepalive": keepalive_s,
+    }
     held = [Job(**options)]
     try:
         one = own_cost(port)

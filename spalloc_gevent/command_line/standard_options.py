@@ -1,36 +1,30 @@
 """``--version`` and ``--print-completion``, which every command has.
 
 Both are done while the command line is read, so that they work whatever else is missing from it.
-What they need is imported when they are used.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+
+from spalloc_gevent._version import __version__
 
 SHELLS = ("bash", "zsh")
 
 EXIT_UNUSABLE = 2
 
-ServerLine = Callable[[argparse.Namespace], str]
-"""What is told of the server that a command line, as far as it has been read, names."""
 
-
-def add_standard_options(
-    parser: argparse.ArgumentParser, server_line: ServerLine | None = None
-) -> None:
-    """Add the two; server_line: the last line of --version, None for a command without a server."""
+def add_standard_options(parser: argparse.ArgumentParser) -> None:
+    """Add the two."""
     parser.add_argument(
         "--version",
         "-V",
-        action=_ShowVersions,
-        server_line=server_line,
+        action=_ShowVersion,
+        nargs=0,
         default=argparse.SUPPRESS,
-        help="show the versions of this command and of what it runs on"
-        + (", and of the server named before it" if server_line else ""),
+        help="show the version of this command",
     )
     parser.add_argument(
         "--print-completion",
@@ -41,22 +35,9 @@ def add_standard_options(
     )
 
 
-class _ShowVersions(argparse.Action):
-    def __init__(
-        self, option_strings: Sequence[str], dest: str, server_line: ServerLine | None, **rest: Any
-    ) -> None:
-        super().__init__(option_strings, dest, nargs=0, **rest)
-        self._server_line = server_line
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: Any
-    ) -> NoReturn:
-        from spalloc_gevent.command_line.versions import version_lines
-
-        lines = version_lines(parser.prog)
-        if self._server_line is not None:
-            lines.append(self._server_line(namespace))
-        _end_with("\n".join(lines))
+class _ShowVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        _end_with(f"{parser.prog} {__version__}")
 
 
 class _PrintCompletion(argparse.Action):

@@ -1,4 +1,4 @@
-"""Which versions of what a command runs on: what a report of a problem begins with."""
+"""Which versions of what the package runs on: what a report of a problem begins with."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spalloc_gevent._version import __version__
 PACKAGES = ("gevent", "greenlet", "platformdirs", "tabulate")
 
 
-def version_lines(prog: str) -> list[str]:
-    """``PROG VERSION``, then a line for each thing below it."""
+def version_lines(name: str) -> list[str]:
+    """``NAME VERSION``, then a line for each thing below it."""
     python = f"Python: {platform.python_version()} ({platform.python_implementation()})"
     return [
-        f"{prog} {__version__}",
+        f"{name} {__version__}",
         f"{python} on {platform.platform()}",
-        *(f"{name}: {_version_of(name)}" for name in PACKAGES),
+        *(f"{package}: {_version_of(package)}" for package in PACKAGES),
     ]
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TextIO
+
+from spalloc_gevent.display.widths import cut
 
 _CLEAR_LINE = "\r\x1b[2K"
 _RESET = "\x1b[0m"
@@ -106,16 +109,33 @@ class Paint:
         return f"\x1b[{codes}m{text}{_RESET}"
 
 
+# Between two characters that are no ASCII they are part of the script (Persian, Hindi) or of an
+# emoji; elsewhere they would only make two names look alike. Tags belong to a flag before them.
+_JOINERS = re.compile(
+    "(?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|"
+    "(?<=[\U0001f3f4\U000e0020-\U000e007e])[\U000e0020-\U000e007f]"
+)
+
+
 def printable(text: object) -> str:
-    """`text` with control characters spelled out: a job's owner may not steer our terminal."""
-    return "".join(map(_spelled_out, str(text)))
+    """`text` with control characters spelled out: a job's owner may not steer our terminal.
+
+    Blanks of every kind are plain blanks.
+    """
+    whole = str(text)
+    joiners = {found.start() for found in _JOINERS.finditer(whole)}
+    return "".join(
+        character if place in joiners else _spelled_out(character)
+        for place, character in enumerate(whole)
+    )
 
 
 def _spelled_out(character: str) -> str:
-    # C: control, format, surrogate, unassigned; Z without the blank: line and paragraph ends.
-    if character == " " or unicodedata.category(character)[0] not in "CZ":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return " "
+    # C: control, format, surrogate, unassigned; the rest of Z: line and paragraph ends.
+    return character.encode("unicode_escape").decode("ascii") if category[0] in "CZ" else character
 
 
 def write(stream: TextIO | None, text: str) -> None:
@@ -130,11 +150,28 @@ def write(stream: TextIO | None, text: str) -> None:
     stream.flush()
 
 
-def discard_unwritable(stream: TextIO) -> None:
+class Telling:
+    """Tells things on a stream for as long as it takes them: what is only told ends nothing."""
+
+    def __init__(self) -> None:
+        self.trouble: OSError | None = None
+        """Why nothing can be told any more."""
+
+    def __call__(self, tell: Callable[[], object]) -> None:
+        if self.trouble is None:
+            try:
+                tell()
+            except OSError as error:
+                self.trouble = error
+
+
+def discard_unwritable(stream: TextIO | None) -> None:
     """Drop what `stream` still holds, if it cannot be written.
 
     Else the interpreter tries that once more at exit, complains, and ends with a code of its own.
     """
+    if stream is None or stream.closed:
+        return
     try:
         stream.flush()
         return
@@ -188,4 +225,4 @@ class StatusLine:
 
     def _clipped(self, text: str) -> str:
         # A line that wraps could not be overwritten.
-        return text[: max(1, size_of(self._stream).columns - 1)]
+        return cut(text, 0, max(1, size_of(self._stream).columns - 1))

@@ -1,7 +1,8 @@
 """How many columns of a terminal text takes, and what is in view of a line that is wider.
 
 Styled text holds SGR sequences, which take no room; East Asian characters take
-two columns, combining ones none.
+two columns, combining ones and joiners none, and an emoji that is joined of several
+as much as one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _STYLING = re.compile("(\x1b\\[[0-9;]*m)")
 def width_of(line: str) -> int:
     """The columns that a line takes, its styling left out."""
     text = _STYLING.sub("", line)
-    return len(text) if text.isascii() else sum(map(_columns, text))
+    return len(text) if text.isascii() else sum(_columns(text))
 
 
 def cut(line: str, left: int, columns: int) -> str:
@@ -38,8 +39,8 @@ def _parts_in_view(line: str, left: int, right: int) -> Iterator[str]:
         if part.startswith("\x1b"):
             yield part
             continue
-        for character in part:
-            end = place + _columns(character)
+        for character, columns in zip(part, _columns(part), strict=True):
+            end = place + columns
             # What takes no room stands on the character before it, and is seen with that.
             if end > place:
                 is_seen = left <= place and end <= right
@@ -50,7 +51,19 @@ def _parts_in_view(line: str, left: int, right: int) -> Iterator[str]:
             place = end
 
 
-def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+_JOINER = "\u200d"
+_TAKE_NO_ROOM = ("Mn", "Me", "Cf")
+"""Categories: marks on the character before, and what joins or parts characters."""
+
+
+def _columns(text: str) -> Iterator[int]:
+    """The columns that each character takes."""
+    before = ""
+    for character in text:
+        if unicodedata.category(character) in _TAKE_NO_ROOM:
+            yield 0
+        elif unicodedata.east_asian_width(character) in "WF":
+            yield 0 if before == _JOINER else 2
+        else:
+            yield 1
+        before = character

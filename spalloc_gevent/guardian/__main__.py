@@ -9,10 +9,6 @@ import sys
 
 _MOST_FILES = 65_536
 
-if __name__ == "__main__":
-    # Last, so that the standard library's own modules come first.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-
 
 def main(pid: int) -> None:
     """Leave the program's family, and guard its jobs until it ends."""
@@ -35,4 +31,6 @@ def main(pid: int) -> None:
 
 
 if __name__ == "__main__":
+    # Last, so that the standard library's own modules come first.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     main(int(sys.argv[1]))

@@ -37,20 +37,28 @@ class GuardedJob(NamedTuple):
 
 
 # -- what the program tells, a line of JSON each -----------------------------------------
+#
+# With the time on the monotonic clock, which all processes share: a guardian that starts late,
+# or reads late, knows how long ago the hub ran.
 
 
-def hold_line(job: GuardedJob) -> bytes:
+def hold_line(job: GuardedJob, at: float) -> bytes:
     """Guard this job; sent again when more is known of it."""
-    return json.dumps({"hold": job}).encode("ascii") + b"\n"
+    return _line(at, hold=job)
 
 
-def drop_line(number: int) -> bytes:
+def drop_line(number: int, at: float) -> bytes:
     """The job is not the program's any more."""
-    return json.dumps({"drop": number}).encode("ascii") + b"\n"
+    return _line(at, drop=number)
 
 
-ALIVE_LINE = b"{}\n"
-"""The hub runs."""
+def alive_line(at: float) -> bytes:
+    """The hub runs."""
+    return _line(at)
+
+
+def _line(at: float, **message: object) -> bytes:
+    return json.dumps({"at": at, **message}).encode("ascii") + b"\n"
 
 
 class GuardedJobs:
@@ -94,9 +102,9 @@ class GuardedJobs:
     # -- stepping in --------------------------------------------------------------------
 
     def handle_line(self, line: bytes) -> None:
-        """Take in a line of the program's, which is not silent then."""
+        """Take in a line of the program's, which was not silent then."""
         message = json.loads(line)
-        self._heard_at = self._clock()
+        self._heard_at = min(message["at"], self._clock())
         self._next_at.clear()
         if "hold" in message:
             *facts, identity = message["hold"]

@@ -50,7 +50,7 @@ class GuardianProcess:
         """Sleep until there is something to do; False once the program has ended."""
         rest_s = min(max(0.0, self._jobs.next_at() - time.monotonic()), self._longest_rest_s)
         ready = dict(self._poll.poll(math.ceil(rest_s * 1000)))
-        if self._program.has_ended:
+        if self._program.descriptor in ready or not self._program.is_alive():
             return False
         if _INPUT not in ready:
             return True

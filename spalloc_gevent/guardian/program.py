@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 
 class Program:
@@ -18,15 +17,8 @@ class Program:
         except (AttributeError, OSError):
             return  # An old kernel, another system, or a sandbox has it not.
 
-    @property
-    def has_ended(self) -> bool:
-        if self.descriptor is None:
-            return not self._is_alive()
-        poll = select.poll()
-        poll.register(self.descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def _is_alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """False once it has ended, unless another process has got its number."""
         try:
             os.kill(self._pid, 0)
             with open(f"/proc/{self._pid}/stat", errors="replace") as stat:

@@ -273,9 +273,18 @@ class Job:
         return None if boards is None else sorted([list(board) for board in boards])
 
     def where_is_machine(self, chip_x: int, chip_y: int) -> tuple[int, int, int]:
-        """Cabinet, frame and board of a chip of this job's network.
+        """Ask where the board of a chip is in the racks.
 
-        Raises ValueError if the job has no such chip.
+        Args:
+            chip_x, chip_y: the chip, counted from the job's chip (0, 0).
+
+        Returns:
+            Cabinet, frame and board.
+
+        Raises:
+            ValueError: the job has no such chip.
+            JobDestroyedError: the job is lost.
+            ClosedError: this program has ended the job.
         """
         self._check_ours()
         found = self._client.where_is(job_id=self._life.job_id, chip_x=chip_x, chip_y=chip_y)
@@ -334,10 +343,19 @@ class Job:
     # -- steering -----------------------------------------------------------
 
     def set_power(self, power: bool) -> None:
-        """Power the boards on (True; resets those that are on) or off (False).
+        """Power the boards on or off; does nothing without boards.
 
-        Does nothing without boards. :meth:`wait_until_ready` waits for the end of it.
-        Raises JobDestroyedError if the job is lost, ClosedError after its end here.
+        :meth:`wait_until_ready` waits for the end of it. The command is sent once.
+
+        Args:
+            power: True switches the boards on, and resets those that are on; False switches
+                them off.
+
+        Raises:
+            ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
+                after the command had been sent.
+            JobDestroyedError: the job is lost.
+            ClosedError: this program has ended the job.
         """
         self._check_ours()
         if power:
@@ -346,7 +364,7 @@ class Job:
             self._client.power_off_job_boards(self._life.job_id)
 
     def reset(self) -> None:
-        """Power-cycle the boards; the same as ``set_power(True)``."""
+        """Power-cycle the boards; the same as :meth:`set_power` with True."""
         self.set_power(True)
 
     def report_problem(
@@ -358,9 +376,17 @@ class Job:
     ) -> None:
         """Tell those who run the server that a chip of this job, or its board, is bad.
 
-        Raises UnsupportedCommandError where the server takes no reports, as the
-        Python server: nothing is sent to it then. Raises ValueError if the job has
-        no such chip.
+        Args:
+            chip_x, chip_y: the chip, counted from the job's chip (0, 0).
+            processor: the chip's processor; None: the whole chip.
+            description: what is wrong.
+
+        Raises:
+            UnsupportedCommandError: the server takes no reports, as the Python server; no
+                report was sent.
+            ValueError: the job has no such chip.
+            JobDestroyedError: the job is lost.
+            ClosedError: this program has ended the job.
         """
         self._check_ours()
         self._client.report_chip(self._life.job_id, chip_x, chip_y, processor, description)
@@ -370,10 +396,17 @@ class Job:
     def wait_for_state_change(
         self, old_state: JobState | int, timeout: float | None = None
     ) -> JobState:
-        """The first state other than `old_state`, or `old_state` after `timeout` seconds.
+        """Wait until the job has another state; through lost connections and server restarts.
 
-        Outlives lost connections and server restarts. Raises ClosedError if
-        :meth:`close` is called meanwhile.
+        Args:
+            old_state: the state that is not waited for.
+            timeout: seconds to wait; None: for ever.
+
+        Returns:
+            The first state other than `old_state`, or `old_state` at the time-out.
+
+        Raises:
+            ClosedError: :meth:`close` was called before, or meanwhile.
         """
         old = JobState(old_state)
         found = self._await_state(lambda info: info["state"] != old, timeout)
@@ -382,8 +415,13 @@ class Job:
     def wait_until_ready(self, timeout: float | None = None) -> None:
         """Wait until the boards are allocated and powered.
 
-        Raises StateChangeTimeoutError after `timeout` seconds (None: never) and
-        JobDestroyedError, with the reason, if the job is destroyed before.
+        Args:
+            timeout: seconds to wait; None: for ever.
+
+        Raises:
+            StateChangeTimeoutError: they were not in that time.
+            JobDestroyedError: the job is destroyed or lost; with the reason.
+            ClosedError: :meth:`close` was called before, or meanwhile.
         """
         found = self._await_state(lambda info: info["state"] in (JobState.ready, *GONE), timeout)
         if found is None:
@@ -404,8 +442,9 @@ class Job:
         while info is None or not wanted(info):
             if deadline.passed:
                 return None
-            if info is None:
-                # The server is away, or slow: the keepalives may hear of it first.
+            if info is None or not self._life.is_alive:
+                # The server is away, or slow: the keepalives may hear of it first. Or the
+                # program ends, and there are none.
                 pause = min(deadline.at, Deadline(PAUSE_AFTER_LOSS_S).at)
                 self._life.changes.wait_beyond(seen, pause)
                 seen = self._life.changes.count

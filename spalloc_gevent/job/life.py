@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -68,7 +67,6 @@ class JobLife:
     __slots__ = (
         "_done",
         "_greenlet",
-        "_is_alive",
         "_is_asking",
         "_is_told_late",
         "_is_watching",
@@ -85,6 +83,7 @@ class JobLife:
         "_uses_guardian",
         "changes",
         "ending",
+        "is_alive",
         "known",
         "reason",
         "tracked",
@@ -125,7 +124,8 @@ class JobLife:
         self.reason: str | None = None
         """Why, for others to read."""
         self._done: Waiter | None = None
-        self._is_alive = False
+        self.is_alive = False
+        """True from its beginning to its end."""
         self._is_asking = False
         self._is_told_late = False
         self._is_watching = False
@@ -148,7 +148,7 @@ class JobLife:
             SpallocError: the server refused, or did not answer. Nothing is left behind.
         """
         begun = Waiter()
-        self._is_alive = True
+        self.is_alive = True
         self._session.background.spawn(self._live, begun, request, resume_id)
         begun.wait()
         if begun.value is not None:
@@ -196,7 +196,7 @@ class JobLife:
             ending: as for :meth:`end`.
         """
         self.end(ending, GIVEN_UP, wait=False)
-        if not self._is_alive:
+        if not self.is_alive:
             self._shared_session.close()
 
     def ask(self, deadline: Deadline) -> JobStateInfo:
@@ -213,7 +213,7 @@ class JobLife:
 
     def watch(self) -> None:
         """Have the server tell changes of the job's state from now on."""
-        if not self._is_watching and self._is_alive:
+        if not self._is_watching and self.is_alive:
             self._is_watching = True
             self._session.background.call_soon(self._watch)
 
@@ -232,12 +232,12 @@ class JobLife:
             if self.ending is not None:
                 return
             self.ending, self.reason, self._done = ending, reason, done
-        is_finished = self._is_alive and self._interrupt()
+        is_finished = self.is_alive and self._interrupt()
         if is_finished and done is not None:
             done.wait()
             is_finished = done.value
         if not is_finished:
-            self._finish(self._session.call_directly)
+            self._finish()
         if waits:
             self._shared_session.close()
 
@@ -270,11 +270,11 @@ class JobLife:
             else:
                 begun.wake()
                 self._hold()
-            self._finish(self._session.call)
+            self._finish()
             is_finished = True
         finally:
             with self._lock:
-                self._is_alive = False
+                self.is_alive = False
                 done = self._done
             if error is not None:
                 begun.wake(error)
@@ -412,16 +412,17 @@ class JobLife:
     def _tracked_job_changed(self) -> None:
         """Its start is known now, or its end."""
         try:
-            self._session.background.call_soon(self._tell_of_change)
+            # What we have asked for ourselves is no loss.
+            self._session.background.call_soon(self._tell_of_change, self.ending is None)
         except ClosedError:
             return
 
-    def _tell_of_change(self) -> None:
+    def _tell_of_change(self, is_loss: bool) -> None:
         end = self.end_told
         if end is None:
             self._guard()
             return
-        if self.ending is None:
+        if is_loss:
             _log.error("job %d is gone: %s", self.job_id, end["reason"] or "no reason given")
             self._ledger.gone(end)
         # Still tracked: its number may become another's while this program uses it.
@@ -447,11 +448,10 @@ class JobLife:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _finish(self, call: Callable[[Request, Deadline], Any]) -> None:
+    def _finish(self) -> None:
         """Destroy the job, if that is how it ends; it is not ours any more.
 
-        Args:
-            call: has a command answered; in the caller's thread once the background has ended.
+        In the caller's thread once the background has ended.
         """
         if self.tracked is None:
             return
@@ -460,12 +460,12 @@ class JobLife:
             if self.end_told is not None:
                 self._ledger.gone(self.end_told)
             elif self.ending is Fate.GIVEN_BACK:
-                outcome = self._destroy(self.tracked, call)
+                outcome = self._destroy(self.tracked)
             self._ledger.ended(outcome, self.reason)
         finally:
             self._let_go(self.tracked)
 
-    def _destroy(self, tracked: TrackedJob, call: Callable[[Request, Deadline], Any]) -> Fate:
+    def _destroy(self, tracked: TrackedJob) -> Fate:
         # A server that is started again has a moment to come back: the boards would else be
         # nobody's until the keepalive runs out.
         request = Request(
@@ -475,7 +475,7 @@ class JobLife:
             wait_for_server=self._timeout_s is not None,
         )
         try:
-            call(request, Deadline(self._timeout_s))
+            self._session.call(request, Deadline(self._timeout_s))
         except JobDestroyedError:
             # It ended meanwhile, or the number is another job's now, and that one stays.
             return Fate.LOST

@@ -18,9 +18,9 @@ from spalloc_gevent.pytest_plugin.asking import (
     Wish,
     add_options,
     allocated,
-    check_marks,
     wish_of_session,
     wish_of_test,
+    wrong_marks,
 )
 from spalloc_gevent.pytest_plugin.serving import Serving
 
@@ -50,8 +50,13 @@ def pytest_configure_node(node: Any) -> None:
     node.config.stash[_SERVING].tell(node.workerinput)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    check_marks(items)
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if complaints := wrong_marks(report.result):
+        # An error raised later would end a worker of pytest-xdist, and be told to nobody.
+        report.outcome, report.longrepr, report.result = "failed", "\n".join(complaints), []
+    return report
 
 
 @pytest.fixture

@@ -88,14 +88,20 @@ def allocated(wish: Wish, where: Mapping[str, Any]) -> Job:
 # -- the mark ------------------------------------------------------------------
 
 
-def check_marks(items: Iterable[pytest.Item]) -> None:
-    """Raise pytest.UsageError, which names the test, for a mark that asks for nothing there is."""
-    for item in items:
-        for mark in item.iter_markers("spalloc"):
+def wrong_marks(nodes: Iterable[pytest.Item | pytest.Collector]) -> list[str]:
+    """What is wrong with marks of these tests, each with the first test that has it."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        for mark in node.iter_markers("spalloc"):
             try:
                 _wish(mark)
             except TypeError as error:
-                raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.spalloc: {error}") from None
+                found.setdefault(str(error), _complaint(node.nodeid, error))
+    return list(found.values())
+
+
+def _complaint(test: str, error: TypeError) -> str:
+    return f"{test}: @pytest.mark.spalloc: {error}"
 
 
 def _wish(mark: pytest.Mark) -> Wish:

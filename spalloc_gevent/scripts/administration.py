@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.terminal import Colour, Style, printable, write
 from spalloc_gevent.scripts import common
-from spalloc_gevent.scripts.common import INTERRUPTED, CommandError, ExitCode, usage_message
+from spalloc_gevent.scripts.common import INTERRUPTED, ExitCode
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.version import check_version
 
@@ -56,29 +56,27 @@ def run(
 
 
 @contextmanager
-def connected(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
+def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     """A client for a few questions to the server that the arguments name.
 
-    Raises CommandError for a hostname that cannot be one, IncompatibleServerError
-    for a version that will not do, and whatever a call may raise.
+    Raises IncompatibleServerError for a version that will not do, and whatever a call
+    may raise.
     """
     # Not needed for --help.
     from spalloc_gevent.client import ProtocolClient
 
-    _check_hostname(prog, arguments.hostname)
     with ProtocolClient(arguments.hostname, arguments.port, arguments.timeout) as client:
         _check_version(client, arguments)
         yield client
 
 
 @contextmanager
-def connected_to_stay(prog: str, arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
+def connected_to_stay(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     """As :func:`connected`, a client that hears of changes and outlives lost connections."""
     # Slow to import, which is no matter to who stays.
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.scripts import logs
 
-    _check_hostname(prog, arguments.hostname)
     client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)
     with logs.nothing_shown(), closing(client):
         _check_version(client, arguments)
@@ -89,25 +87,6 @@ def _check_version(client: ProtocolClient, arguments: argparse.Namespace) -> Non
     if not arguments.ignore_version:
         where = f"the server at {arguments.hostname}:{arguments.port}"
         check_version(client.version(), where)
-
-
-def _check_hostname(prog: str, hostname: str) -> None:
-    """Raise CommandError for what no resolver would take: blanks, empty or overlong labels."""
-    if not _may_be_hostname(hostname):
-        raise CommandError(
-            usage_message(prog, f"--hostname {hostname!r} is no host name or IP address"),
-            ExitCode.USAGE,
-        )
-
-
-def _may_be_hostname(name: str) -> bool:
-    if name.isascii():
-        labels = name.removesuffix(".").split(".")
-        return name.strip() == name and all(0 < len(label) < 64 for label in labels)
-    try:
-        return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
 
 
 def show(text: str) -> None:

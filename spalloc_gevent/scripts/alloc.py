@@ -14,7 +14,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
 from spalloc_gevent.deadline import Deadline
@@ -59,6 +59,7 @@ def main(
         stderr=console.stderr,
         server_code=ExitCode.NO_SERVER,
         version_code=ExitCode.NO_SERVER,
+        output_code=ExitCode.NOT_TOLD,
     )
 
 
@@ -68,15 +69,18 @@ def _allocate(order: Order, console: Console) -> int:
     console.talk(quiet=order.quiet, in_place=not order.debug)
     boot = _boot_with(order)
     log = logs.everything_shown(console.stderr) if order.debug else logs.nothing_shown()
+    show = logs.nobody if order.debug else console.interject
     with log, Signals() as signals:
         try:
-            job = _open_job(order, signals)
+            with logs.warnings_held(show):
+                job = _open_job(order, signals)
         except Interrupted as interrupted:
             console.failure(interrupted.reason)
             return interrupted.exit_code
         session = _Session(job, order, boot, console, signals)
-        with nullcontext() if order.debug else logs.warnings_shown(console.interject):
-            return session.run()
+        with logs.warnings_shown(show):
+            code = session.run()
+    return code or (ExitCode.OK if console.telling.trouble is None else ExitCode.NOT_TOLD)
 
 
 def _boot_with(order: Order) -> RigBoot | None:
@@ -277,8 +281,8 @@ class _Session:
         if self._end is not None:
             self._say_failure(self._end)
             return self._end.code
-        signum = self._signals.latest
-        return ExitCode.OK if signum in (None, signal.SIGINT) else ended_by(signum)
+        signums = self._signals.take()
+        return ExitCode.OK if not signums or signums[-1] == signal.SIGINT else ended_by(signums[-1])
 
     def _look_and_tell(self) -> None:
         """Say once that the job is gone; the command may still have work to do."""
@@ -313,7 +317,6 @@ class _Session:
             self._console.remark(
                 self._text(f"Not destroyed; {PROG} --resume {job_id} takes it on.")
             )
-            self._console.print(job_id)
         else:
             self._job.destroy(reason)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from spalloc_gevent.display.definitions import render_definitions
-from spalloc_gevent.display.terminal import Paint, StatusLine, Style, printable, write
+from spalloc_gevent.display.terminal import Paint, StatusLine, Style, Telling, printable, write
 from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.substitution import Facts
 
@@ -31,6 +31,8 @@ class Console:
         self._stdout = sys.stdout if stdout is None else stdout
         self.stderr = sys.stderr if stderr is None else stderr
         self.environ = os.environ if environ is None else environ
+        self.telling = Telling()
+        """Whether standard error still takes what is told."""
         self._paint = Paint.for_stream(self._stdout, environ=self.environ)
         self.talk(quiet=False, in_place=True)
 
@@ -43,29 +45,29 @@ class Console:
     def status(self, text: str) -> None:
         """What is being waited for."""
         if not self._quiet:
-            self._line.show(text, Style.YELLOW)
+            self.telling(lambda: self._line.show(text, Style.YELLOW))
 
     def success(self, text: str) -> None:
         """The end of the waiting."""
         if not self._quiet:
-            self._line.finish(text, Style.GREEN)
+            self.telling(lambda: self._line.finish(text, Style.GREEN))
 
     def failure(self, text: str) -> None:
         """The end of the waiting, and of more; shown even when quiet."""
-        self._line.finish(printable(text), Style.RED)
+        self.telling(lambda: self._line.finish(printable(text), Style.RED))
 
     def interject(self, text: str) -> None:
         """A line above what is being waited for; shown even when quiet."""
-        self._line.interject(" ".join(printable(text).split()), Style.YELLOW)
+        line = " ".join(printable(text).split())
+        self.telling(lambda: self._line.interject(line, Style.YELLOW))
 
     def remark(self, text: str) -> None:
-        """A line that may be of use."""
-        if not self._quiet:
-            self._line.finish(text)
+        """What somebody has to know in the end; shown even when quiet."""
+        self.telling(lambda: self._line.finish(text))
 
     def end_line(self) -> None:
         """Let what is written next begin on a line of its own."""
-        self._line.finish()
+        self.telling(self._line.finish)
 
     def print(self, text: object) -> None:
         """A result."""

@@ -25,7 +25,7 @@ EXIT_CODES = (
     (2, "the job is not known to the server, or the command line is wrong"),
     (3, "the job is in a state that this spalloc does not know"),
     (4, "Ctrl+C before the boards were ready"),
-    (5, "the boards are ready, but could not be booted, or their list not be written"),
+    (5, "the boards are ready, but could not be booted, or what is told not be written"),
     (6, "the server cannot be reached, or reports an error"),
     (126, "the command cannot be executed"),
     (127, "there is no such command"),
@@ -123,7 +123,7 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
         "--no-destroy",
         "-D",
         action="store_true",
-        help="leave the job to the server at the end, and print its ID; without "
+        help="leave the job to the server at the end, and tell its ID on standard error; without "
         "--keepalive -1 it lives only as long as its keepalive interval",
     )
 
@@ -257,7 +257,7 @@ def add_server_options(
     )
     group.add_argument(
         "--reconnect-delay",
-        type=common.seconds,
+        type=common.seconds_or_at_once,
         metavar="SECONDS",
         default=defaults.reconnect_delay,
         help="seconds between attempts to reach a server that was lost (default: %(default)s)",
@@ -356,7 +356,7 @@ def _machine_and_tags(
     machine = arguments.machine if is_machine_said else defaults.machine
     tags = arguments.tags if is_tags_said else defaults.tags
     if is_machine_said and machine is not None and is_tags_said and tags:
-        parser.error("--machine and --tags: give only one of the two")
+        common.warn(f"{parser.prog}: warning: --tags passed over, because --machine is given")
     if is_tags_said and not is_machine_said:
         machine = None
     return machine, None if machine is not None or tags is None else list(tags)

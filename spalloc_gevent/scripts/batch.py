@@ -53,6 +53,7 @@ def main(
         prog=PROG,
         server_code=ExitCode.NO_SERVER,
         version_code=ExitCode.NO_SERVER,
+        output_code=ExitCode.NOT_RECORDED,
     )
 
 
@@ -82,15 +83,16 @@ def _batch(order: Order, environ: Mapping[str, str]) -> int:
             _write_junit(order.junit_xml, summary, reporter, order)
         if reporter.unshown is not None:
             raise _end_of_showing(reporter.unshown)
-        _tell(order, summary, console)
-        return code
+        if order.json:
+            write(sys.stdout, json_line(summary.ended, summary.document()) + "\n")
+        elif not order.quiet:
+            reporter.telling(lambda: console.summary(summary))
+        return code or (ExitCode.OK if reporter.telling.trouble is None else ExitCode.NOT_TOLD)
 
 
 def _end_of_showing(error: OSError) -> Exception:
     """What is made of output that could not be shown; :func:`run` knows of closed windows."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            discard_unwritable(stream)
+    discard_unwritable(sys.stdout)
     if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:
         return error
     return CommandError(f"what cases write cannot be passed on: {error}", ExitCode.NOT_RECORDED)
@@ -143,7 +145,7 @@ def _make_sure_of_server(order: Order) -> None:
     """See now that there is one of a version that will do, rather than once a case."""
     names = ("hostname", "port", "timeout", "ignore_version")
     server = {name: order.terms.job_options[name] for name in names}
-    with connected(PROG, argparse.Namespace(**server)):
+    with connected(argparse.Namespace(**server)):
         pass
 
 
@@ -173,13 +175,6 @@ def _run(
     with log, Signals() as signals, campaign, warnings, closing(reporter):
         campaign.run(signals)
     return campaign.signum
-
-
-def _tell(order: Order, summary: Summary, console: Console) -> None:
-    if order.json:
-        write(sys.stdout, json_line(summary.ended, summary.document()) + "\n")
-    elif not order.quiet:
-        console.summary(summary)
 
 
 def _write_junit(path: str, summary: Summary, reporter: Reporter, order: Order) -> None:

@@ -33,7 +33,7 @@ from spalloc_gevent.scripts.batch_trial import (
 )
 from spalloc_gevent.scripts.batch_verdicts import NOT_STARTED, Future, TryAgain, outcome_of
 from spalloc_gevent.scripts.batch_watch import JobWatch
-from spalloc_gevent.scripts.signals import Signals
+from spalloc_gevent.scripts.signals import PASSED_ON, Signals
 from spalloc_gevent.scripts.substitution import Command
 
 LONGEST_PAUSE_S = 30.0
@@ -210,9 +210,10 @@ class Campaign(AbstractContextManager["Campaign"]):
     def _see_to_all(self, signals: Signals) -> None:
         while self._left or self._running:
             self._sleep(signals)
+            # Before signals, which are for all that runs by now.
+            self._take_news()
             for signum in signals.take():
                 self._signalled(signum)
-            self._take_news()
             self._running.end_late()
             self._try_again()
             if self._audience.has_enough:
@@ -237,6 +238,10 @@ class Campaign(AbstractContextManager["Campaign"]):
         return min((limit_s for limit_s in limits if limit_s is not None), default=None)
 
     def _signalled(self, signum: int) -> None:
+        if signum in PASSED_ON:
+            running = self._running.send_all(signum)
+            self._audience.remark(f"{signal.Signals(signum).name}: passed on to {running} commands")
+            return
         self.signum = signum
         if self._is_ending:
             self._running.kill_all()

@@ -6,7 +6,6 @@ import io
 import re
 import shlex
 import subprocess
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -128,7 +127,7 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def _check_name(name: str) -> None:
-    if not name or any(unicodedata.category(character)[0] == "C" for character in name):
+    if not name or len(printable(name)) > len(name):
         raise CasesError(f"{printable(name)!r} is no name for a case: give it one that can be seen")
     if len(file_name(name)) > LONGEST_FILE_NAME:
         raise CasesError(

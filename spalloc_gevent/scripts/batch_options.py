@@ -26,7 +26,7 @@ EXIT_CODES = (
     (0, "every case has passed"),
     (1, "a case has not passed"),
     (2, "the command line or the cases are wrong, or --joblog names a file of something else"),
-    (5, "a file of results could not be written, or what cases write not be passed on"),
+    (5, "a file of results, what cases write, or the progress could not be written"),
     (6, "the server cannot be reached, or reports an error, before any case is begun with"),
     ("128 + n", "signal n has kept cases from being run, or ended some (Ctrl+C: 130)"),
 )

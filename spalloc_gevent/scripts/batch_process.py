@@ -64,14 +64,15 @@ class Process:
 
     def end(self) -> None:
         """Ask the command, and all that it has started, to end."""
-        self._send(signal.SIGTERM)
-        self._send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)
 
     def kill(self) -> None:
         """End all that is left of it."""
-        self._send(signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
-    def _send(self, signum: int) -> None:
+    def send(self, signum: int) -> None:
+        """Signal the command, and all that it has started, unless its end is known."""
         if not self._is_forgotten:
             # EPERM: all that is left has become another user's (sudo), out of our reach.
             with suppress(ProcessLookupError, PermissionError):

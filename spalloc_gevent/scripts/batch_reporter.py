@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
+from spalloc_gevent.display.terminal import Telling
 from spalloc_gevent.scripts.batch_campaign import Phases
 from spalloc_gevent.scripts.batch_console import Console
 from spalloc_gevent.scripts.batch_log import JobLog
-from spalloc_gevent.scripts.batch_outputs import Outputs, tail_of
+from spalloc_gevent.scripts.batch_outputs import Files, Outputs, tail_of
 from spalloc_gevent.scripts.batch_progress import Progress
 from spalloc_gevent.scripts.batch_records import Record, Verdict
 from spalloc_gevent.scripts.batch_running import Running
@@ -34,7 +34,9 @@ class Reporter:
         self.trouble: OSError | None = None
         """Why the joblog cannot be written any more."""
         self.unshown: OSError | None = None
-        """Why nothing can be shown any more: a reader that has left, a closed window."""
+        """Why what cases write can be shown no more: a reader that has left, a full disk."""
+        self.telling = Telling()
+        """Whether the progress can still be told."""
         self._progress = Progress(cases, time.monotonic())
         self._console = console
         self._outputs = outputs
@@ -56,7 +58,7 @@ class Reporter:
         if trial.attempts:
             self._see_to_output(record, trial)
         self._progress.ended(record.verdict, time.monotonic())
-        self._show(lambda: self._console.case(record, self._progress))
+        self.telling(lambda: self._console.case(record, self._progress))
 
     def _write_log(self, record: Record) -> None:
         if self._log is None or self.trouble is not None:
@@ -72,26 +74,26 @@ class Reporter:
         if self._keeps_tails and record.verdict is not Verdict.PASSED:
             self.tails[record.case] = tail_of(files.stdout), tail_of(files.stderr)
         if not self._outputs.are_kept:
-            self._show(lambda: self._console.output(files))
+            self._show(files)
             files.remove()
 
     def remark(self, text: str) -> None:
-        self._show(lambda: self._console.remark(text))
+        self.telling(lambda: self._console.remark(text))
 
     def refresh(self, running: Running, phases: Phases) -> None:
-        self._show(lambda: self._console.refresh(self._progress, running, phases))
+        self.telling(lambda: self._console.refresh(self._progress, running, phases))
 
     def refresh_in_s(self) -> float | None:
-        return None if self.has_left else self._console.refresh_in_s()
+        return None if self.telling.trouble else self._console.refresh_in_s()
 
     def close(self) -> None:
         """The campaign is over."""
-        self._show(self._console.close)
+        self.telling(self._console.close)
 
-    def _show(self, act: Callable[[], object]) -> None:
-        """Do it unless nobody looks any more; what nobody sees is recorded all the same."""
+    def _show(self, files: Files) -> None:
+        """Pass on what a case has written, unless nobody takes it; it is recorded all the same."""
         if self.unshown is None:
             try:
-                act()
+                self._console.output(files)
             except OSError as error:
                 self.unshown = error

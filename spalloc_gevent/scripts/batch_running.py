@@ -46,6 +46,12 @@ class Running:
         for run in self._limits:
             self.end(run, why)
 
+    def send_all(self, signum: int) -> int:
+        """Pass a signal on; how many commands have got it."""
+        for run in self._limits:
+            run.process.send(signum)
+        return len(self._limits)
+
     def kill_all(self) -> None:
         for run in self._limits:
             run.process.kill()

@@ -18,8 +18,12 @@ from types import FrameType
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.scripts.common import ended_by
-from spalloc_gevent.scripts.controlling_terminal import ControllingTerminal, stop_ourselves
-from spalloc_gevent.scripts.signals import Signals
+from spalloc_gevent.scripts.controlling_terminal import (
+    ControllingTerminal,
+    stop_our_group,
+    stop_ourselves,
+)
+from spalloc_gevent.scripts.signals import PASSED_ON, Signals
 
 KILL_AFTER_S = 5.0
 """How long a command may take to end after a second signal, and its children after it."""
@@ -45,13 +49,20 @@ class Child:
     """
 
     def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
-        self.group = self._pid = os.posix_spawnp(
-            argv[0], argv, environ, setpgroup=0, setsigdef=_PYTHON_IGNORES
-        )
         self._terminal = ControllingTerminal()
         self._stopped_by: int | None = None
         self._suspend_asked = False
-        self._tstp_before = signal.signal(signal.SIGTSTP, self._on_ctrl_z)
+        # Before there is a command: a stop that comes in its first moment is meant for it, too.
+        self._tstp_before = signal.getsignal(signal.SIGTSTP)
+        if self._tstp_before is not signal.SIG_IGN:
+            signal.signal(signal.SIGTSTP, self._on_ctrl_z)
+        try:
+            self.group = self._pid = os.posix_spawnp(
+                argv[0], argv, environ, setpgroup=0, setsigdef=_PYTHON_IGNORES
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give back what was borrowed."""
@@ -88,10 +99,11 @@ class Child:
         if signum in _WANTS_TERMINAL and self._terminal.exists:
             if not self._lend_terminal():
                 # We are in the background: let our shell say so; its `fg` continues us.
-                stop_ourselves()
+                stop_our_group()
                 self._lend_terminal()
         elif signum == signal.SIGTSTP and self._terminal.take_back():
-            stop_ourselves()
+            # Ctrl+Z has reached the command's group, and is meant for ours as well.
+            stop_our_group()
             self._terminal.lend(self.group)
             self._continue()
 
@@ -109,7 +121,7 @@ class Child:
         self._suspend_asked = True
 
     def _suspend(self) -> None:
-        """Ctrl+Z reached us alone: stop together, go on together."""
+        """Whoever stopped us did not stop the command: stop together, go on together."""
         self._suspend_asked = False
         self.send(signal.SIGSTOP)
         stop_ourselves()
@@ -161,6 +173,9 @@ class _Patience:
         self._deadline = Deadline(None)
 
     def pass_on(self, signum: int, child: Child) -> None:
+        if signum in PASSED_ON:
+            child.send(signum)
+            return
         self.signals_seen += 1
         if self.signals_seen > 2:
             child.end(signal.SIGKILL)
@@ -182,9 +197,9 @@ class _Patience:
 def wait_for_child(child: Child, signals: Signals, look: Callable[[], object]) -> int:
     """The exit code of a command once it has ended, 128 + n when signal n ended it.
 
-    Signals that `signals` notes are passed on. A second one gives the command
-    KILL_AFTER_S more, a third one nothing. `look` is called at least every
-    LOOK_EVERY_S.
+    Signals that `signals` notes are passed on. A second one that is to end the
+    command gives it KILL_AFTER_S more, a third one nothing. `look` is called at
+    least every LOOK_EVERY_S.
     """
     patience = _Patience()
     try:

@@ -8,13 +8,22 @@ import errno
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from configparser import RawConfigParser
+from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.display.terminal import Colour, Paint, Style, discard_unwritable, write
+from spalloc_gevent.display.terminal import (
+    Colour,
+    Paint,
+    Style,
+    Telling,
+    discard_unwritable,
+    write,
+)
 from spalloc_gevent.errors import (
     ConfigError,
     IncompatibleServerError,
@@ -60,6 +69,8 @@ class ExitCode(enum.IntEnum):
     """spalloc: the boards are powered, but could not be booted or their list not be written."""
     NOT_RECORDED = NOT_PREPARED
     """spalloc-batch: a file of results could not be written."""
+    NOT_TOLD = NOT_PREPARED
+    """spalloc, spalloc-batch: all is well, but what they had to tell could not be written."""
 
     NO_SERVER = 6
     """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
@@ -114,34 +125,47 @@ def run(
     stderr: TextIO | None = None,
     server_code: int = ExitCode.SERVER_TROUBLE,
     version_code: int = ExitCode.USAGE,
+    output_code: int = ExitCode.SERVER_TROUBLE,
     colour: Colour = Colour.AUTO,
 ) -> int:
     """What `command` returns, or an error's exit code after one line about it on `stderr`.
 
-    `server_code` stands for a server that cannot be reached or refuses,
-    `version_code` for one of a version that will not do; `colour`: whether the line is red.
+    `server_code` stands for a server that cannot be reached or refuses, `version_code` for
+    one of a version that will not do, `output_code` for a result that cannot be written;
+    `colour`: whether the line is red.
     """
-    try:
-        return command()
-    except BrokenPipeError:
-        discard_unwritable(sys.stdout)
-        return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except CommandError as error:
-        message, code = str(error), error.code
-    except ConfigError as error:
-        message, code = usage_message(prog, error), ExitCode.USAGE
-    except IncompatibleServerError as error:
-        message, code = usage_message(prog, error), version_code
-    except (SpallocError, OSError) as error:
-        if not isinstance(error, SpallocError):
+    with _nothing_left_unwritten():
+        try:
+            return command()
+        except BrokenPipeError:
+            discard_unwritable(sys.stdout)
+            return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except CommandError as error:
+            message, code = str(error), error.code
+        except ConfigError as error:
+            message, code = usage_message(prog, error), ExitCode.USAGE
+        except IncompatibleServerError as error:
+            message, code = usage_message(prog, error), version_code
+        except SpallocError as error:
+            message, code = describe_server_trouble(error), server_code
+        except OSError as error:
             discard_unwritable(sys.stdout)
             if error.errno == errno.EIO:
                 return ended_by(1)  # A closed terminal may be found out before SIGHUP arrives.
-        message, code = describe_server_trouble(error), server_code
-    complain(message, stderr, colour)
-    return code
+            message, code = describe_server_trouble(error), output_code
+        complain(message, stderr, colour)
+        return code
+
+
+@contextmanager
+def _nothing_left_unwritten() -> Iterator[None]:
+    """Have standard error hold nothing in the end that it does not take."""
+    try:
+        yield
+    finally:
+        discard_unwritable(sys.stderr)
 
 
 def describe_server_trouble(error: SpallocError | OSError) -> str:
@@ -160,14 +184,18 @@ def usage_message(prog: str, error: object) -> str:
 
 def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
-    stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.RED) + "\n")
+    _tell(message, Style.RED, stderr, colour)
 
 
 def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what may surprise, in yellow where `stderr` shows colours."""
+    _tell(message, Style.YELLOW, stderr, colour)
+
+
+def _tell(message: str, style: Style, stderr: TextIO | None, colour: Colour) -> None:
     stream = sys.stderr if stderr is None else stderr
-    write(stream, Paint.for_stream(stream, colour)(" ".join(message.split()), Style.YELLOW) + "\n")
+    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
+    Telling()(lambda: write(stream, line))
 
 
 # --------------------------------------------------------------- the parser
@@ -203,15 +231,8 @@ def new_parser(
         epilog=epilog.strip().replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_standard_options(parser, _server_line)
+    add_standard_options(parser)
     return parser
-
-
-def _server_line(arguments: argparse.Namespace) -> str:
-    # Hardly anybody asks for it.
-    from spalloc_gevent.scripts.server_version import server_line
-
-    return server_line(arguments)
 
 
 def add_server_options(
@@ -224,19 +245,7 @@ def add_server_options(
     where that is something else.
     """
     group = parser.add_argument_group("spalloc server arguments")
-    group.add_argument(
-        "--hostname",
-        "-H",
-        default=defaults.hostname,
-        help="host name or IP address of the spalloc server (default: %(default)s)",
-    )
-    group.add_argument(
-        "--port",
-        "-P",
-        type=port,
-        default=defaults.port,
-        help="port of the spalloc server (default: %(default)s)",
-    )
+    add_address_options(group, defaults)
     group.add_argument(
         timeout_option,
         dest="timeout",
@@ -252,13 +261,64 @@ def add_server_options(
         default=defaults.ignore_version,
         help="talk to a server whose version is not known to work (default: %(default)s)",
     )
+    # As the existing client has it.
+    group.add_argument(
+        "--ignore_version", type=flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     return group
 
 
+def add_address_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    """--hostname and --port."""
+    group.add_argument(
+        "--hostname",
+        "-H",
+        default=defaults.hostname,
+        help="host name or IP address of the spalloc server (default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        "-P",
+        type=port,
+        default=defaults.port,
+        help="port of the spalloc server (default: %(default)s)",
+    )
+
+
 def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> None:
-    """End with a usage error when nobody said where the server is."""
+    """End with a usage error when nobody said where the server is.
+
+    Raises CommandError for what cannot be a host name.
+    """
     if not hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
+    if not _may_be_hostname(hostname):
+        message = f"--hostname {hostname!r} is no host name or IP address"
+        raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
+
+
+def _may_be_hostname(name: str) -> bool:
+    """False for what no resolver would take, and for a URL or an address with its port."""
+    if not name.isprintable() or any(character in " '\"/@[]" for character in name):
+        return False
+    if ":" in name:
+        return _is_ipv6(name)
+    if name.isascii():
+        return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _is_ipv6(name: str) -> bool:
+    # Hardly anybody gives one.
+    from ipaddress import IPv6Address
+
+    try:
+        return bool(IPv6Address(name))
+    except ValueError:
+        return False
 
 
 def must_say(parser: argparse.ArgumentParser, option: str, name: str, what: str) -> NoReturn:
@@ -292,6 +352,12 @@ def seconds(text: str) -> float:
     return span_s
 
 
+def seconds_or_at_once(text: str) -> float:
+    """A number of seconds, 0 for whatever is less."""
+    span_s = _number(text)
+    return 0.0 if span_s < 0 else seconds(text)
+
+
 def positive_seconds(text: str) -> float:
     """A number of seconds above 0."""
     span_s = _number(text)
@@ -301,9 +367,9 @@ def positive_seconds(text: str) -> float:
 
 
 def seconds_or_none(text: str) -> float | None:
-    """A number of seconds above 0, or None for -1."""
+    """A number of seconds above 0, or None for one below it."""
     span_s = _number(text)
-    if span_s == -1:
+    if span_s < 0:
         return None
     if not 0 < span_s < math.inf:
         raise argparse.ArgumentTypeError(
@@ -329,13 +395,17 @@ def count_or_zero(text: str) -> int:
 
 
 def count_or_none(text: str) -> int | None:
-    """A whole number, 0 or more, or None for -1."""
+    """A whole number, 0 or more, or None for one below it."""
     number = whole_number(text)
-    if number < -1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of things: give 0 or more, or -1 for any number"
-        )
-    return None if number == -1 else number
+    return None if number < 0 else number
+
+
+def flag(text: str) -> bool:
+    """True or False, in the words of a configuration file."""
+    try:
+        return RawConfigParser.BOOLEAN_STATES[text.strip().lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False") from None
 
 
 def ratio(text: str) -> float:

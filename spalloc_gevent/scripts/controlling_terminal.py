@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 
 class ControllingTerminal:
@@ -67,12 +68,21 @@ class ControllingTerminal:
 
 
 def stop_ourselves() -> None:
-    """Stop, with our whole process group, as Ctrl+Z does; returns when continued.
+    """Stop this process alone, as SIGTSTP does; returns when continued.
 
     Nothing happens in a group that no shell looks after: nobody could continue it.
     """
+    _stop(lambda: signal.raise_signal(signal.SIGTSTP))
+
+
+def stop_our_group() -> None:
+    """As :func:`stop_ourselves`, with our whole process group, as Ctrl+Z does."""
+    _stop(lambda: os.killpg(os.getpgrp(), signal.SIGTSTP))
+
+
+def _stop(send: Callable[[], object]) -> None:
     before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     try:
-        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        send()
     finally:
         signal.signal(signal.SIGTSTP, before)

@@ -3,7 +3,7 @@
 ``spalloc-job --help`` lists the options and exit codes. What is shown comes
 from the list of all jobs, which keeps none alive. Two things are in no list:
 the fate of a job that has ended, and the hostname of a job that has boards.
-That last question is asked once, not when the job is watched: the server takes
+That last question is asked once, also when the job is watched: the server takes
 it for a keepalive.
 """
 
@@ -43,8 +43,10 @@ EXIT_CODES = (
 )
 
 _NOTE = """\
-looking at a job keeps it alive only where its hostname has to be asked for: once,
-by --info and --ethernet-ips; --watch, --svg and --wait never do, and --watch shows no hostname"""
+looking at a job keeps it alive only where its hostname has to be asked for: once, by
+--info and --ethernet-ips, and by --watch when the job is ready; --svg and --wait never do"""
+
+_WITH_BOARDS = (JobState.power, JobState.ready)
 
 _STATES = {state.name: state for state in JobState if state is not JobState.unknown}
 
@@ -249,9 +251,9 @@ def _manage(arguments: argparse.Namespace) -> int:
     if arguments.fate is not None:
         return show_fates(PROG, arguments)
     if arguments.wait or arguments.watch or arguments.power_on or arguments.power_off:
-        with connected_to_stay(PROG, arguments) as client:
+        with connected_to_stay(arguments) as client:
             return _stay(client, _chosen(client, arguments), arguments)
-    with connected(PROG, arguments) as plain_client:
+    with connected(arguments) as plain_client:
         return _act(plain_client, _chosen(plain_client, arguments), arguments)
 
 
@@ -271,7 +273,7 @@ def _stay(client: ProtocolClient, subject: Subject, arguments: argparse.Namespac
         power, colour = arguments.power_on, Colour(arguments.color)
         return job_actions.set_power(PROG, client, subject, power, colour)
     if arguments.watch:
-        return watch(PROG, client, JobView(subject), arguments)
+        return watch(PROG, client, JobView(subject, hostname_in=(JobState.ready,)), arguments)
     return _act(client, subject, arguments)
 
 
@@ -301,7 +303,7 @@ def _act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace
         return _draw(client, subject, arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):
         return ExitCode.OK
-    return show_once(client, JobView(subject, with_hostname=True), arguments)
+    return show_once(client, JobView(subject, hostname_in=_WITH_BOARDS), arguments)
 
 
 def _draw(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ class JobLook:
     """A job and what belongs to it.
 
     machine: that of the job's boards; None without boards. hostname: that of the job's chip
-    (0, 0); None when it was not asked for.
+    (0, 0); None while it has not been asked for.
     """
 
     seen: Seen
@@ -46,22 +46,24 @@ class JobLook:
 
 
 class JobView(View[JobLook]):
-    """All that is known of one job, without touching it.
+    """All that is known of one job, without touching it but for its hostname.
 
-    with_hostname: ask for the hostname too, with a command that names the job.
+    hostname_in: the states in which that is asked for, once, with a command that names the job.
     """
 
-    def __init__(self, subject: Subject, *, with_hostname: bool = False) -> None:
+    def __init__(self, subject: Subject, *, hostname_in: Collection[int] = ()) -> None:
         self._subject = subject
-        self._with_hostname = with_hostname
+        self._hostname_in = hostname_in
+        self._hostname: str | None = None
         self._machine: MachineDescription | None = None
 
     def collect(self, client: ProtocolClient) -> JobLook:
         seen = self._subject.look(client)
         if seen.job is None or not boards_of(seen.job):
             return JobLook(seen)
-        hostname = _hostname(client, seen.job_id) if self._with_hostname else None
-        return JobLook(seen, self._machine_of(seen.job, client), hostname)
+        if self._hostname is None and seen.state in self._hostname_in:
+            self._hostname = _hostname(client, seen.job_id)
+        return JobLook(seen, self._machine_of(seen.job, client), self._hostname)
 
     def _machine_of(self, job: JobDescription, client: ProtocolClient) -> MachineDescription | None:
         name = job["allocated_machine_name"]

@@ -36,6 +36,20 @@ def warnings_shown(show: Callable[[str], object]) -> Iterator[None]:
 
 
 @contextmanager
+def warnings_held(show: Callable[[str], object]) -> Iterator[None]:
+    """As :func:`warnings_shown`, once the block has come to its end: else its error says it all."""
+    held: list[str] = []
+    with warnings_shown(held.append):
+        yield
+    for text in held:
+        show(text)
+
+
+def nobody(_text: str) -> None:
+    """Show nothing: whoever sees the whole log sees warnings there."""
+
+
+@contextmanager
 def nothing_shown() -> Iterator[None]:
     """Show nothing of what the library logs while the block runs: its errors say it all."""
     with _handled_by(logging.NullHandler()):

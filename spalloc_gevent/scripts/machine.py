@@ -115,7 +115,7 @@ def _draw(arguments: argparse.Namespace) -> int:
     # Not needed for a quick look, and that is to be quick.
     from spalloc_gevent.scripts.drawing import draw_machine
 
-    with connected(PROG, arguments) as client:
+    with connected(arguments) as client:
         return draw_machine(PROG, client, arguments.machine, arguments)
 
 

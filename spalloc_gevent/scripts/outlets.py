@@ -11,7 +11,15 @@ from typing import Generic, Protocol, TextIO, TypeVar
 from spalloc_gevent.display.frames import Move, Scroll, frame, moved
 from spalloc_gevent.display.pages import Page, Text, text_of
 from spalloc_gevent.display.screen import Screen
-from spalloc_gevent.display.terminal import Colour, Paint, Style, printable, room_of, write
+from spalloc_gevent.display.terminal import (
+    Colour,
+    Paint,
+    Style,
+    is_terminal,
+    printable,
+    room_of,
+    write,
+)
 from spalloc_gevent.display.widths import cut
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.scripts.administration import local_time
@@ -107,7 +115,7 @@ def _told(state: State[Data]) -> str:
 
 
 class Blocks(Generic[Data]):
-    """Writes a block of plain lines for each state that looks otherwise than the last."""
+    """Writes a block of plain lines, and an empty one, for each state that looks another way."""
 
     stays = False
 
@@ -139,7 +147,9 @@ class Blocks(Generic[Data]):
         text = text_of(page)
         if text != self._written or self._in_trouble:
             self._written, self._in_trouble = text, False
-            write(self._stream, f"{text}\nUpdated {local_time(state.at)}\n\n")
+            # Programs that read a pipe know nothing but the blocks.
+            said = f"Updated {local_time(state.at)}\n" if is_terminal(self._stream) else ""
+            write(self._stream, f"{text}\n{said}\n")
 
     def _tell_trouble(self, state: State[Data]) -> None:
         if not self._in_trouble:

@@ -27,9 +27,9 @@ def present(prog: str, view: View[Data], options: argparse.Namespace) -> int:
     Raises what looking raises; while it is watched, trouble with the server is shown instead.
     """
     if getattr(options, "watch", False):
-        with connected_to_stay(prog, options) as client:
+        with connected_to_stay(options) as client:
             return watch(prog, client, view, options)
-    with connected(prog, options) as plain_client:
+    with connected(options) as plain_client:
         return show_once(plain_client, view, options)
 
 

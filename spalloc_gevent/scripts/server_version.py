@@ -1,4 +1,4 @@
-"""The version of a server, asked for by --version: in a short time, and without any error.
+"""The version of a server for a report of a problem: in a short time, and without any error.
 
 A process of its own asks, since nothing else puts a limit to how long a name is looked up.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from spalloc_gevent.display.terminal import printable
 
 ASK_S = 2.0
-"""The longest that --version waits for all of it."""
+"""The longest that all of it is waited for."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,8 @@
 """What a signal means at the moment: an end to waiting, news for a command, or nothing more.
 
-SIGINT, SIGTERM and SIGHUP are handled here, unless whoever started us had them
-ignored (``nohup``, a background job of a shell script): then they stay so.
+All signals that end a program by default are handled here, unless whoever started us
+had them ignored (``nohup``, a background job of a shell script): then they stay so.
+Left out are those that tell of a fault in the program itself, and real-time signals.
 """
 
 from __future__ import annotations
@@ -15,9 +16,19 @@ from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from spalloc_gevent.deadline import waitable
 from spalloc_gevent.scripts.common import ExitCode, ended_by
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)
+"""For a running command: news, as of batch systems some time before the end. Else they end us."""
+
+_ENDING = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM),
+    *(signal.SIGXCPU, signal.SIGVTALRM, signal.SIGPROF),
+    # Not every system has these, or ends a program with them.
+    *(getattr(signal, name) for name in ("SIGPWR", "SIGSTKFLT") if hasattr(signal, name)),
+    *PASSED_ON,
+)
 _WHILE_TIDYING = 1
 
 T = TypeVar("T")
@@ -61,7 +72,7 @@ class Signals:
         self._noted: deque[int] = deque()
         self._spare: float = 0
         self.latest: int | None = None
-        """The last signal that was noted, also when it was taken."""
+        """The last signal that was noted and is to end a command, also when it was taken."""
         self._breaks_off = False
         self._before: dict[int, Any] = {}
 
@@ -123,10 +134,17 @@ class Signals:
 
         timeout_s: None for as long as it takes.
         """
-        readable, _, _ = select.select([self._reader, *files], [], [], timeout_s)
-        if self._reader in readable:
+        # select() knows no descriptors above 1023.
+        poll = select.poll()
+        for file in (self._reader, *files):
+            poll.register(file, select.POLLIN)
+        limit_s = waitable(timeout_s)
+        ready = [
+            file for file, _ in poll.poll(None if limit_s is None else math.ceil(limit_s * 1000))
+        ]
+        if self._reader in ready:
             self._drain()
-        return [file for file in readable if file != self._reader]
+        return [file for file in ready if file != self._reader]
 
     def unless_signalled(self, look: Callable[[], T]) -> T | None:
         """What `look` returns, or None when a signal comes before it is done."""
@@ -148,9 +166,10 @@ class Signals:
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self._spare > 0:
-            self._spare -= 1
             self._noted.append(signum)
-            self.latest = signum
+            if signum not in PASSED_ON:
+                self._spare -= 1
+                self.latest = signum
             self._on_news(signum, _frame)
         else:
             self._raise(signum)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +127,23 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(common.read_defaults(PROG))
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(list(_words(sys.argv[1:] if argv is None else argv)))
     common.require_hostname(parser, arguments.hostname)
     arguments.question = _question(parser, arguments)
     return arguments
+
+
+_PASTED = re.compile(r"\(?\s*-?\d+(\s*,\s*-?\d+)+\s*,?\s*\)?", re.ASCII)
+
+
+def _words(argv: Sequence[str]) -> Iterator[str]:
+    """The words of a command line, with coordinates that are pasted as one word, 14,3, as two."""
+    for before, word in zip(["", *argv], argv, strict=False):
+        # A machine may be called so.
+        if before.startswith("-") or not _PASTED.fullmatch(word):
+            yield word
+        else:
+            yield from re.findall(r"-?\d+", word)
 
 
 def _question(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> _Question:

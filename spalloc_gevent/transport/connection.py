@@ -58,6 +58,8 @@ class Connection:
         self.holder: Request | None = None
         """What it is in use for; None while it is idle."""
         self.serves_keepalive = False
+        self.is_inherited = False
+        """True in a forked child, if it is the parent's."""
         self.notified: Callable[[Notification], object] = _ignore
         """Called with each notification, by whoever reads."""
         self.dropped: Callable[[Connection], object] | None = None
@@ -125,8 +127,8 @@ class Connection:
 
     def send(self, request: Request, deadline: float) -> bool:
         """Send a command; False if the server has not taken all of it by the deadline."""
-        self._state.sent()
         self.request = request
+        self._state.sent()
         self.sent_at = monotonic()
         _log.debug("-> %s", request.line)
         rest = request.line
@@ -154,6 +156,9 @@ class Connection:
                 self.used_at = monotonic()
                 return reply
             self.acknowledge_quickly()
+            # In a flood of notifications there is something to read all the time.
+            if monotonic() >= deadline:
+                break
         return None
 
     def _wait(self, deadline: float, waiter: Waiter | None) -> bool:
@@ -247,6 +252,7 @@ class Connection:
     def close_in_child(self) -> None:
         """In a forked child: let go of the parent's socket, without a shutdown."""
         self.dropped = None
+        self.is_inherited = True
         native.close_descriptor(self.sock)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import re
 import sys
@@ -17,10 +18,10 @@ from time import monotonic
 from typing import Any
 
 from spalloc_gevent.guardian.guarded_jobs import (
-    ALIVE_LINE,
     SILENT_SHARE,
     GuardedJob,
     GuardedJobs,
+    alive_line,
     drop_line,
     hold_line,
 )
@@ -93,7 +94,7 @@ class Guardian:
                 self._numbers[job], host, port, job.job_id, job.keepalive_s, job.identity
             )
             self._jobs.hold(guarded)
-            self._unsent += hold_line(guarded)
+            self._unsent += hold_line(guarded, monotonic())
         self._news.increment()
 
     def drop(self, job: TrackedJob) -> None:
@@ -103,21 +104,24 @@ class Guardian:
             if number is None:
                 return
             self._jobs.drop(number)
-            self._unsent += drop_line(number)
+            self._unsent += drop_line(number, monotonic())
         self._news.increment()
 
-    def wait_until_told(self, deadline: float) -> None:
+    def wait_until_told(self, deadline: float = math.inf) -> bool:
         """Wait until the guardian has, or will find, all that it was to be told; 1 s at most.
 
         The program may be held up as soon as it has its job.
 
         Args:
             deadline: when to give up, on the monotonic clock.
+
+        Returns:
+            False if it has not read all by then.
         """
         deadline = min(deadline, monotonic() + LONGEST_TELLING_S)
-        told = self._told.count
-        while self._unsent and self._told.wait_beyond(told, deadline):
-            told = self._told.count
+        while self._unsent and self._told.wait_beyond(self._told.count, deadline):
+            pass
+        return not self._unsent
 
     # -- staying in touch ---------------------------------------------------------------
 
@@ -140,8 +144,9 @@ class Guardian:
                 # One that does not read is not told that the hub runs, again and again.
                 wait_writable(self._socket, began + pause_s)
             elif not self._news.wait_beyond(seen, began + pause_s):
-                self._notice_silence(monotonic() - began, LINES_PER_SILENCE * pause_s)
-                self._unsent += ALIVE_LINE
+                with self._lock:
+                    self._unsent += alive_line(monotonic())
+            self._notice_silence(monotonic() - began, LINES_PER_SILENCE * pause_s)
 
     def _notice_silence(self, took_s: float, longest_s: float) -> None:
         if took_s > longest_s:
@@ -224,7 +229,7 @@ class Guardian:
                 self._warn(error)
                 return
             for job in self._jobs:
-                self._unsent += hold_line(job)
+                self._unsent += hold_line(job, self._started_at)
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:

@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 DEFAULT_LIMIT = 8
 MOST_GROWING = 4
 """The server's backlog is 5: no more new connections than this wait for their first reply."""
-MOST_DRAINING = 8
 
 HAND_OVER_AFTER_S = 0.01
 """A plain thread is woken for a connection only after this time in the line. Woken at once, for
@@ -44,6 +43,8 @@ UNUSED_FOR_S = 30.0
 forgotten it, and a command on it would be answered by silence."""
 
 PROBE_WITHIN_S = 5.0
+ANOTHER_WITHIN_S = 0.25
+"""How long another connection may take to answer, before the list is asked for."""
 DRAIN_WITHIN_S = 5.0
 DRAIN_CREATION_WITHIN_S = 60.0
 """A reply that somebody looks after, as that to create_job, is waited for longer."""
@@ -129,7 +130,7 @@ class Pool:
         self._lock = native.new_rlock()
         self._idle: list[Connection] = []
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._draining: dict[Connection, float] = {}
+        self._draining: set[Connection] = set()
         self._keepalives: deque[PlaceInLine] = deque()
         self._line: deque[PlaceInLine] = deque()
         self._growers = 0
@@ -291,14 +292,18 @@ class Pool:
             self._open.discard(connection)
             self.drain(connection)
 
-    def _serve(self) -> None:
-        """Give idle connections to those who wait, the keepalives first."""
+    def _serve(self, *, at_once: bool = False) -> None:
+        """Give idle connections to those who wait, the keepalives first.
+
+        Args:
+            at_once: also to a plain thread that has not waited for long yet.
+        """
         while self._idle:
             connection, line = self._idle[-1], self._keepalives
-            place = _first_for(connection, line)
+            place = _first_for(connection, line, at_once)
             if place is None and self._is_free_for_callers():
                 line = self._line
-                place = _first_for(connection, line)
+                place = _first_for(connection, line, at_once)
             if place is None:
                 return
             # In this order, an interruption in between loses nothing but the connection.
@@ -344,12 +349,14 @@ class Pool:
         if not connection.is_open_and_owes():
             connection.sock.close()
             return
+        self._draining.add(connection)
         try:
             # What it needs is not this client's: that may be closed meanwhile.
             self._background.hub.acquire()
             self._background.hub.drain(self._drain_here, connection)
         except SpallocError:
-            # The client is closed, or the program ends: nobody else can do it.
+            # The program ends: nobody else can do it.
+            self._draining.discard(connection)
             connection.close()
         except BaseException:
             connection.sock.close()
@@ -359,8 +366,6 @@ class Pool:
         request = connection.request
         assert request is not None, "a reply is owed"
         within_s = DRAIN_WITHIN_S if request.late_reply is None else DRAIN_CREATION_WITHIN_S
-        self._draining[connection] = monotonic()
-        self._hurry_oldest()
         try:
             reply = connection.reply(monotonic() + within_s)
             if reply is not None and request.late_reply is not None:
@@ -371,17 +376,23 @@ class Pool:
         except (OSError, ProtocolError) as error:
             _log.debug("a connection broke while it was drained: %s", error)
         finally:
-            self._draining.pop(connection, None)
+            self._draining.discard(connection)
             if connection not in self._open:
                 connection.sock.close()
+            self._start_growers()
             self._background.hub.release()
 
-    def _hurry_oldest(self) -> None:
-        """No more than some wait for late replies at a time."""
-        spare = len(self._draining) - MOST_DRAINING
-        for connection in list(self._draining)[: max(0, spare)]:
+    def _make_room(self) -> None:
+        """Close what others wait behind: a connection that is drained, or an old idle one."""
+        for connection in list(self._draining):
             if connection.request is not None and connection.request.late_reply is None:
                 connection.end_reading()
+                return
+        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
+        if wants_new and self._idle:
+            connection = self._idle.pop(0)
+            self._open.discard(connection)
+            self.drain(connection)
 
     def _adopt(self, connection: Connection) -> bool:
         """Use a connection again whose late reply has come; False if nobody needs it."""
@@ -425,6 +436,8 @@ class Pool:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
                     self._attempt_failed(error, began)
+                    if monotonic() >= deadline:
+                        return None
                     if not request.wait_for_server:
                         raise
                     self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
@@ -447,13 +460,15 @@ class Pool:
     # -- growing, in the background -----------------------------------------------------
 
     def _grow_if_wanted(self) -> None:
-        if not self.waiting or self._closed or self._connecting is not None:
+        if not self.waiting or self._closed:
             return
         self._background.call_soon(self._start_growers)
 
     def _start_growers(self) -> None:
         if self._grower_pause is not None and not self._grower_pause.woken:
             self._grower_pause.wake()
+        if self.waiting and self._room() <= self._growers:
+            self._make_room()
         while self._wants_grower():
             self._growers += 1
             self._background.hub.spawn_here(self._grow)
@@ -472,7 +487,8 @@ class Pool:
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
         kept = self._tracked and not self._keepalives and not self._held_by_keepalives
-        return self._limit - len(self._open) - bool(kept)
+        drained = sum(c.request is None or c.request.late_reply is None for c in self._draining)
+        return self._limit - len(self._open) - drained - bool(kept)
 
     def _grow(self) -> None:
         """Make connections as long as somebody waits for one and there is room."""
@@ -490,23 +506,10 @@ class Pool:
             self._growers -= 1
 
     def _is_grower_needed(self) -> bool:
-        with self._lock:
-            # Each of the other growers has a connection in the making.
-            if self._closed or self._unserved < self._growers:
-                return False
-            if self._room() < self._growers:
-                self._make_room()
-            return self._room() >= self._growers and not (
-                self.backoff.is_down and self._growers > 1
-            )
-
-    def _make_room(self) -> None:
-        """Close an idle connection where only a new one will do."""
-        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
-        if wants_new and self._idle:
-            connection = self._idle.pop(0)
-            self._open.discard(connection)
-            self.drain(connection)
+        # Each of the other growers has a connection in the making.
+        if self._closed or min(self._unserved, self._room()) < self._growers:
+            return False
+        return self._growers == 1 or not self.backoff.is_down
 
     def _pause_before_attempt(self) -> None:
         while self.backoff.is_down:
@@ -522,12 +525,11 @@ class Pool:
         patience_s = max(SHORTEST_PATIENCE_S, self._tracked.shortest_keepalive_s * PATIENCE_SHARE)
         within_s = min(CONNECT_WITHIN_S, patience_s)
         connection = connect(self.host, self.port, monotonic() + within_s)
-        self.backoff.connected()
         with self._lock:
             connection.holder = _PROBE
             self._open.add(connection)
         try:
-            self._tracked.verify(connection, self.ask_idle)
+            self._tracked.verify(connection, self.ask_another)
             if not connection.has_answered and self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
                     told = f"{self.host}:{self.port} did not answer on a new connection"
@@ -545,40 +547,46 @@ class Pool:
         first = next(iter((*self._keepalives, *self._line)), None)
         return len(self._open) > 1 and not (first is not None and first.wants_new)
 
-    def ask_idle(self) -> None:
-        """Have an idle connection answer: it leads to the server that has our jobs."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-            if connection is not None:
-                connection.holder = _PROBE
+    def ask_another(self) -> None:
+        """Have a connection that is in use answer: it leads to the server that has our jobs."""
+        if all(connection.holder is _PROBE for connection in list(self._open)):
+            return
+        deadline = monotonic() + max(ANOTHER_WITHIN_S, 2 * self._tracked.slow_reply_s)
+        try:
+            connection = self.acquire(_PROBE, deadline, keepalive=True)
+        except ProtocolError:
+            return
         if connection is None:
             return
         try:
-            if connection.is_clean() and connection.exchange(_PROBE, monotonic() + 0.25):
+            if connection.exchange(_PROBE, deadline):
                 self.answered(connection)
                 self.release(connection, _PROBE)
-                return
         except (OSError, ProtocolError) as error:
             _log.debug("an idle connection broke: %s", error)
-        self.discard(connection, _PROBE)
+        finally:
+            self.discard(connection, _PROBE)
 
     def _add(self, connection: Connection) -> None:
-        self.backoff.connected()
         with self._lock:
             if not self._closed:
                 self._enter(connection)
                 self._idle.append(connection)
-                self._serve()
+                # Who still waits would have another one made.
+                self._serve(at_once=True)
                 return
             self._open.discard(connection)
         connection.close()
 
+    def lost(self, connection: Connection, error: Exception) -> None:
+        """A connection broke in use: one that had never answered was a vain attempt."""
+        if not (connection.has_answered or connection.is_inherited or self._closed):
+            told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
+            # Those who wait are not told: the command may have been the cause.
+            self._note_failure(ConnectionLostError(told), connection.made_at)
+
     def _attempt_failed(self, error: Exception, began: float) -> None:
-        # Once for each outage, however often a connection is made and leads nowhere meanwhile.
-        level = logging.DEBUG if self._told_down else logging.WARNING
-        _log.log(level, "trying again: %s", error)
-        self._told_down = True
-        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
+        self._note_failure(error, began)
         with self._lock:
             # Open connections still serve those who wait.
             if self._open:
@@ -588,12 +596,12 @@ class Pool:
                 self._line.remove(place)
                 place.wake(ConnectionLostError(str(error)))
 
-    def broke_unanswered(self, connection: Connection, error: Exception) -> None:
-        """A connection broke that had never answered: no better than a failed attempt to make one.
-
-        So it is with a server that is away behind a tunnel, which takes connections for it.
-        """
-        self.backoff.failed(error, monotonic(), connection.made_at, self._longest_delay_s())
+    def _note_failure(self, error: Exception, began: float) -> None:
+        # Once for each outage, however often a connection is made and leads nowhere meanwhile.
+        level = logging.DEBUG if self._told_down else logging.WARNING
+        _log.log(level, "trying again: %s", error)
+        self._told_down = True
+        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
 
     def _longest_delay_s(self) -> float:
         retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)
@@ -669,14 +677,16 @@ class Pool:
         self._start_anew()
 
 
-def _first_for(connection: Connection, line: deque[PlaceInLine]) -> PlaceInLine | None:
+def _first_for(
+    connection: Connection, line: deque[PlaceInLine], at_once: bool
+) -> PlaceInLine | None:
     """The first in the line that a connection will do for, if it is time."""
     for place in list(line):
         if place.woken or place.hub_is_gone:
             # Left over by an interruption between its wake and its leaving the line.
             place.signal()
             line.remove(place)
-        elif place.is_early():
+        elif not at_once and place.is_early():
             return None
         elif not place.wants_new or connection.made_at >= place.since:
             return place

@@ -56,6 +56,7 @@ class ServerSession:
         self.pool = Pool(host, port, self.background, self.tracked, limit)
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
         self.pool.on_answer_after_outage = self._try_subscriptions
+        self._is_over = False
         self.version_checked = False
         """Set by the user of this session once the server's version has been found good."""
         background.sessions.add(self)
@@ -100,6 +101,8 @@ class ServerSession:
             JobDestroyedError: the job that it names is known to be lost.
             ClosedError: the session is closed.
         """
+        if self._is_over:
+            return self.call_directly(request, deadline)
         if request.route is Route.ALONE:
             return self._call_alone(request, deadline)
         sends = 0
@@ -110,6 +113,8 @@ class ServerSession:
                 raise self._too_late(request, deadline)
             sends += 1
             try:
+                # A connection that was waited for may have told.
+                self._check_not_lost(request)
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
@@ -146,10 +151,12 @@ class ServerSession:
             OSError, ProtocolError: the connection broke.
         """
         self._check_not_lost(request)
+        patience_s = max(patience_s, 1.5 * self.tracked.slow_reply_s)
         connection = self.pool.acquire(request, monotonic() + patience_s * 2, keepalive=True)
         if connection is None:
             return None
         try:
+            self._check_not_lost(request)
             connection.send(request, monotonic() + patience_s)
             reply = connection.reply(connection.sent_at + patience_s)
             while reply is None:
@@ -159,6 +166,7 @@ class ServerSession:
                     return None
                 self.pool.prove()
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
+            self.tracked.note_reply_time(monotonic() - connection.sent_at)
             self.pool.answered(connection)
             self.pool.release(connection, request)
             return reply
@@ -185,9 +193,9 @@ class ServerSession:
         return value_of(request.name, reply)
 
     def call_directly(self, request: Request, deadline: Deadline) -> Any:
-        """Have a command answered over a connection of its own, when there is no background.
+        """As :meth:`call`, over a connection of its own that is verified here.
 
-        As :meth:`call`, once the program ends: the connection is verified here.
+        For when the session is closed, or the program ends.
         """
         connection = connect(self.host, self.port, deadline.at)
         try:
@@ -213,9 +221,8 @@ class ServerSession:
         _log.info("a connection was lost: %s", error)
         if isinstance(error, OSError):
             connection.sock.close()
-            if not connection.has_answered:
-                self.pool.broke_unanswered(connection, error)
         self.pool.discard(connection, request)
+        self.pool.lost(connection, error)
 
     def _may_send_again(self, request: Request, error: Exception, sends: int) -> bool:
         most = MOST_SENDS if isinstance(error, OSError) else MOST_SENDS_AFTER_VIOLATION
@@ -304,8 +311,9 @@ class ServerSession:
         self.background.close(wait_s)
 
     def end(self) -> None:
-        """The program ends: close every connection politely."""
+        """The program ends: close every connection politely; later calls make their own."""
         self.pool.close()
+        self._is_over = True
 
     def forked(self) -> None:
         """In a forked child: the connections and jobs are the parent's."""

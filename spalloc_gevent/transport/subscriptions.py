@@ -222,7 +222,7 @@ class Subscriptions:
         self._confirmed = {kind: Confirmed(kind) for kind in Kind}
         try:
             # To subscribe to a job by its number may count as its keepalive.
-            self._tracked.verify(connection, self._pool.ask_idle)
+            self._tracked.verify(connection, self._pool.ask_another)
         except BaseException:
             self._pool.drain(connection)
             raise

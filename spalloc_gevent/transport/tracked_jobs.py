@@ -33,7 +33,7 @@ FORGOTTEN = (
 
 LIST_SHARE = 0.2
 """The share of the shortest keepalive that a list may take before another connection is tried."""
-SHORTEST_LIST_S = 1.0
+SHORTEST_LIST_S = 0.5
 LONGEST_LIST_S = 60.0
 
 
@@ -103,6 +103,8 @@ class TrackedJobs:
         """True once the Java server has answered, which never gives a number twice."""
         self.verified_at = -math.inf
         """When the last command was sent that was answered over a verified connection."""
+        self.slow_reply_s = 0.0
+        """How long replies took of late, at most: what takes no longer is not frozen."""
         self._verifying = False
         self._verified = ChangeCounter()
         self._patience = 1.0
@@ -148,6 +150,10 @@ class TrackedJobs:
         if connection.sent_at > self.verified_at:
             self.verified_at = connection.sent_at
 
+    def note_reply_time(self, seconds: float) -> None:
+        """A reply has taken so long."""
+        self.slow_reply_s = max(seconds, self.slow_reply_s * 0.9)
+
     def is_verified(self, connection: Connection) -> bool:
         """True if a new connection leads to the server that has our jobs."""
         return (
@@ -162,7 +168,7 @@ class TrackedJobs:
 
         Args:
             connection: held by the caller, a greenlet of the background hub.
-            ask_another: has an idle verified connection, if there is one, answer something.
+            ask_another: has a verified connection answer, if one does so soon.
 
         Raises:
             OSError, ProtocolError: it broke, or did not answer in time.
@@ -185,12 +191,14 @@ class TrackedJobs:
 
         def listed(reply: Reply) -> list[TrackedJob]:
             self._patience = 1.0
+            self.note_reply_time(monotonic() - connection.sent_at)
             missing = _take_list(asked_for, reply)
             if not missing:
                 self.answered(connection)
             return missing
 
-        within_s = max(SHORTEST_LIST_S, self.shortest_keepalive_s * LIST_SHARE) * self._patience
+        share_s = self.shortest_keepalive_s * LIST_SHARE * self._patience
+        within_s = max(SHORTEST_LIST_S, share_s, 2 * self.slow_reply_s)
         deadline = monotonic() + min(within_s, LONGEST_LIST_S)
         reply = connection.exchange(Request("list_jobs", late_reply=listed), deadline)
         if reply is None:

@@ -242,8 +242,10 @@ class _HubEnd:
         self._waker = waker
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self._waker.end()
+        # Interrupted while it was made, it has no attributes yet, and nobody waits.
+        waker = getattr(self, "_waker", None)
+        if waker is not None and not sys.is_finalizing():
+            waker.end()
 
 
 def hub_of_thread() -> Any:
@@ -333,7 +335,8 @@ class HubWaker:
                 if self._switch(switch, deadline) is True:
                     return True
                 if monotonic() >= deadline:
-                    return False
+                    # The hub may have been held up: what came meanwhile counts.
+                    return bool(connection.poll.poll(0))
             return False
         finally:
             watcher.stop()

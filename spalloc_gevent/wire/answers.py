@@ -157,7 +157,7 @@ def _object(answer: Any, what: str) -> Mapping[str, Any]:
     return answer
 
 
-NO_SUCH = ("no such", "not allocated", "not found", "unknown")
+NO_SUCH = ("no such", "not allocated", "no boards currently allocated", "not found", "unknown")
 """Beginnings and parts of the Java server's refusals that mean what null means elsewhere."""
 
 

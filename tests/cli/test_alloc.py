@@ -289,12 +289,15 @@ def test_by_default_when_the_command_exits_the_job_is_destroyed(site: Site) -> N
     assert site.server.jobs == []
 
 
-def test_no_destroy_leaves_the_job_allocated_after_the_command_exits_and_prints_its_id(
-    site: Site,
+@pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
+def test_no_destroy_leaves_the_job_after_the_command_exits_and_tells_its_id_on_standard_error(
+    site: Site, quiet: list[str]
 ) -> None:
-    done = site.shell.run("alloc", "3", "--no-destroy", "-c", "echo ran")
-    assert done.stdout == "ran\n1\n"
-    assert "Job 1: Not destroyed; spalloc --resume 1 takes it on." in done.stderr
+    done = site.shell.run("alloc", "3", *quiet, "--no-destroy", "-c", "echo ran")
+    assert done.stdout == "ran\n"
+    told = done.stderr.splitlines()
+    assert told[-1] == "Job 1: Not destroyed; spalloc --resume 1 takes it on."
+    assert len(told) == (1 if quiet else 2)
     assert site.destroyed() == []
     assert [job["state"] for job in site.server.jobs] == [JobState.ready]
 
@@ -608,15 +611,16 @@ def test_other_signals_while_waiting_destroy_the_job_with_128_and_their_number(
     assert slow_site.destroyed() == [(1, f"Ended by {signal.Signals(signum).name}.")]
 
 
-def test_ctrl_c_in_the_queue_with_no_destroy_leaves_the_job_and_prints_its_id(
+def test_ctrl_c_in_the_queue_with_no_destroy_leaves_the_job_and_tells_its_id(
     slow_site: Site,
 ) -> None:
     process = slow_site.shell.start("alloc", "-D")
     assert process.stderr is not None
     process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate()
-    assert (output, process.returncode) == ("1\n", 4)
+    output, told = process.communicate()
+    assert (output, process.returncode) == ("", 4)
+    assert told.endswith("Job 1: Not destroyed; spalloc --resume 1 takes it on.\n")
     assert slow_site.destroyed() == []
 
 

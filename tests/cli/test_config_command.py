@@ -197,6 +197,25 @@ def test_reader_that_has_gone_is_no_error(account: Account) -> None:
     assert (run.returncode, run.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize(("stream", "code"), [("stdout", 2), ("stderr", 0)])
+def test_a_full_disk_is_told_and_what_is_only_told_ends_nothing(
+    account: Account, stream: str, code: int
+) -> None:
+    account.local.write_text("[spalloc]\nprot = 1\n")
+    with open("/dev/full", "wb") as full:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        argv = [sys.executable, "-m", "spalloc_gevent.config"]
+        run = subprocess.run(
+            argv, cwd=account.folder, env=account.environ(), check=False, text=True, **pipes
+        )  # type: ignore[call-overload]
+    assert run.returncode == code
+    if stream == "stdout":
+        told = run.stderr.splitlines()[-1]
+        assert told == "error: this cannot be written: No space left on device"
+    else:
+        assert "hostname" in run.stdout
+
+
 def test_main_returns_the_exit_code(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,3 +224,19 @@ def test_main_returns_the_exit_code(
     account.user.write_text("[spalloc]\nmin_ratio = 2\n")
     assert config.main([]) == 2
     assert "min_ratio cannot be '2'" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_shown_as_passed_over(account: Account) -> None:
+    os.mkfifo(account.folder / ".spalloc")
+    run = account.run()
+    assert words(run.stdout, "./.spalloc")[1:] == [
+        "a",
+        "pipe",
+        "or",
+        "a",
+        "device,",
+        "passed",
+        "over",
+    ]
+    assert "passed over, because it is a pipe or a device" in run.stderr
+    assert run.returncode == 0

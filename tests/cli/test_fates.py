@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,12 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger.jsonl"
 
 
-def asked(office: Office, ledger: Path, **options: object) -> Job:
-    where = {"hostname": office.server.host, "port": office.server.port, "config_filenames": []}
+def asked(office: Office, ledger: Path, **options: Any) -> Job:
+    where: dict[str, Any] = {
+        "hostname": office.server.host,
+        "port": office.server.port,
+        "config_filenames": [],
+    }
     made = Job(**where, owner="me", ledger=str(ledger), **options)
     made.wait_until_ready(30.0)
     return made

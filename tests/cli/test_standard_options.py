@@ -1,4 +1,4 @@
-"""What every command has: --version for a report, and scripts by which shells complete words."""
+"""What every command has, --version and scripts by which shells complete words; and a report."""
 
 from __future__ import annotations
 
@@ -25,38 +25,43 @@ PROGS = {
     "where-is": "spalloc-where-is",
     "simulator": "spalloc-simulator",
 }
-CLIENTS = [command for command in PROGS if command != "simulator"]
 
 
 # ------------------------------------------------------------------- versions
 
 
 @pytest.mark.parametrize("command", PROGS)
-def test_version_names_the_command_and_what_it_runs_on(shell: Shell, command: str) -> None:
-    shown = shell.run(command, "--version")
+def test_version_is_one_line_at_once_and_no_server_is_asked(site: Site, command: str) -> None:
+    for flag in ("--version", "-V"):
+        shown = site.shell.run(command, flag)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert shown.stdout == f"{PROGS[command]} {__version__}\n"
+    assert list(site.server.commands_seen) == []
+
+
+def test_a_report_has_the_versions_of_all_that_the_package_runs_on(shell: Shell) -> None:
+    shown = shell.run("versions")
     assert (shown.returncode, shown.stderr) == (0, "")
     first, python, *rest = shown.stdout.splitlines()
-    assert first == f"{PROGS[command]} {__version__}"
+    assert first == f"spalloc_gevent {__version__}"
     assert python.startswith(f"Python: {platform.python_version()} (CPython) on ")
     packages = ("gevent", "greenlet", "platformdirs", "tabulate")
-    assert rest[:4] == [f"{name}: {metadata.version(name)}" for name in packages]
-    assert rest[4:] == (["server: not configured"] if command in CLIENTS else [])
+    assert rest == [
+        *(f"{name}: {metadata.version(name)}" for name in packages), "server: not configured"
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", CLIENTS)
-def test_version_tells_that_of_the_server_and_asks_it_nothing_else(
-    site: Site, command: str
-) -> None:
-    shown = site.shell.run(command, "-V").stdout.splitlines()
+def test_a_report_tells_the_server_s_version_and_asks_it_nothing_else(site: Site) -> None:
+    shown = site.shell.run("versions").stdout.splitlines()
     where = f"{site.server.host}:{site.server.port}"
     assert shown[-1] == f"server: {site.server.version} ({where})"
     assert [seen.name for seen in site.server.commands_seen] == ["version"]
 
 
-def test_version_asks_the_server_that_is_named_before_it(site: Site) -> None:
+def test_a_report_asks_the_server_that_is_named(site: Site) -> None:
     there = ("--hostname", site.server.host, "--port", str(site.server.port))
     elsewhere = {"SPALLOC_HOSTNAME": "nosuch.invalid", "SPALLOC_PORT": "1"}
-    shown = site.shell.run("ps", *there, "--version", **elsewhere)
+    shown = site.shell.run("versions", *there, **elsewhere)
     assert shown.stdout.splitlines()[-1].startswith(f"server: {site.server.version} (")
 
 
@@ -73,7 +78,7 @@ def test_a_server_that_does_not_tell_its_version_is_no_error(
     site: Site, fault: Silence | Refuse | Garbage
 ) -> None:
     site.server.set_faults([fault])
-    shown = site.shell.run("ps", "--version")
+    shown = site.shell.run("versions")
     assert (shown.returncode, shown.stderr) == (0, "")
     where = f"{site.server.host}:{site.server.port}"
     assert shown.stdout.splitlines()[-1] == f"server: not reached ({where})"
@@ -83,14 +88,14 @@ def test_a_server_that_does_not_tell_its_version_is_no_error(
 def test_a_server_that_is_not_there_is_no_error(shell: Shell, hostname: str) -> None:
     with SimulatedServer() as server:
         port = server.port
-    shown = shell.run("ps", f"--hostname={hostname}", "--port", str(port), "--version")
+    shown = shell.run("versions", f"--hostname={hostname}", "--port", str(port))
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.splitlines()[-1] == f"server: not reached ({hostname}:{port})"
 
 
 def test_what_a_server_calls_itself_cannot_steer_a_terminal(shell: Shell) -> None:
     with SimulatedServer(version="8\x1b[31m\n9") as server:
-        shown = Site(server, shell).shell.run("ps", "--version")
+        shown = Site(server, shell).shell.run("versions")
     assert "\x1b" not in shown.stdout
     assert shown.stdout.splitlines()[-1].startswith("server: 8")
 

@@ -495,7 +495,7 @@ def test_job_that_ends_while_it_is_watched_stays_until_q(desk: Desk) -> None:
     window = desk.open("job", job_id, "--watch", *NEVER)
     window.wait_for("State: ready")
     assert "Allocation:" in str(window)
-    assert "Hostname:" not in str(window)
+    assert "Hostname: 127." in str(window)
     desk.client.destroy_job(job_id, "Enough.")
     window.wait_for("State: destroyed")
     assert window.body == [f"Job ID: {job_id}", " State: destroyed", "Reason: Enough."]
@@ -583,13 +583,30 @@ def test_machine_wider_than_the_window_scrolls_sideways_when_watched(make_desk: 
 # ------------------------------------------------------- looking never touches
 
 
-@pytest.mark.parametrize("what", ["ps", "job", "machine", "machine m", "machine m -d"])
+def test_watched_job_is_asked_for_its_hostname_once_when_it_is_ready(
+    make_simulated_desk: MakeDesk,
+) -> None:
+    desk = make_simulated_desk()
+    blocking = desk.create_ready_job(4, 2)
+    job_id = desk.create_job(1)
+    window = desk.open("job", job_id, "--watch", "--interval", 0.05)
+    window.wait_for("State: queued")
+    assert desk.naming(job_id) == []
+    desk.client.destroy_job(blocking)
+    window.wait_for("Hostname: 127.1.0.1")
+    server = desk.server
+    assert isinstance(server, SimulatedServer)
+    looks = server.commands_seen.count("list_jobs")
+    eventually(lambda: server.commands_seen.count("list_jobs") > looks + 5, "more looks")
+    assert desk.naming(job_id) == ["get_job_machine_info"]
+
+
+@pytest.mark.parametrize("what", ["ps", "machine", "machine m", "machine m -d"])
 def test_watching_never_names_a_live_job(simulated_desk: Desk, what: str) -> None:
     job_id = simulated_desk.create_job(4, 2)
     queued = simulated_desk.create_job(1)
     command, *arguments = what.split()
-    whom = [queued] if command == "job" else []
-    window = simulated_desk.open(command, *arguments, *whom, "--watch", "--interval", 0.05)
+    window = simulated_desk.open(command, *arguments, "--watch", "--interval", 0.05)
     window.wait_for("Updated")
     server = simulated_desk.server
     assert isinstance(server, SimulatedServer)

@@ -72,6 +72,18 @@ def test_coordinates_may_have_commas_between_them(office: Office) -> None:
     assert pasted.out == office.run(where_is.main, "--chip", "m", 9, 6).out
 
 
+@pytest.mark.parametrize("pair", ["9,6", "9, 6", "(9, 6)", "9,6,"])
+def test_coordinates_may_be_pasted_as_one_word(office: Office, pair: str) -> None:
+    job_id = office.create_ready_job(4, 2)
+    for flag, whose in (("-c", "m"), ("--chip", "m"), ("-j", job_id)):
+        pasted = office.run(where_is.main, flag, whose, pair)
+        assert pasted.code == 0
+        assert pasted.out == office.run(where_is.main, flag, whose, 9, 6).out
+    for flag, three in (("-b", "1,1,2"), ("-l", "(1, 1, 2)")):
+        pasted = office.run(where_is.main, flag, "m", three)
+        assert pasted.out == office.run(where_is.main, flag, "m", 1, 1, 2).out
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -111,6 +123,8 @@ def test_queued_job_has_no_chips(office: Office) -> None:
         (("--chip", "m", "-1", "0"), "--chip: '-1' is less than 0"),
         (("--job-chip", "one", "0", "0"), "--job-chip: 'one' is no whole number"),
         (("--chip", "m", "0"), "expected 3 arguments"),
+        (("--chip", "m", "1,2,3"), "unrecognized arguments: 3"),
+        (("--chip", "m", "-1,2"), "--chip: '-1' is less than 0"),
         (("--chip", "m", "0", "0", "--job-chip", "1", "0", "0"), "not allowed with"),
     ],
 )

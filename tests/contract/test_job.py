@@ -271,7 +271,8 @@ def test_an_explicit_none_is_a_value_and_not_given_is_another(
     with destroying(Job(config_filenames=files)):
         (job,) = listed(server)
     assert {**job, **job["kwargs"]}[name] == configured
-    with destroying(Job(config_filenames=files, **{name: None})):
+    none: dict[str, Any] = {name: None}
+    with destroying(Job(config_filenames=files, **none)):
         (job,) = listed(server)
     assert {**job, **job["kwargs"]}[name] is None
 

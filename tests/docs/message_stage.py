@@ -30,6 +30,7 @@ MODULES = {
     "where-is": "scripts.where_is",
     "simulator": "simulator.__main__",
     "config": "config",
+    "versions": "scripts.versions",
 }
 
 _NAMES = {"spalloc": "alloc"}
@@ -109,7 +110,11 @@ class Stage:
             else:
                 script(peer, command)
 
-        return self._opened.enter_context(ScriptedServer(answering))
+        return self.started(ScriptedServer(answering))
+
+    def started(self, server: ScriptedServer) -> ScriptedServer:
+        """The server, started, and stopped at the end."""
+        return self._opened.enter_context(server)
 
     def on_exit(self, fn: Callable[[], object]) -> None:
         self._opened.callback(fn)

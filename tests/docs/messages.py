@@ -45,12 +45,13 @@ _TELLING = (
     "trouble_with_power",
     "trouble_while_settling",
     "_checked",
+    "_complaint",
     "_loss_of",
     "_interruption",
     "reason",
     "_reason",
 )
-"""Functions whose results a user is told: why boards are of no use, or a job has ended."""
+"""Functions whose results a user is told: why boards are of no use, or a job has ended, ..."""
 
 _REASONS = ("GIVEN_UP", "GIVEN_BACK", "DONE", "LOST", "FORGOTTEN", "TIMED_OUT", "IMPOSSIBLE")
 """Constants that tell why a job has ended."""
@@ -110,16 +111,18 @@ def holes(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Scope:
+class Scope:
+    """Where an expression stands, for the names in it."""
+
     module: Module
     function: Function | None
     depth: int = 0
 
-    def inside(self, function: Function) -> _Scope:
-        return _Scope(self.module, function, self.depth + 1)
+    def inside(self, function: Function) -> Scope:
+        return Scope(self.module, function, self.depth + 1)
 
 
-def texts_of(value: ast.expr, scope: _Scope) -> set[str]:
+def texts_of(value: ast.expr, scope: Scope) -> set[str]:
     """Every text that an expression may come to, as far as the source of its module tells."""
     if isinstance(value, ast.Constant):
         return {value.value} if isinstance(value.value, str) else {HOLE}
@@ -141,7 +144,7 @@ def texts_of(value: ast.expr, scope: _Scope) -> set[str]:
     return {HOLE}
 
 
-def _part(part: ast.expr, scope: _Scope) -> set[str]:
+def _part(part: ast.expr, scope: Scope) -> set[str]:
     if isinstance(part, ast.FormattedValue):
         return {HOLE}
     return texts_of(part, scope)
@@ -151,12 +154,12 @@ def _joined(parts: Sequence[Iterable[str]]) -> set[str]:
     return {"".join(chosen) for chosen in itertools.product(*parts)}
 
 
-def _assigned(name: str, scope: _Scope) -> set[str]:
+def _assigned(name: str, scope: Scope) -> set[str]:
     """What is assigned to a name in the function, or at the top of its module."""
     body: ast.AST = scope.function or scope.module.tree
     found = set().union(*(texts_of(value, scope) for value in _values(name, body)))
     if not found and scope.function is not None:
-        top = _Scope(scope.module, None, scope.depth)
+        top = Scope(scope.module, None, scope.depth)
         found = set().union(
             *(
                 texts_of(node.value, top)
@@ -189,7 +192,7 @@ def _additions(name: str, body: ast.AST) -> Iterator[ast.expr]:
             yield node.value
 
 
-def _returned(call: ast.Call, scope: _Scope) -> set[str]:
+def _returned(call: ast.Call, scope: Scope) -> set[str]:
     """What a function of the same module may return."""
     name = name_of(call.func)
     if name == "usage_message":
@@ -200,7 +203,7 @@ def _returned(call: ast.Call, scope: _Scope) -> set[str]:
     return set().union(*(_texts_returned(one, scope.inside(one)) for one in functions)) or {HOLE}
 
 
-def _texts_returned(function: Function, scope: _Scope) -> set[str]:
+def _texts_returned(function: Function, scope: Scope) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(function):
         if isinstance(node, ast.Return) and node.value is not None:
@@ -266,7 +269,7 @@ def _reasons(module: Module) -> Iterator[Found]:
     """What the module's constants say of a job's end."""
     for node in module.tree.body:
         if isinstance(node, ast.Assign) and name_of(node.targets[0]) in _REASONS:
-            for text in texts_of(node.value, _Scope(module, None)):
+            for text in texts_of(node.value, Scope(module, None)):
                 yield Found(holes(text), module.name, "", node.lineno)
 
 
@@ -296,10 +299,10 @@ def _look(also: Mapping[str, int]) -> tuple[list[Found], dict[str, int]]:
                 passing[function.name] = place
                 continue
             inside = "" if function is None else function.name
-            for text in sorted(texts_of(value, _Scope(module, function))):
+            for text in sorted(texts_of(value, Scope(module, function))):
                 found.append(Found(holes(text), module.name, inside, call.lineno))
         found += _reasons(module)
         for function in itertools.chain(*(module.functions.get(name, []) for name in _TELLING)):
-            for text in sorted(_texts_returned(function, _Scope(module, function))):
+            for text in sorted(_texts_returned(function, Scope(module, function))):
                 found.append(Found(holes(text), module.name, function.name, function.lineno))
     return found, passing

@@ -16,9 +16,11 @@ from spalloc_gevent.batch import JobGroup, SpallocExecutor, allocate
 from spalloc_gevent.batch import executor as executor_module
 from spalloc_gevent.compat import install_as_spalloc
 from spalloc_gevent.config import load_config
+from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.ledger import Ledger
 from spalloc_gevent.simulator import Drop, JavaOptions, MachineSpec, SimulatedServer
 from spalloc_gevent.simulator import server as simulator_server
+from spalloc_gevent.wire.requests import Request
 from tests.docs.message_stage import Stage, told
 
 
@@ -32,19 +34,13 @@ def of_client(method: str, *args: Any, **options: Any) -> Callable[[Stage], str]
     return lambda stage: told(getattr(stage.client(), method), *args, **options)
 
 
-def refused(*args: Any, **options: Any) -> Callable[[Stage], str]:
+def refused(name: str, *args: Any, **options: Any) -> Callable[[Stage], str]:
     """What the simulated server answers to a command."""
 
     def provoke(stage: Stage) -> str:
-        return told(stage.client().link.run, _call(*args, **options), 20.0)
+        return told(stage.client().session.call, Request(name, args, options), Deadline(20.0))
 
     return provoke
-
-
-def _call(name: str, *args: Any, **options: Any) -> Any:
-    from spalloc_gevent.engine.call import Call
-
-    return Call(name, args, options)
 
 
 # -- configuration -----------------------------------------------------------------------
@@ -86,6 +82,11 @@ def folder_not_entered(stage: Stage) -> str:
         patch.setattr("builtins.open", refused_open)
         load_config(["nobody/file"])
     return str(caught[0].message)
+
+
+def configuration_on_full_disk(stage: Stage) -> str:
+    with open("/dev/full", "wb") as full:
+        return stage.start("config", stdout=full.fileno()).communicate()[1]
 
 
 def shown_configuration(content: str) -> Callable[[Stage], str]:
@@ -209,7 +210,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "hostname must be text, not <value>": of(ProtocolClient, 3),
     "hostname must not be empty": of(ProtocolClient, ""),
     "port must be a number from 1 to 65535, not <value>": of(ProtocolClient, "h", 0),
-    "Job() has no keyword <names>; it has <names>": rejects(board=3),
     "label must be a text or None, not <value>": rejects(label=3),
     "reconnect_delay must be 0 seconds or more, not <number>": rejects(reconnect_delay=-1),
     "<name> must be more than 0 seconds, or None for ever, not <value>": rejects(timeout=0),
@@ -244,6 +244,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "a chip has two coordinates, not x=<x> and y=<y>": of_client("report_problem", "a", x=1),
     "processor <p> is of no chip: give x and y too": of_client("report_problem", "a", p=1),
     # configuration
+    "this cannot be written: <why>": configuration_on_full_disk,
     "error: <message>": shown_configuration("[spalloc]\nkeepalive = x\n"),
     "warning: <message>": shown_configuration("[spalloc]\nprot = 1\n"),
     "<place>: <option> cannot be <value>: give <allowed><hint>": file_with(
@@ -263,6 +264,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         file_with("[spalloc]\nhelp\n")
     ),
     "<file>: passed over, because it is a folder and not a configuration file": warned("."),
+    "<file>: passed over, because it is a pipe or a device, and not a configuration file": warned(
+        "/dev/zero"
+    ),
     "<file>: passed over, because this user may not enter its folder": folder_not_entered,
     "<file>: passed over, because it has no section [<section>]": warned(
         "file", "[other]\na = 1\n"

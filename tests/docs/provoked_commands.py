@@ -58,7 +58,7 @@ def read_until(stream: Any, word: str) -> str:
 def away_while_watching(stage: Stage) -> str:
     server = stage.own_server()
     process = stage.start("ps", "--watch")
-    read_until(process.stdout, "Updated")
+    read_until(process.stdout, "ID")
     server.stop()
     return read_until(process.stderr, "again")
 
@@ -243,6 +243,12 @@ def ended(stage: Stage) -> str:
     return out + err
 
 
+def passed_on(stage: Stage) -> str:
+    process = begun(stage, "a trap '' USR1; touch started; exec sleep 1000")
+    process.send_signal(signal.SIGUSR1)
+    return read_until(process.stderr, "SIGUSR1")
+
+
 def not_startable(stage: Stage) -> str:
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -291,14 +297,12 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<word> is no number": run("ps", "--timeout", "x"),
     "<word> is no whole number": run("ps", "--port", "x"),
     "<word> is no port: give a number from 1 to 65535": run("ps", "--port", 0),
-    "<word> is no time: give 0 seconds or more": run("spalloc", "--reconnect-delay=-1"),
+    "<word> is no time: give 0 seconds or more": run("job", 1, "--wait-timeout=-1"),
     "<word> is no time: give seconds above 0": run("ps", "--interval", 0),
     "<word> is no time: give seconds above 0, or -1 for no limit": run("ps", "--timeout", 0),
     "<word> is no number of things: give 1 or more": run("batch", "--jobs", 0),
     "<word> is no number of things: give 0 or more": run("batch", "--retries=-1"),
-    "<word> is no number of things: give 0 or more, or -1 for any number": run(
-        "spalloc", "--max-dead-boards=-2"
-    ),
+    "<word> is neither True nor False": run("ps", "--ignore_version", "x"),
     "<word> is no ratio: give a number from 0.0 (any shape) to 1.0 (square)": run(
         "spalloc", "--min-ratio", 2
     ),
@@ -339,8 +343,8 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<option>: <message>": run("spalloc", "-c", "echo {"),
     "<number> numbers given: expected none, NUM (boards), WIDTH HEIGHT (triads) or X Y Z (a "
     "board)": run("spalloc", 1, 2, 3, 4),
-    "--machine and --tags: give only one of the two": run(
-        "spalloc", "--machine", "m", "--tags", "t"
+    "<command>: warning: --tags passed over, because --machine is given": run(
+        "spalloc", "--machine", "big", "--tags", "t", "-c", "true"
     ),
     # spalloc
     "Keyboard interrupt.": ended_by(signal.SIGINT),
@@ -402,6 +406,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "Ctrl+C: no more cases are started; waiting for the <number> that run (Ctrl+C again ends "
     "them)": stopped,
     "<signal>: ending <number> running cases": ended,
+    "<signal>: passed on to <number> commands": passed_on,
     "exit code <code><last words>": cases("a true\n", "--check", "exit 3", "--attempts", 1),
     "it cannot be started: <why>": not_startable,
     "it was ended after its time was up": cases("a sleep 1000\n", "--timeout", 0.05, "--json"),

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import os
 import pickle
+import socket
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gevent
-from spalloc_gevent.engine import native, watches
-from spalloc_gevent.engine.call import Call
-from spalloc_gevent.engine.held import Held
-from spalloc_gevent.engine.hub import Hub, default_hub
-from spalloc_gevent.engine.inbox import Inbox
-from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.engine.outcome import Outcome
-from spalloc_gevent.plain_client import PlainClient
-from spalloc_gevent.server_commands import _board_address
 
 from spalloc_gevent import Job, ProtocolClient
 from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate, waiting
 from spalloc_gevent.batch import allocation as allocation_module
+from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts.job_sight import Subject
 from spalloc_gevent.simulator import Refuse, SimulatedServer
-from spalloc_gevent.states import JobState
-from spalloc_gevent.transport import native as transport_native
+from spalloc_gevent.transport import connection as connection_module
+from spalloc_gevent.transport import native, pool, tracked_jobs
+from spalloc_gevent.transport.background import BackgroundHub, default_background
+from spalloc_gevent.transport.notification_queue import NotificationQueue
+from spalloc_gevent.transport.session import ServerSession
 from spalloc_gevent.transport.threads import start_thread
-from spalloc_gevent.wire.answers import NO_MACHINE, job_state, machine_info
-from spalloc_gevent.wire.conversation import Conversation
+from spalloc_gevent.transport.tracked_jobs import TrackedJob, unknown_job
+from spalloc_gevent.transport.waiting import Waiter
+from spalloc_gevent.wire.answers import job_state, machine_info
 from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import decode_message
+from spalloc_gevent.wire.protocol_state import ProtocolState
+from spalloc_gevent.wire.requests import Request
 from spalloc_gevent.wire.version import check_version
 from tests.docs.message_stage import Stage, told
-from tests.transport.scripted_server import Command, Peer
+from tests.transport.scripted_server import Command, Peer, Script, ScriptedServer
 from tools.real_server import free_port
 
 LONG_S = 20.0
@@ -52,58 +54,77 @@ def say_nothing(_peer: Peer, _: Command) -> None: ...
 # -- the server and the connection -----------------------------------------------------
 
 
-def broke_twice(stage: Stage) -> str:
-    client = stage.client(stage.scripted(hang_up))
-    client.connect()
-    return told(client.list_machines)
+def no_answer_at_all(stage: Stage) -> str:
+    """A server in whose backlog there is no place: the system answers nothing."""
+    stage.patch.setattr(connection_module, "CONNECT_WITHIN_S", 0.5)
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        where = listener.getsockname()
+        for _ in range(4):
+            waiting_one = opened.enter_context(socket.socket())
+            waiting_one.setblocking(False)
+            waiting_one.connect_ex(where)
+        return told(ProtocolClient(*where).connect)
+
+
+def broke_three_times(stage: Stage) -> str:
+    return told(stage.client(stage.scripted(hang_up)).list_machines)
 
 
 def broke_in_power(stage: Stage) -> str:
-    client = stage.client(stage.scripted(hang_up))
-    client.connect()
-    return told(client.power_on_job_boards, 1)
+    return told(stage.client(stage.scripted(hang_up)).power_on_job_boards, 1)
 
 
-def broke_plainly(stage: Stage) -> str:
-    server = stage.scripted(hang_up)
-    with PlainClient(server.host, server.port, LONG_S) as client:
-        return told(client.list_jobs)
+def nonsense(stage: Stage) -> str:
+    server = stage.scripted(lambda peer, _: peer.sock.sendall(b"hello\n"))
+    return told(stage.client(server).list_machines)
 
 
-def link_to(stage: Stage, server: Any, **options: Any) -> ServerLink:
-    hub = Hub()
-    link = ServerLink(hub, server.host, server.port, **options)
-    stage.on_exit(hub.end)
-    return link
+def session_with(stage: Stage, server: Any, **options: Any) -> ServerSession:
+    """One whose background hub runs."""
+    background = BackgroundHub()
+    stage.on_exit(background.end)
+    session = ServerSession(background, server.host, server.port, **options)
+    stage.on_exit(session.close)
+    session.background.start()
+    return session
 
 
-def closed_at_once(stage: Stage) -> str:
-    link = link_to(stage, stage.scripted(hang_up))
-    calls = [Call("list_jobs") for _ in range(30)]
-    for call in calls:
-        link.begin(call)
-    return "\n".join(told(call.outcome.wait, LONG_S) for call in calls)
+def silent_when_new(stage: Stage) -> str:
+    stage.patch.setattr(pool, "PROBE_WITHIN_S", 0.05)
+    session = session_with(stage, stage.started(ScriptedServer(say_nothing)))
+    session.pool.acquire(Request("list_jobs"), math.inf)
+    return session.background.run(lambda: told(session.pool._make_connection))
 
 
-def not_armed(stage: Stage) -> str:
-    stage.patch.setattr(watches, "ARM_TIMEOUT_S", 0.05)
-    return told(stage.client(stage.scripted(say_nothing)).notify_job)
+def not_verified(stage: Stage, keepalive_s: float, answer: Script) -> str:
+    """What is told when a server does not tell what is needed to know it for the same one."""
+    session = session_with(stage, stage.scripted(answer))
+    session.tracked.add(TrackedJob(7, Identity("me"), keepalive_s))
+    return told(session.call, Request("list_machines"), Deadline(LONG_S))
 
 
-def watch_without_connection(stage: Stage) -> str:
-    link = link_to(stage, stage.server)
-    return told(link._watches._converse, Call("version"))
+def no_list_of_jobs(stage: Stage) -> str:
+    stage.patch.setattr(tracked_jobs, "SHORTEST_LIST_S", 0.05)
+    return not_verified(stage, 0.25, say_nothing)
+
+
+def no_state_of_a_job(stage: Stage) -> str:
+    def answer(peer: Peer, command: Command) -> None:
+        if command.name == "list_jobs":
+            peer.answer([])
+
+    return not_verified(stage, 10.0, answer)
 
 
 def missed_notifications(_: Stage) -> str:
-    inbox, outcome = Inbox(), Outcome[dict[str, Any]]()
-    inbox.take(outcome)
-    inbox.lost(ConnectionLostError("gone"))
-    return told(outcome.wait)
+    queue = NotificationQueue()
+    queue.put_gap(ConnectionLostError("gone"))
+    return told(queue.take, math.inf)
 
 
 def late_and_away(_: Stage) -> str:
-    with_patience = ProtocolClient("127.0.0.1", free_port(), 0.3, patient=True)
+    with_patience = ProtocolClient("127.0.0.1", free_port(), 0.3, wait_for_server=True)
     try:
         return told(with_patience.version)
     finally:
@@ -116,7 +137,7 @@ def cannot_tell_changes(stage: Stage) -> str:
 
 
 def unasked(_: Stage) -> str:
-    return told(Conversation[str]().receive, b'{"return": 1}\n')
+    return told(ProtocolState().receive, b'{"return": 1}\n')
 
 
 def job_number_is_none(stage: Stage) -> str:
@@ -145,37 +166,43 @@ def closed_client(stage: Stage) -> str:
     return told(client.version)
 
 
-def closed_thread(stage: Stage) -> str:
-    hub = Hub()
-    link = ServerLink(hub, stage.server.host, stage.server.port)
-    thread = link._thread
-    hub.end()
-    return told(thread.post, print)
+def closed_in_flight(stage: Stage) -> str:
+    server = stage.scripted(say_nothing)
+    client = stage.client(server)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(told, client.list_jobs)
+        server.wait_until(lambda: server.counts["list_jobs"])
+        client.close()
+        return call.result(LONG_S)
+
+
+def after_the_end(_: Stage) -> str:
+    background = BackgroundHub()
+    background.end()
+    return told(background.acquire)
 
 
 def closed_pool(stage: Stage) -> str:
-    link = link_to(stage, stage.server)
-    call = Call("version")
-    link._thread.call(link._pool.close)
-    link.begin(call)
-    return told(call.outcome.wait, LONG_S)
+    session = session_with(stage, stage.server)
+    session.pool.close()
+    return told(session.call, Request("version"), Deadline(LONG_S))
 
 
 def closed_while_queued(stage: Stage) -> str:
-    link = link_to(stage, stage.scripted(say_nothing), limit=1)
-    first, second = Call("list_jobs"), Call("list_machines")
-    link.begin(first)
-    link.begin(second)
-    link._thread.call(link._pool.close)
-    return told(second.outcome.wait, LONG_S)
+    session = session_with(stage, stage.server, limit=1)
+    session.pool.acquire(Request("version"), math.inf)
+    waiting_one = gevent.spawn(told, session.call, Request("list_jobs"), Deadline(LONG_S))
+    gevent.sleep(0)
+    session.pool.close()
+    return str(waiting_one.get())
 
 
 def closed_while_listening(stage: Stage) -> str:
-    link = link_to(stage, stage.server)
-    inbox, outcome = link.open_inbox(), Outcome[dict[str, Any]]()
-    link._thread.post(inbox.take, outcome)
-    link.close()
-    return told(outcome.wait, LONG_S)
+    session = session_with(stage, stage.server)
+    waiting_one = gevent.spawn(told, session.open_queue().take, math.inf)
+    gevent.sleep(0)
+    session.close()
+    return str(waiting_one.get())
 
 
 def ended_job(stage: Stage) -> str:
@@ -193,11 +220,11 @@ def closed_group(stage: Stage) -> str:
 
 def forked_job(stage: Stage) -> str:
     job = stage.job()
-    default_hub.forks += 1
+    default_background.forks += 1
     try:
         return told(job.set_power, True)
     finally:
-        default_hub.forks -= 1
+        default_background.forks -= 1
 
 
 def forked_executor(stage: Stage) -> str:
@@ -207,13 +234,13 @@ def forked_executor(stage: Stage) -> str:
 
 
 def own_thread(stage: Stage) -> str:
-    thread = link_to(stage, stage.server)._thread
-    return thread.call(lambda: told(thread.call, print))
+    background = session_with(stage, stage.server).background
+    return background.run(lambda: told(background.run, print))
 
 
 def in_callback(_: Stage) -> str:
     said: list[str] = []
-    gevent.get_hub().loop.run_callback(lambda: said.append(told(Outcome)))
+    gevent.get_hub().loop.run_callback(lambda: said.append(told(Waiter().wait)))
     gevent.sleep(0)
     gevent.sleep(0)
     return said[0]
@@ -226,43 +253,22 @@ def no_threads(*_: object) -> None:
 def no_background_thread(stage: Stage) -> str:
     with stage.patch.context() as patch:
         patch.setattr(native, "start_thread", no_threads)
-        return told(Hub().acquire)
+        return told(BackgroundHub().acquire)
 
 
 def no_worker(stage: Stage) -> str:
     with stage.patch.context() as patch:
-        patch.setattr(transport_native, "start_thread", no_threads)
+        patch.setattr(native, "start_thread", no_threads)
         return told(start_thread, lambda: None)
 
 
 # -- bugs: driven into from inside, since no program can ----------------------------------
 
 
-def on_open_connection(stage: Stage, act: Callable[[Any], str]) -> str:
-    link = link_to(stage, stage.server)
-    link.run(Call("version"), LONG_S)
-    (connection,) = link._pool._open
-    return link._thread.call(act, connection)
-
-
-def impossible_event(stage: Stage) -> str:
-    return on_open_connection(stage, lambda connection: told(connection._on, "miracle"))
-
-
-def sent_when_closing(stage: Stage) -> str:
-    call = Call("version")
-
-    def act(connection: Any) -> str:
-        connection.retire()
-        return told(connection.send, call, 0.0)
-
-    return on_open_connection(stage, act)
-
-
 def two_in_flight(_: Stage) -> str:
-    conversation = Conversation[str]()
-    conversation.sent("one")
-    return told(conversation.sent, "two")
+    state = ProtocolState()
+    state.sent()
+    return told(state.sent)
 
 
 # -- jobs --------------------------------------------------------------------------------
@@ -275,11 +281,11 @@ def destroyed(stage: Stage, reason: str = "enough") -> Job:
 
 
 def number_is_anothers(stage: Stage) -> str:
-    link = link_to(stage, stage.server)
-    held = Held(7, Identity("me"))
-    link._thread.call(link.hold_on_hub, held)
-    link._thread.call(held.end, job_state({"state": JobState.unknown, "reason": "it was lost"}))
-    return told(link.run, Call("get_job_state", (7,)), LONG_S)
+    session = session_with(stage, stage.server)
+    job = TrackedJob(7, Identity("me"), None)
+    session.tracked.add(job)
+    job.learn_end(unknown_job("it was lost"))
+    return told(session.call, Request("get_job_state", (7,)), Deadline(LONG_S))
 
 
 def never_any_boards(stage: Stage) -> str:
@@ -310,6 +316,12 @@ def no_such_chip(stage: Stage) -> str:
 def report_bad_chip(stage: Stage) -> str:
     stage.use("java")
     return told(stage.job(is_ready=True).report_problem, 99, 99)
+
+
+def report_chip_too_early(stage: Stage) -> str:
+    stage.use("java")
+    stage.job(4, 2, is_ready=True)
+    return told(stage.job(4, 2).report_problem, 0, 0)
 
 
 # -- why jobs have ended -----------------------------------------------------------------------
@@ -363,9 +375,12 @@ def reason_of_impatience(stage: Stage) -> str:
 def reason_after_restart(stage: Stage, *, is_number_taken: bool) -> str:
     server = stage.own_server()
     job = stage.job()
+    # Its start is asked for in the background; a restart meanwhile would be noticed at once.
+    job._life.changes.wait_beyond(0)
     server.restart(cold=True)
     if is_number_taken:
-        stage.job(owner="somebody else")
+        # Of a program that holds nothing there: this one would first see that its job is gone.
+        stage.client(server).create_job(owner="somebody else")
     _ = job.state
     return str(job.reason)
 
@@ -447,15 +462,15 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "cannot connect to the spalloc server at <host>:<port>: <why>": lambda _: told(
         ProtocolClient("127.0.0.1", free_port()).connect
     ),
-    "the connection to <server> broke before <command> was answered: <why>; "
-    "sending it again did not help": broke_twice,
-    "the connection to <server> broke before <command> was answered: <why>; the server may or "
-    "may not have carried it out: look with list_jobs before asking again": broke_in_power,
-    "the connection to <host>:<port> broke before <command> was answered: <why>": broke_plainly,
-    "the server at <server> closed a new connection: <why>": closed_at_once,
-    "the server closed the connection": broke_plainly,
-    "<server> did not answer <command> in <seconds> s": not_armed,
-    "the connection for notifications was lost": watch_without_connection,
+    "no answer to the connection attempt in <seconds> s": no_answer_at_all,
+    "the connection to <host>:<port> broke before <command> was answered: <why>; "
+    "sending it again did not help": broke_three_times,
+    "the connection to <host>:<port> broke before <command> was answered: <why>; the server may "
+    "or may not have carried it out: look with list_jobs before asking again": broke_in_power,
+    "the server closed the connection": broke_three_times,
+    "<host>:<port> did not answer on a new connection": silent_when_new,
+    "the server did not tell its list of jobs in time": no_list_of_jobs,
+    "the server did not tell the state of a job in time": no_state_of_a_job,
     "the connection was lost: <why>": missed_notifications,
     "<host>:<port> did not answer <command> in <seconds> s": lambda stage: told(
         stage.client(stage.scripted(say_nothing)).list_jobs, timeout=0.05
@@ -465,6 +480,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "no notification from <host>:<port> in <seconds> s": lambda stage: told(
         stage.client().wait_for_notification, 0.01
     ),
+    "<host>:<port> answered <command> with nonsense: <why>": nonsense,
     "the server sent a line of more than <number> bytes, beginning <text>": too_long,
     "<sender> sent <what>: <text>": lambda _: told(decode_message, b"\xff"),
     "<sender> sent JSON that is no object: <text>": lambda _: told(decode_message, b"1"),
@@ -484,9 +500,11 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         stage.client().report_problem, "10.0.0.1"
     ),
     "this client of <host>:<port> is closed: connect() it": closed_client,
-    "the connection to the server is closed": closed_thread,
+    "the connection to the server is closed": lambda _: told(BackgroundHub().call_soon, print),
+    "the program is ending: nothing can be done in its background": after_the_end,
     "<command> was called on a closed client": closed_pool,
     "the client was closed before <command> was sent": closed_while_queued,
+    "the client was closed while <command> was in flight": closed_in_flight,
     "the client was closed": closed_while_listening,
     "job <id> has been <ended> by this program": ended_job,
     "the group of jobs has been closed": closed_group,
@@ -498,8 +516,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "cannot start the background thread: <why>": no_background_thread,
     "cannot start a thread: <why>": no_worker,
-    "<event> on a connection <state>": impossible_event,
-    "<command> sent on a connection <state>": sent_when_closing,
     "a second command on a connection that has one in flight": two_in_flight,
     "job <id> has been destroyed: <reason>": lambda stage: told(
         destroyed(stage).wait_until_ready, LONG_S
@@ -527,16 +543,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "job <id> was neither destroyed nor closed: nobody keeps it alive now": left_alone,
     "job <id> has no chip (<x>, <y>)": no_such_chip,
     "job <id> has no chip <chip>": report_bad_chip,
-    "job <id> has no boards (any more)": lambda _: told(
-        _board_address, 1, NO_MACHINE, (0, 0), (0, 0)
-    ),
-    "the server tells no address of the board with chip <chip>": lambda _: told(
-        _board_address,
-        1,
-        {**NO_MACHINE, "width": 8, "height": 8, "connections": []},
-        (0, 0),
-        (0, 0),
-    ),
+    "job <id> has no boards (any more)": report_chip_too_early,
     "a Job cannot be pickled, since this program keeps it alive: give others its Allocation "
     "(spalloc_gevent.batch.Allocation.of(job), or SpallocExecutor(workers=...), which does so), "
     "or its id, and Job(resume_job_id=id) there": lambda stage: told(pickle.dumps, stage.job()),

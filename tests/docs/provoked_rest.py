@@ -62,7 +62,7 @@ def two_servers(_: Stage) -> str:
 def marked(*args: object, **options: object) -> Callable[[Stage], str]:
     mark = SimpleNamespace(args=args, kwargs=options)
     item: Any = SimpleNamespace(nodeid="test_it.py::test_it", iter_markers=lambda _: [mark])
-    return lambda _: told(asking.check_marks, [item])
+    return lambda _: asking.wrong_marks([item])[0]
 
 
 def none_free(stage: Stage) -> str:

@@ -17,7 +17,6 @@ PAGE = "errors.rst"
 
 INTERNAL = {
     "module <> has no attribute <>": "Python's own words for any module",
-    "it did not close": "ends a connection that is being closed; nobody waits for it",
     "this program has no Python interpreter of its own": "the reason in a logged warning",
     "this package is no folder of files": "the reason in a logged warning",
     "what the server tells is no list of jobs": "the guardian's process tries again",
@@ -128,7 +127,7 @@ def found(text: str) -> list[str]:
     ("text", "module"),
     [
         ("attempts must be 1 or more, not <>", "batch.allocation"),
-        ("this client of <>:<> is closed: connect() it", "engine.link"),
+        ("this client of <>:<> is closed: connect() it", "transport.session"),
         ("job <> was neither destroyed nor closed: nobody keeps it alive now", "job.job"),
         ("<>: passed over, because it has no section [<>]", "config"),
         ("--detailed shows one machine: name it", "scripts.machine"),

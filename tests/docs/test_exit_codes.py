@@ -28,6 +28,7 @@ COMMANDS = {
     "spalloc-where-is": "where-is",
     "spalloc-simulator": "simulator",
     "python -m spalloc_gevent config": "config",
+    "python -m spalloc_gevent versions": "versions",
     "python -m spalloc_gevent": "",
 }
 """Headings on the page, and what the stage calls the commands."""
@@ -222,6 +223,10 @@ PROVOCATIONS: dict[str, dict[str, Provoke]] = {
     "python -m spalloc_gevent config": {
         "0": run("config"),
         "2": run("config", "--nonsense"),
+    },
+    "python -m spalloc_gevent versions": {
+        "0": run("versions"),
+        "2": run("versions", "--nonsense"),
     },
     "python -m spalloc_gevent": {
         "any": run("", "alloc", "-c", f"exit {OWN}"),

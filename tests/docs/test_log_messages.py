@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.docs.message_stage import Stage
-from tests.docs.messages import HOLE, Module, holes, modules
+from tests.docs.messages import HOLE, Module, Scope, holes, modules, texts_of
 from tests.docs.reference_pages import entries_of, read
 
 PAGE = "log-messages.rst"
@@ -46,9 +46,9 @@ def logged_by(function: ast.FunctionDef, module: Module) -> Iterator[Logged]:
         text = call.args[0]
         if name == "log":
             text, levels = call.args[1], set(re.findall(r"logging\.([A-Z]+)", source_of(function)))
-        assert isinstance(text, ast.Constant), "a log message is one text"
+        (message,) = texts_of(text, Scope(module, function))
         logger = f"spalloc_gevent.{module.name}"
-        yield Logged(re.sub(r"%[.\w]*[sdrf]", HOLE, str(text.value)), logger, frozenset(levels))
+        yield Logged(re.sub(r"%[.\w]*[sdrf]", HOLE, message), logger, frozenset(levels))
 
 
 def source_of(function: ast.FunctionDef) -> str:

@@ -44,7 +44,7 @@ def test_an_outage_is_told_once_and_so_is_its_end(
     with ChaosProxy(server) as proxy:
         jobs = [job_of(proxy, keepalive=KEEPALIVE_S, config_filenames=[]) for _ in range(3)]
         # Each is asked when it began; nothing is on its way after that.
-        await_true(lambda: "0 in-flight" in repr(jobs[0]._client.link))
+        await_true(lambda: "0 in-flight" in repr(jobs[0]._client.session))
         proxy.refuse()
         proxy.cut(End.RST)
         # Long enough for every job to be late.
@@ -70,8 +70,8 @@ def test_a_server_that_accepts_and_hangs_up_is_no_flood_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with ScriptedServer(lambda peer, _: peer.hang_up()) as server:
-        with connected(server, patient=True) as client:
-            client.link.limit_retry_delay(0.05)
+        with connected(server, wait_for_server=True) as client:
+            client.session.pool.limit_reconnect_delay(0.05)
             crowd = [gevent.spawn(_swallow_errors, client, n) for n in range(30)]
             gevent.joinall(crowd, LONG_S, raise_error=True)
         assert len(server.peers) > 10

@@ -1,7 +1,7 @@
 """However a program, a job or a command ends: bounded, harmless, and as itself.
 
-Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py, signals to
-commands whose server is well in tests/cli/test_alloc.py.
+Whole programs that end well, fork or forget a job are in tests/transport/test_processes.py, signals
+to commands whose server is well in tests/cli/test_alloc.py.
 """
 
 from __future__ import annotations

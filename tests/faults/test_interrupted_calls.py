@@ -173,7 +173,7 @@ SOON_S = 0.004
 
 def slowly(peer: Peer, command: Command) -> None:
     """An answer after 0 to 2 ms, so that no two calls are at the same step."""
-    threading.Event().wait(command.args[0] % 5 / 2000)
+    threading.Event().wait(sum(command.args) % 5 / 2000)
     echo(peer, command)
 
 

@@ -7,22 +7,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
 import pytest
-from spalloc_gevent.engine import pool
-from spalloc_gevent.engine.call import Call
-from spalloc_gevent.engine.hub import Hub
-from spalloc_gevent.engine.link import ServerLink
-from spalloc_gevent.engine.pool import DEFAULT_LIMIT
 
 from spalloc_gevent import Job, JobState
-from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.errors import ConnectionLostError, ProtocolTimeoutError
+from spalloc_gevent.transport import pool
+from spalloc_gevent.transport.pool import DEFAULT_LIMIT
 from tests.conftest import MakeRealServer
-from tests.contract.support import await_true, in_thread, job_of
+from tests.contract.support import await_true, in_thread, job_of, results
 from tests.faults.proxy import ChaosProxy, End, Where
-from tests.faults.support import JobScript, own
+from tests.faults.support import JobScript
 from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer
 from tools.real_machine import machine_with_boards
 from tools.real_server import RealServer
@@ -44,6 +42,8 @@ def held(server: Where, keepalives: Sequence[float]) -> Iterator[list[Job]]:
 # -- a server that does not expire them: what goes out, and in which order ------------------
 
 MANY, OFTEN_S = 200, 1.0
+STUCK = set(range(1000, 1000 + DEFAULT_LIMIT))
+"""Numbers of jobs that nobody holds."""
 
 
 @pytest.fixture
@@ -61,27 +61,29 @@ def asked_after(server: ScriptedServer) -> list[int]:
     return [c.args[0] for c in server.commands if c.name == "get_job_state"]
 
 
-def waiting(job: Job, calls: int) -> Callable[[], bool]:
-    return lambda: f"{calls} waiting" in repr(job._client.link)
+def keepalives(proxy: ChaosProxy, before: int) -> list[bytes]:
+    """Those that have passed since so many commands had."""
+    return [seen.line for seen in proxy.commands[before:] if seen.asks("get_job_state")]
 
 
 @pytest.mark.parametrize("end", list(End))
 def test_after_the_return_of_a_server_all_jobs_are_heard_of_over_no_more_than_the_pool(
-    server: ScriptedServer, end: End
+    server: ScriptedServer, end: End, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ChaosProxy(server) as proxy, held(proxy, [OFTEN_S] * MANY) as jobs:
+    with ChaosProxy(server) as proxy, held(proxy, [OFTEN_S] * MANY):
         proxy.refuse()
         proxy.cut(end)
-        await_true(waiting(jobs[0], MANY))
+        # From now on all of them are due.
+        await_true(lambda: sum("too late" in r.getMessage() for r in caplog.records) >= MANY)
         made, passed = proxy.counts["made"], proxy.counts["passed"]
         proxy.accept()
-        proxy.wait_until(lambda: proxy.counts["passed"] >= passed + 1 + MANY)
-        look, *first = proxy.commands[passed : passed + 1 + MANY]
-        # Are these our jobs still? One look is enough for all connections.
-        assert look.asks("list_jobs")
-        assert all(seen.asks("get_job_state") for seen in first)
+        proxy.wait_until(lambda: len(keepalives(proxy, passed)) >= MANY)
         # Every job once before any of them twice.
-        assert len({seen.line for seen in first}) == MANY
+        assert len(set(keepalives(proxy, passed)[:MANY])) == MANY
+        first, *others = proxy.commands[passed:]
+        # Are these our jobs still? To look once is enough for all connections.
+        assert first.asks("list_jobs")
+        assert not any(seen.asks("list_jobs") for seen in others)
         assert proxy.counts["made"] - made <= DEFAULT_LIMIT
 
 
@@ -135,21 +137,18 @@ def test_keepalives_pass_calls_that_are_stuck_on_frozen_connections(
         gate = threading.Event()
 
         def hold_callers(peer: Peer, command: Command) -> bool:
-            return command.args[0] >= 1000 and gate.wait(LONG_S) and False
+            return command.args[0] in STUCK and gate.wait(LONG_S) and False
 
         script.on_state = hold_callers
         # As many as there are connections, each ready to wait for ever.
-        stuck = [gevent.spawn(client.get_job_state, 1000 + n, None) for n in range(DEFAULT_LIMIT)]
-        gevent.sleep(0)
-        server.wait_until(lambda: sum(i >= 1000 for i in asked_after(server)) == DEFAULT_LIMIT)
+        stuck = [in_thread(partial(client.get_job_state, n, None)) for n in STUCK]
+        server.wait_until(lambda: len(STUCK & set(asked_after(server))) == DEFAULT_LIMIT - 1)
         before = Counter(asked_after(server))
         server.wait_until(
             lambda: all((Counter(asked_after(server)) - before)[j.id or 0] >= 2 for j in jobs)
         )
         gate.set()
-        gevent.joinall(stuck, LONG_S, raise_error=True)
-        states = [None if s.value is None else s.value["state"] for s in stuck]
-        assert states == [JobState.ready] * DEFAULT_LIMIT
+        assert [state["state"] for state in results(stuck)] == [JobState.ready] * DEFAULT_LIMIT
 
 
 def test_a_call_that_may_not_be_repeated_keeps_its_connection_from_keepalives(
@@ -164,40 +163,40 @@ def test_a_call_that_may_not_be_repeated_keeps_its_connection_from_keepalives(
 
     server.script = hold_power
     with held(server, [OFTEN_S] * 5) as jobs:
-        powering = gevent.spawn(jobs[0]._client.power_on_job_boards, 1, None)
-        gevent.sleep(0)
+        powering = in_thread(partial(jobs[0]._client.power_on_job_boards, 1, None))
         server.wait_until(lambda: server.counts["power_on_job_boards"])
         before = len(asked_after(server))
         server.wait_until(lambda: len(asked_after(server)) > before + 20)
         gate.set()
-        powering.get(timeout=LONG_S)
+        powering.result(LONG_S)
         assert server.counts["power_on_job_boards"] == 1
 
 
-def test_a_frozen_keepalive_is_not_waited_for_as_long_as_an_abandoned_call(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+def test_keepalives_do_not_wait_for_the_reply_to_a_call_that_was_given_up(
+    server: ScriptedServer, script: JobScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "RETIRE_AFTER_S", 10 * LONG_S)
-    frozen = threading.Event()
+    monkeypatch.setattr(pool, "DRAIN_WITHIN_S", 10 * LONG_S)
+    with held(server, [OFTEN_S] * 5) as jobs:
+        frozen: set[int] = set()
 
-    def script(peer: Peer, command: Command) -> None:
-        if not (frozen.is_set() and peer.number <= 2):
-            peer.answer(command.echo)
+        def freeze(peer: Peer, command: Command) -> None:
+            if command.args == [1000]:
+                frozen.update(peer.number for peer in server.peers)
+            if peer.number not in frozen:
+                script(peer, command)
 
-    server.script = script
-    hub = Hub()
-    with contextlib.closing(ServerLink(hub, server.host, server.port, limit=2)) as link:
-        gevent.joinall([gevent.spawn(link.run, Call("version"), LONG_S) for _ in range(20)])
-        server.wait_until(lambda: len(server.peers) == 2)
-        frozen.set()
-        # Its connection is looked after first, with much time left.
-        given_up = Call("version")
-        link.begin(given_up)
-        server.wait_until(lambda: server.counts["version"] == 21)
-        link.give_up(given_up)
-        keepalive = Call("get_job_state", (1,), answer_within_s=0.1)
-        assert link.run(keepalive, LONG_S) == own(1)
-    hub.end()
+        server.script = freeze
+        with pytest.raises(ProtocolTimeoutError):
+            jobs[0]._client.get_job_state(1000, timeout=0.05)
+
+        def is_kept_alive(job: Job) -> bool:
+            asked = [c for c in server.commands if c.args == [job.id]]
+            return sum(c.connection not in frozen for c in asked) >= 3
+
+        server.wait_until(lambda: all(map(is_kept_alive, jobs)))
+        for peer in server.peers:
+            if peer.number in frozen:
+                peer.hang_up()
 
 
 @pytest.mark.parametrize("keep_off", ["refuse", "swallow", "fill_accept_queue"])
@@ -207,10 +206,10 @@ def test_keepalives_go_out_when_connects_succeed_again(
     with ChaosProxy(server) as proxy, held(proxy, [OFTEN_S] * 20) as jobs:
         getattr(proxy, keep_off)()
         proxy.cut(End.RST)
-        await_true(lambda: bool(jobs[0]._client.link.connections == 0) or keep_off == "swallow")
+        await_true(lambda: jobs[0]._client.session.connections == 0 or keep_off == "swallow")
         before = proxy.counts["passed"]
         proxy.accept()
-        proxy.wait_until(lambda: len({seen.line for seen in list(proxy.seen)[before:]}) >= 20)
+        proxy.wait_until(lambda: len(set(keepalives(proxy, before))) == 20)
 
 
 def test_a_create_that_is_cut_off_is_not_sent_again_and_says_so(

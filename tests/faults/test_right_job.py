@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 import pytest
-from spalloc_gevent.engine.held import Held
 
 from spalloc_gevent import Job, JobState, ProtocolTimeoutError
-from spalloc_gevent.job import creation
+from spalloc_gevent.job.life import JobLife
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
+from spalloc_gevent.transport.tracked_jobs import TrackedJob
+from spalloc_gevent.wire.requests import Reply
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
@@ -22,10 +25,16 @@ TO_COME_BACK_S = 0.05
 
 
 @pytest.fixture
-def witness(proxy: ChaosProxy) -> Iterator[Job]:
+def witness(server: SimulatedServer, proxy: ChaosProxy) -> Iterator[Job]:
     """Another job over the same connections, which come back with it."""
     with destroying(job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)) as job:
+        # Each job is asked about when it has begun.
+        await_true(lambda: server.command_counts["get_job_state"] > 0 and is_at_rest(job))
         yield job
+
+
+def is_at_rest(job: Job) -> bool:
+    return "0 in-flight, 0 waiting" in repr(job._client.session)
 
 
 def usurped(server: SimulatedServer, proxy: ChaosProxy, numbers: int) -> int:
@@ -54,64 +63,57 @@ def test_a_destroy_that_was_given_up_in_a_freeze(
     ours.destroy()
     usurped(server, proxy, 2)
     assert witness.wait_for_state_change(JobState.ready, LONG_S) is JobState.unknown
-    await_true(lambda: "0 in-flight, 0 waiting" in repr(witness._client.link))
+    await_true(lambda: is_at_rest(witness))
     assert strangers(server) == [1, 2]
 
 
 def test_the_destruction_of_a_job_whose_creation_was_given_up(
     server: SimulatedServer, proxy: ChaosProxy, witness: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noticed = []
-    destroy = creation.Creation._destroy
+    late, usurping = threading.Event(), threading.Event()
+    destroy_late = JobLife._destroy_late
 
-    def cut_then_destroy(self: creation.Creation, job_id: int) -> None:
-        noticed.append(job_id)
-        destroy(self, job_id)
+    def held_up(self: JobLife, reply: Reply) -> None:
+        late.set()
+        gevent.get_hub().threadpool.apply(usurping.wait, (LONG_S,))
+        destroy_late(self, reply)
 
-    monkeypatch.setattr(creation.Creation, "_destroy", cut_then_destroy)
+    monkeypatch.setattr(JobLife, "_destroy_late", held_up)
     proxy.delay(2 * HASTY_S)
     with pytest.raises(ProtocolTimeoutError):
         job_of(proxy, keepalive=60.0, timeout=HASTY_S)
-    await_true(lambda: bool(noticed))
-    proxy.freeze()
+    assert late.wait(LONG_S)
     usurped(server, proxy, 2)
+    proxy.delay(0.0)
     assert witness.wait_for_state_change(JobState.ready, LONG_S) is JobState.unknown
-    await_true(lambda: "0 in-flight, 0 waiting" in repr(witness._client.link))
+    usurping.set()
+    await_true(lambda: is_at_rest(witness))
     assert strangers(server) == [1, 2]
 
 
-def test_a_call_over_a_lent_connection_that_is_lost(
+def test_a_call_whose_connection_is_lost(
     server: SimulatedServer, proxy: ChaosProxy, witness: Job
 ) -> None:
-    link = witness._client.link
-    in_thread(lambda: lend_to_this_thread(witness)).result(LONG_S)
-    assert link.lends
     proxy.freeze()
     asked = in_thread(lambda: witness.state)
-    await_true(lambda: "1 in-flight" in repr(link))
+    await_true(lambda: "1 in-flight" in repr(witness._client.session))
     seen = usurped(server, proxy, 1)
     assert asked.result(LONG_S) is JobState.unknown
     assert [c.name for c in list(server.commands_seen)[seen:] if c.args] == []
 
 
-def lend_to_this_thread(job: Job) -> None:
-    while not job._client.link.lends:
-        assert job.state is JobState.ready
-
-
 def test_a_job_whose_number_comes_while_its_maker_is_held_up(
     server: SimulatedServer, proxy: ChaosProxy, witness: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = creation.Creation.run
+    track = JobLife._track
 
-    def held_up(self: creation.Creation, timeout_s: float | None) -> Held:
-        held = run(self, timeout_s)
+    def held_up(self: JobLife, tracked: TrackedJob) -> None:
         usurped(server, proxy, 2)
         # The new connection is known to be good by now, for all that was held.
         assert witness.wait_for_state_change(JobState.ready, LONG_S) is JobState.unknown
-        return held
+        track(self, tracked)
 
-    monkeypatch.setattr(creation.Creation, "run", held_up)
+    monkeypatch.setattr(JobLife, "_track", held_up)
     ours = job_of(proxy, keepalive=60.0)
     assert ours.id == 2
     assert ours.state is JobState.unknown
@@ -119,12 +121,10 @@ def test_a_job_whose_number_comes_while_its_maker_is_held_up(
     assert strangers(server) == [1, 2]
 
 
-def test_a_job_of_the_same_owner_that_nobody_has_asked_about_yet(
-    server: SimulatedServer, proxy: ChaosProxy
-) -> None:
+def test_a_job_of_the_same_owner(server: SimulatedServer, proxy: ChaosProxy) -> None:
     with destroying(job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)) as ours:
-        link = ours._client.link
-        await_true(lambda: "0 in-flight, 0 waiting" in repr(link))
+        # The start is known: its owner alone would not tell it from the other.
+        await_true(lambda: server.command_counts["get_job_state"] > 0 and is_at_rest(ours))
         server.restart(cold=True)
         with client_of(server) as other:
             assert other.create_job(owner="me", keepalive=None) == ours.id
@@ -191,7 +191,8 @@ def test_a_list_that_hides_whose_a_job_is_loses_no_job(shroud: dict[str, Any]) -
     with ScriptedServer(script) as server, ChaosProxy(server) as proxy:
         job = job_of(proxy, keepalive=60.0, reconnect_delay=TO_COME_BACK_S)
         with destroying(job):
-            await_true(lambda: "0 in-flight, 0 waiting" in repr(job._client.link))
+            server.wait_until(lambda: server.counts["get_job_state"])
+            await_true(lambda: is_at_rest(job))
             proxy.cut(End.RST)
             assert job.state is JobState.ready
             assert server.counts["list_jobs"] == 1

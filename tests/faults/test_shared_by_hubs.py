@@ -127,7 +127,8 @@ def test_others_call_on_while_a_hub_is_blocked_that_holds_a_connection(
 
 
 def test_jobs_live_while_a_blocked_hub_holds_all_connections_that_callers_may_have() -> None:
-    with SimulatedServer() as server, ready(server, keepalive=2.0, config_filenames=[]) as job:
+    given = {"keepalive": 2.0, "timeout": LONG_S, "config_filenames": []}
+    with SimulatedServer() as server, ready(server, **given) as job:
         server.set_faults([Delay(1.0, on="where_is", times=None)])
         with blocked_hub(*[lambda: job.where_is_machine(0, 0)] * 20):
             before = server.command_counts["get_job_state"]
@@ -174,7 +175,7 @@ def test_others_call_on_while_hubs_are_destroyed_in_the_middle_of_calls(
 # -- a fork in the middle of a call --------------------------------------------------------------
 
 FORKED = """
-import os, threading
+import os, select, threading
 client = new_client()
 
 def ask(client, number):
@@ -187,6 +188,8 @@ def asks_for_what_is_held():
 asking = threading.Thread(target=asks_for_what_is_held)
 asking.start()
 print("asking", flush=True)
+# Patched, this lets the greenlet run that a thread is then.
+select.select([sys.stdin], [], [])
 sys.stdin.readline()
 for number in range(5):
     child = os.fork()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import gevent
 import pytest
-from spalloc_gevent.engine import watches
 
 from spalloc_gevent import Job, JobState
 from spalloc_gevent.errors import ClosedError
-from spalloc_gevent.job import job as job_module
+from spalloc_gevent.job import life
 from spalloc_gevent.simulator import SimulatedServer
+from spalloc_gevent.transport import subscriptions
 from tests.contract.support import ONE_TRIAD, await_true, destroy_from_elsewhere, in_thread, job_of
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript, connected, ready_state
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def no_safety_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noticed has been told; nobody looks now and then."""
-    monkeypatch.setattr(job_module, "SAFETY_REFRESH_S", 100 * LONG_S)
+    monkeypatch.setattr(life, "SAFETY_REFRESH_S", 100 * LONG_S)
 
 
 def waiting_for_the_end(job: Job, proxy: ChaosProxy) -> Callable[[], JobState]:
@@ -91,8 +91,8 @@ def test_a_frozen_connection_for_notifications_is_found_out(
     no_safety_refresh: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watches, "PROBE_AFTER_S", 0.1)
-    monkeypatch.setattr(watches, "ARM_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(subscriptions, "PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr(subscriptions, "ANSWER_WITHIN_S", 0.2)
     job = ready_job(proxy, server)
     ended = waiting_for_the_end(job, proxy)
     proxy.freeze()
@@ -103,7 +103,7 @@ def test_a_frozen_connection_for_notifications_is_found_out(
 
 
 def test_a_notification_that_is_lost_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "SAFETY_REFRESH_S", 0.05)
+    monkeypatch.setattr(life, "SAFETY_REFRESH_S", 0.05)
     script, over = JobScript(), threading.Event()
 
     def state(peer: Peer, command: Command) -> bool:
@@ -190,7 +190,7 @@ WAITS = {
 SILENT = {
     "constructing": ("", "job()", ""),
     "calling": ("c = ProtocolClient(host, port)", "c.list_jobs()", "c.close()"),
-    "arming": ("c = ProtocolClient(host, port)", "c.notify_job()", "c.close()"),
+    "subscribing": ("c = ProtocolClient(host, port)", "c.notify_job()", "c.close()"),
 }
 FIRST = {"plain": "", "patched": "from gevent import monkey; monkey.patch_all()"}
 

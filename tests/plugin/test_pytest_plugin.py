@@ -207,13 +207,35 @@ def test_the_number_of_boards_is_an_option(simulated: SimulatedServer, suite: Su
         ("resume_job_id=3", "there is no resume_job_id"),
     ],
 )
-def test_a_mark_that_asks_for_nothing_there_is_names_the_test(
-    suite: Suite, mark: str, complaint: str
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    # As pytest, and pytest-xdist, have it for whatever cannot be collected.
+    [((), pytest.ExitCode.INTERRUPTED), (("-n", "2"), pytest.ExitCode.TESTS_FAILED)],
+)
+def test_a_mark_that_asks_for_nothing_there_is_names_the_test_and_none_is_run(
+    suite: Suite, mark: str, complaint: str, arguments: tuple[str, ...], code: int
 ) -> None:
-    suite.write(f"@pytest.mark.spalloc({mark})\ndef test_it(spalloc_job): ...\n")
+    suite.write(
+        f"def test_none(): ...\n@pytest.mark.spalloc({mark})\ndef test_it(spalloc_job): ...\n"
+    )
+    run = suite.run("--spalloc-simulate", *arguments)
+    assert run.code == code
+    assert f"test_it.py::test_it: @pytest.mark.spalloc: {complaint}" in run.said
+    assert run.counts == {"error": 1}
+    assert "INTERNALERROR" not in run.said
+
+
+def test_one_mistake_of_many_tests_is_told_once(suite: Suite) -> None:
+    suite.write(
+        """
+        @pytest.mark.spalloc(bords=3)
+        class TestAll:
+            @pytest.mark.parametrize("n", range(5))
+            def test_it(self, spalloc_job, n): ...
+        """
+    )
     run = suite.run("--spalloc-simulate")
-    assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert f"test_it.py::test_it: @pytest.mark.spalloc: {complaint}" in run.complained
+    assert run.said.count("@pytest.mark.spalloc: there is no bords") == 1
 
 
 # ------------------------------------------------------------------- no boards

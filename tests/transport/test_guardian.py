@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from spalloc_gevent.engine import guardian as engine_guardian
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.terminal import eventually, is_alive
 from tests.conftest import MakeRealServer
 from tests.contract.support import Server
+from tests.transport.guardians import guardian_of, guardians_of
 from tests.transport.programs import PREAMBLE, ROOT
 from tools.costs import descendants
 
@@ -94,35 +94,6 @@ def start(server: SimulatedServer) -> Iterator[StartProgram]:
         yield begin
 
 
-def guardians_of(pid: int) -> list[int]:
-    """The guardians of a program, whoever is their parent."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                words = (process / "cmdline").read_bytes().split(b"\0")
-                if words[-3:-1] == [os.fsencode(engine_guardian._PROGRAM), str(pid).encode()]:
-                    found.append(int(process.name))
-    return found
-
-
-def guardian_of(pid: int) -> int:
-    # What only starts it is called the same, and may be there a moment longer.
-    def leaders() -> list[int]:
-        return [one for one in guardians_of(pid) if is_leader(one)]
-
-    eventually(leaders, "a guardian")
-    (only,) = leaders()
-    return only
-
-
-def is_leader(pid: int) -> bool:
-    """Whether it has a session of its own by now, which is the last of its preparations."""
-    with contextlib.suppress(ProcessLookupError):
-        return os.getsid(pid) == pid
-    return False
-
-
 def is_kept(server: SimulatedServer, since: int) -> bool:
     """Whether a keepalive has come that only a guardian sends, after so many commands."""
     return any(command.name == "job_keepalive" for command in server.commands_seen[since:])
@@ -170,8 +141,8 @@ def test_150_jobs_outlive_it_too_with_one_guardian_that_starts_late(tmp_path: Pa
         program = Program(
             big,
             f"""
-            import spalloc_gevent.engine.link as link
-            link.LONGEST_TELLING_S = {10 * LONG_S}
+            import spalloc_gevent.transport.guardian as guardian
+            guardian.LONGEST_TELLING_S = {10 * LONG_S}
             sys.executable = {str(late)!r}
             jobs = [new_job(keepalive={KEEPALIVE_S * 4}) for _ in range(150)]
             hold_up({LONG_S * 2.5})
@@ -313,7 +284,7 @@ job.destroy()
 def test_nothing_in_the_folder_or_the_environment_takes_the_place_of_its_modules(
     server: SimulatedServer, start: StartProgram, tmp_path: Path
 ) -> None:
-    for name in ("json", "socket", "select", "time", "spalloc_gevent"):
+    for name in ("json", "socket", "select", "time", "logging", "heapq", "spalloc_gevent"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken in')")
     program = start(
         f"""
@@ -384,8 +355,8 @@ def test_one_that_was_killed_is_followed_by_another(
 ) -> None:
     program = start(
         """
-        import spalloc_gevent.engine.guardian
-        spalloc_gevent.engine.guardian.REST_AFTER_FAILURE_S = 0.0
+        import spalloc_gevent.transport.guardian
+        spalloc_gevent.transport.guardian.REST_AFTER_FAILURE_S = 0.0
         """
         + textwrap.indent(HOLD_A_JOB + "sys.stdin.readline()\njob.destroy()", " " * 8)
     )
@@ -429,7 +400,7 @@ def test_two_holders_of_one_job_are_guarded_one_by_one(
 def test_jobs_of_all_intervals_are_heard_of_in_time(
     server: SimulatedServer, start: StartProgram
 ) -> None:
-    """A job that comes while the program rests from its last word needs the next one earlier."""
+    """A job that comes while the program rests after its last line needs the next one earlier."""
     program = start(
         f"""
         slow = new_job(keepalive=60.0)
@@ -456,7 +427,7 @@ def test_one_that_ends_at_once_is_not_started_again_and_again(
     broken.chmod(0o700)
     program = start(
         f"""
-        import spalloc_gevent.engine.guardian as guardian
+        import spalloc_gevent.transport.guardian as guardian
         guardian.REST_AFTER_FAILURE_S = 0.05
         sys.executable = {str(broken)!r}
         """

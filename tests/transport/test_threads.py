@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.engine.programs import PATCHED, run
 
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import SimulatedServer
@@ -13,6 +12,7 @@ from spalloc_gevent.transport import native
 from spalloc_gevent.transport.threads import GreenletThread, Threads, start_thread
 from spalloc_gevent.transport.waiting import ChangeCounter, hub_of_thread, sleep
 from tests.contract.support import PATIENCE_S, await_true, native_threads
+from tests.transport.programs import PATCHED, run
 
 
 def test_work_runs_in_a_native_thread_that_ends_with_it() -> None:

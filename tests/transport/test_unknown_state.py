@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from spalloc_gevent import Job
@@ -15,7 +17,7 @@ def of_the_future(peer: Peer, command: Command) -> None:
     peer.answer(ANSWERS.get(command.name))
 
 
-def job_of(server: ScriptedServer, **options: object) -> Job:
+def job_of(server: ScriptedServer, **options: Any) -> Job:
     return Job(hostname=server.host, port=server.port, guardian=False, **options)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from spalloc_gevent.server_commands import NOT_GIVEN, ServerCommands, Timeout
-
+from spalloc_gevent.client import ProtocolClient, Timeout
 from spalloc_gevent.errors import SpallocServerException
 from spalloc_gevent.geometry import Board
+from spalloc_gevent.not_given import NOT_GIVEN
 from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 
 
-class FakeClient(ServerCommands):
+class FakeClient(ProtocolClient):
     """Tells the jobs and machines that are put into it; of what it knows nothing it says so.
 
     states, hardware: what is told of a job by its ID; text is a refusal.
@@ -23,6 +23,7 @@ class FakeClient(ServerCommands):
         machines: Iterable[MachineDescription] = (),
         jobs: Iterable[JobDescription] = (),
     ) -> None:
+        super().__init__("made up")
         self.machines = list(machines)
         self.jobs = list(jobs)
         self.states: dict[int, dict[str, Any] | str] = {}

@@ -11,6 +11,7 @@ import pytest
 from spalloc_gevent._version import __version__
 from spalloc_gevent.errors import ConfigError
 from spalloc_gevent.scripts.alloc_options import Order, parse
+from spalloc_gevent.scripts.common import CommandError
 from spalloc_gevent.scripts.substitution import TOKENS
 
 ENVIRON = {"SPALLOC_HOSTNAME": "server", "SPALLOC_OWNER": "me"}
@@ -58,15 +59,14 @@ def test_what_is_none_one_two_or_three_numbers(arguments: list[str], what: tuple
         (["--port", "x"], "'x' is no whole number"),
         (["--timeout", "0"], "'0' is no time"),
         (["--timeout", "nan"], "'nan' is no time"),
-        (["--keepalive", "-2"], "'-2' is no time"),
+        (["--keepalive", "0"], "'0' is no time"),
         (["--keepalive", "soon"], "'soon' is no number"),
-        (["--reconnect-delay", "-1"], "'-1' is no time"),
+        (["--reconnect-delay", "nan"], "'nan' is no time"),
         (["--min-ratio", "1.5"], "'1.5' is no ratio"),
-        (["--max-dead-boards", "-2"], "'-2' is no number of things"),
+        (["--max-dead-boards", "-2.5"], "'-2.5' is no whole number"),
         (["--max-dead-links", "x"], "'x' is no whole number"),
         (["--resume", "x"], "'x' is no whole number"),
         (["--resume", "-1"], "'-1' is no job ID"),
-        (["--machine", "m", "--tags", "t"], "--machine and --tags: give only one"),
         (["--boot", "--boot-command", "x"], "--boot and --boot-command: give only one"),
         (["--boot-command", ""], "--boot-command needs a command"),
         (["-c"], "--command needs a command"),
@@ -74,6 +74,7 @@ def test_what_is_none_one_two_or_three_numbers(arguments: list[str], what: tuple
         (["-c", "echo {nosuch}"], "{nosuch} in 'echo {nosuch}' stands for nothing"),
         (["--boot-command", "boot {"], "a single { in 'boot {'"),
         (["--owner", ""], "--owner (typically your e-mail address) must be specified"),
+        (["--ignore_version", "perhaps"], "'perhaps' is neither True nor False"),
         (["--hostname", ""], "--hostname of the spalloc server must be specified"),
     ],
 )
@@ -171,11 +172,53 @@ def test_an_argument_outranks_the_environment() -> None:
     }
 
 
-def test_minus_1_means_any_number_none_or_for_ever() -> None:
-    line = "--keepalive -1 --timeout -1 --max-dead-boards -1 --max-dead-links -1"
+@pytest.mark.parametrize("number", ["-1", "-3", "-5"])
+def test_a_number_below_0_means_any_number_none_or_for_ever_and_at_once(number: str) -> None:
+    switches = ("keepalive", "timeout", "max-dead-boards", "max-dead-links", "reconnect-delay")
+    line = " ".join(f"--{switch} {number}" for switch in switches)
     said = options(*line.split(), SPALLOC_MAX_DEAD_LINKS="3")
-    names = ("keepalive", "timeout", "max_dead_boards", "max_dead_links")
-    assert [said[name] for name in names] == [None] * 4
+    values = [said[switch.replace("-", "_")] for switch in switches]
+    assert values == [None, None, None, None, 0.0]
+    assert options("--timeout", "-2.5", "--keepalive", "-0.5")["keepalive"] is None
+
+
+@pytest.mark.parametrize("order_said", [["-m", "n", "-t", "big"], ["-t", "big", "-m", "n"]])
+def test_a_machine_that_is_named_outranks_tags_with_a_remark(
+    order_said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = options(*order_said)
+    assert (said["machine"], said["tags"]) == ("n", None)
+    assert capsys.readouterr().err == (
+        "spalloc: warning: --tags passed over, because --machine is given\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "hostname",
+    ["ho st", "ho\nst", "http://127.0.0.1/", "127.0.0.1:22244", "[::1]", "me@host", "a..b"],
+)
+def test_what_cannot_be_a_hostname_is_refused(hostname: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        order("--hostname", hostname)
+    told = f"spalloc: error: --hostname {hostname!r} is no host name or IP address"
+    assert (str(caught.value), caught.value.code) == (told, 2)
+
+
+@pytest.mark.parametrize(
+    "hostname", ["localhost", "::1", "fe80::1%eth0", "my_server", "b\u00fccher.example", "a.b."]
+)
+def test_what_may_be_a_hostname_is_taken(hostname: str) -> None:
+    assert options("--hostname", hostname)["hostname"] == hostname
+
+
+@pytest.mark.parametrize(
+    ("value", "ignored"), [("True", True), ("yes", True), ("1", True), ("False", False)]
+)
+def test_ignore_version_may_be_written_as_the_existing_client_has_it(
+    value: str, ignored: bool
+) -> None:
+    assert options("--ignore_version", value)["ignore_version"] is ignored
+    assert options()["ignore_version"] is False
 
 
 @pytest.mark.parametrize(
@@ -244,7 +287,7 @@ def test_version_is_shown_and_ends_with_0(switch: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as caught:
         order("--hostname", "", switch)
     assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith(f"spalloc {__version__}\nPython: ")
+    assert capsys.readouterr().out == f"spalloc {__version__}\n"
 
 
 def help_text(capsys: pytest.CaptureFixture[str], **environ: str) -> str:

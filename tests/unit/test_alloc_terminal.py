@@ -111,6 +111,41 @@ def test_control_characters_are_spelled_out() -> None:
     assert printable("Gerät 3") == "Gerät 3"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0645\u06cc\u200c\u062e",
+        "\u0915\u094d\u200d\u0937",
+        "\U0001f469\u200d\U0001f4bb",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "\u2764\ufe0f",
+    ],
+    ids=["Persian", "Hindi", "emoji of two", "flag of England", "emoji with a variation"],
+)
+def test_what_joins_the_characters_of_a_name_is_part_of_it(name: str) -> None:
+    assert printable(name) == name
+    assert printable(f"a {name}!") == f"a {name}!"
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u202f", "\u3000", "\u2009"])
+def test_a_blank_of_any_kind_is_a_blank(blank: str) -> None:
+    assert printable(f"Ann{blank}Example") == "Ann Example"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("m\u200de", "m\\u200de"),
+        ("me\u200c", "me\\u200c"),
+        ("\u200d\u0645", "\\u200d\u0645"),
+        ("me\U000e0065", "me\\U000e0065"),
+        ("a\u2028b\u2029c\u200bd\u200ee\u2067f", "a\\u2028b\\u2029c\\u200bd\\u200ee\\u2067f"),
+    ],
+)
+def test_what_would_only_make_names_look_alike_is_spelled_out(name: str, shown: str) -> None:
+    assert printable(name) == shown
+
+
 def test_definitions_have_their_keys_flush_right() -> None:
     assert render_definitions([("Hostname", "b"), ("Width", 8), ("Empty", "")]) == (
         "Hostname: b\n   Width: 8\n   Empty:"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from spalloc_gevent.server_commands import ServerCommands, Timeout
-
+from spalloc_gevent.client import ProtocolClient, Timeout
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.geometry import boards_of_triads
 from spalloc_gevent.scripts.board_places import places_of
 
 
-class SlowClient(ServerCommands):
+class SlowClient(ProtocolClient):
     """Takes a second for each answer, and knows no place of boards with z = 2."""
 
     def __init__(self) -> None:
+        super().__init__("made up")
         self.now_s = 0.0
 
     def _ask(self, name: str, *args: object, timeout: Timeout, **place: Any) -> Any:

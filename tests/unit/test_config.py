@@ -69,6 +69,27 @@ def search_path(**environ: str) -> list[str]:
     return run.stdout.splitlines()
 
 
+NOBODY = """
+import pwd, sys
+def no_entry(uid):
+    raise KeyError(uid)
+pwd.getpwuid = no_entry
+"""
+"""Has a user without an entry in the system's list, as in a container."""
+
+
+def of_nobody(program: str, *arguments: str, **environ: str) -> str:
+    """What a program prints whose user has neither a home nor an entry."""
+    run = subprocess.run(
+        [sys.executable, "-c", NOBODY + program, *arguments],
+        env={"PYTHONPATH": str(ROOT), **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout
+
+
 # ------------------------------------------------- the sentences of chapter 2
 
 
@@ -532,6 +553,28 @@ def test_folder_in_place_of_a_file_is_passed_over_with_a_warning(tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize("kind", ["named pipe", "device"])
+def test_pipe_or_device_in_place_of_a_file_is_passed_over_with_a_warning(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "config"
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    with pytest.warns(ConfigWarning) as caught:
+        assert read(str(path)) == read()
+    assert [str(warning.message) for warning in caught] == [
+        f"{path}: passed over, because it is a pipe or a device, and not a configuration file"
+    ]
+
+
+def test_file_that_is_linked_to_nothing_is_empty_and_no_matter_of_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.symlink_to(os.devnull)
+    assert read(str(path)) == read()
+
+
 def test_unknown_option_is_a_warning_that_names_file_option_and_nearest(write: Write) -> None:
     filename = write("[spalloc]\nhost_name = x\nport = 4\n")
     with pytest.warns(ConfigWarning) as caught:
@@ -729,3 +772,32 @@ def test_names_of_the_three_files_are_those_at_the_end_of_the_search_path() -> N
         config.CWD_CONFIG_FILE,
     ]
     assert os.path.normpath(config.CWD_CONFIG_FILE) == ".spalloc"
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "relative"}])
+def test_user_without_a_home_has_no_file_and_the_other_places_count(home: dict[str, str]) -> None:
+    program = (
+        "from spalloc_gevent import config; print(config.SEARCH_PATH, config.USER_CONFIG_FILE)"
+    )
+    assert of_nobody(program, **home) == "['/etc/xdg/spalloc', './.spalloc'] None\n"
+
+
+def test_user_without_a_home_has_a_file_where_the_environment_names_its_folder() -> None:
+    program = "from spalloc_gevent import config; print(config.SEARCH_PATH[-2])"
+    assert of_nobody(program, XDG_CONFIG_HOME="/elsewhere") == "/elsewhere/spalloc\n"
+
+
+def test_home_that_an_older_platformdirs_leaves_as_a_tilde_is_none() -> None:
+    program = (
+        "import platformdirs; platformdirs.user_config_dir = lambda name: '~/.config/' + name\n"
+        "from spalloc_gevent import config; print(config.SEARCH_PATH)"
+    )
+    assert of_nobody(program) == "['/etc/xdg/spalloc', './.spalloc']\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["alloc", "batch", "ps", "job", "machine", "where-is", "simulator", "config"]
+)
+def test_every_command_starts_for_a_user_without_a_home(command: str) -> None:
+    program = "from spalloc_gevent.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    assert of_nobody(program, command, "--help").startswith("usage: ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.deadline import LONGEST_WAIT_S, Deadline, waitable
 
 
 class WoundClock:
@@ -90,3 +91,27 @@ def test_the_clock_is_the_monotonic_one_unless_another_is_given() -> None:
     left = Deadline(100.0).left()
     assert left is not None
     assert 100.0 - (time.monotonic() - before) <= left <= 100.0
+
+
+@pytest.mark.parametrize("timeout_s", [2_600_000.0, 1e10, 1e300, float(2**63)])
+def test_a_far_off_moment_is_waited_for_in_waits_that_every_system_takes(timeout_s: float) -> None:
+    clock = WoundClock(0.0)
+    deadline = Deadline(timeout_s, clock)
+    assert deadline.left() == deadline.left_or(timeout_s) == LONGEST_WAIT_S
+    assert Deadline(None, clock).left_or(timeout_s) == LONGEST_WAIT_S
+    clock.now += LONGEST_WAIT_S
+    assert not deadline.passed
+
+
+def test_the_longest_wait_is_one_for_poll_and_for_locks_and_sockets() -> None:
+    assert LONGEST_WAIT_S * 1000 < 2**31
+    assert LONGEST_WAIT_S < threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "wait_s"), [(None, None), (-1.0, -1.0), (3.0, 3.0), (1e10, LONGEST_WAIT_S)]
+)
+def test_a_wait_is_limited_by_what_systems_take(
+    timeout_s: float | None, wait_s: float | None
+) -> None:
+    assert waitable(timeout_s) == wait_s

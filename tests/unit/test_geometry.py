@@ -186,6 +186,21 @@ def test_job_chip_to_machine_chip_and_back(
     assert geometry.chip_in_job(chip, board, boards[0], dimensions) == job_chip
 
 
+@given(SIZES, st.tuples(st.booleans(), st.booleans()))
+def test_each_chip_of_a_job_is_found_on_its_board_and_no_other_chip(
+    size: tuple[int, int], wraps: tuple[bool, bool]
+) -> None:
+    boards = list(geometry.boards_of_triads(0, 0, *size))
+    corners = list(geometry.connections_in_job(dict.fromkeys(boards, "")))
+    width, height = geometry.job_dimensions(boards, wraps)
+    around = itertools.product(range(-1, width + 1), range(-1, height + 1))
+    found = {chip: geometry.board_with_chip(chip, corners, (width, height)) for chip in around}
+    there = {chip: place for chip, place in found.items() if place is not None}
+    assert len(there) == len(set(there.values())) == 48 * len(boards)
+    for chip, ((x, y), on_board) in there.items():
+        assert chip == ((x + on_board[0]) % width, (y + on_board[1]) % height)
+
+
 def test_hexagons_stand_where_the_drawing_has_them() -> None:
     places = {board: geometry.hexagon_position(board) for board in
               geometry.boards_of_triads(0, 0, 2, 2)}  # fmt: skip

@@ -177,7 +177,7 @@ def test_watching_a_job_asks_once_for_its_machine_and_never_for_the_job(
 
 def test_a_queued_job_needs_no_machine(client: FakeClient, subject: Subject) -> None:
     client.jobs = [job(7)]
-    assert JobView(subject, with_hostname=True).collect(client).machine is None
+    assert JobView(subject, hostname_in=(2, 3)).collect(client).machine is None
     assert questions(client) == LISTED
 
 
@@ -185,16 +185,27 @@ def test_the_hostname_is_that_of_chip_0_0_and_asked_for_only_if_wanted(
     client: FakeClient, subject: Subject
 ) -> None:
     client.machines, client.hardware[7] = [machine(4, 2)], HARDWARE
-    assert looked_at(JobView(subject, with_hostname=True), client).hostname == "a"
+    assert looked_at(JobView(subject, hostname_in=(2, 3)), client).hostname == "a"
     assert ("get_job_machine_info", 7) in questions(client)
     assert looked_at(JobView(subject), client).hostname is None
     assert ("get_job_machine_info", 7) not in questions(client)
 
 
+def test_the_hostname_is_asked_for_once_and_not_before_its_state(
+    client: FakeClient, subject: Subject
+) -> None:
+    client.machines, client.hardware[7] = [machine(4, 2)], HARDWARE
+    view = JobView(subject, hostname_in=(JobState.ready,))
+    states = (JobState.power, JobState.ready, JobState.ready, JobState.power)
+    hostnames = [looked_at(view, client, state=state).hostname for state in states]
+    assert hostnames == [None, "a", "a", "a"]
+    assert questions(client).count(("get_job_machine_info", 7)) == 1
+
+
 def test_boards_that_went_meanwhile_have_no_hostname(client: FakeClient, subject: Subject) -> None:
     client.machines = [machine(4, 2)]
     client.hardware[7] = "boards not allocated"
-    assert looked_at(JobView(subject, with_hostname=True), client).hostname is None
+    assert looked_at(JobView(subject, hostname_in=(2, 3)), client).hostname is None
 
 
 def test_an_ended_job_is_final_and_one_that_runs_is_not(

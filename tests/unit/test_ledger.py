@@ -89,6 +89,59 @@ def test_a_ledger_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
         Ledger(str(tmp_path / "nowhere" / "ledger"))
 
 
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"the ledger '.*/pipe' cannot be written: .* named pipe"):
+        Ledger(str(path))
+
+
+def test_a_named_pipe_that_takes_its_place_later_keeps_nobody_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "ledger"
+    ledger = Ledger(str(path))
+    path.unlink()
+    os.mkfifo(path)
+    Entry(ledger, 1, "h:1", ASKED)
+    assert ["is not written any more" in text for text in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("left", [b'{"format": 1, "time": 17960', b"{"])
+def test_an_entry_after_half_a_line_begins_on_a_line_of_its_own(
+    tmp_path: Path, left: bytes
+) -> None:
+    path = tmp_path / "ledger"
+    path.write_bytes(left)
+    ledger = Ledger(str(path))
+    Entry(ledger, 1, "h:1", ASKED)
+    # Another program is killed while we hold it open, so to say.
+    with path.open("ab") as other:
+        other.write(left)
+    Entry(ledger, 2, "h:1", ASKED)
+    Entry(ledger, 3, "h:1", ASKED)
+    found, strange = read_ledger(lines(path))
+    assert ([(one.job_id, one.label) for one in found], strange) == (
+        [(1, "case 7"), (2, "case 7"), (3, "case 7")], 2
+    )  # fmt: skip
+    assert b"\n\n" not in path.read_bytes()
+
+
+def test_one_that_may_only_be_written_to_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.touch(0o222)
+    Entry(Ledger(str(path)), 1, "h:1", ASKED)
+    path.chmod(0o600)
+    assert len(lines(path)) == 1
+
+
+def test_a_full_disk_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    Entry(Ledger("/dev/full"), 1, "h:1", ASKED)
+    assert caplog.messages == [
+        "the ledger '/dev/full' is not written any more: No space left on device"
+    ]
+
+
 def test_one_that_cannot_be_written_later_is_told_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -107,7 +107,10 @@ def test_the_constants_have_every_documented_key() -> None:
     assert set(NO_MACHINE) == set(get_type_hints(MachineInfo)) == set(BOARDS)
 
 
-@pytest.mark.parametrize("refusal", ["no such job", "No such board", "boards not allocated"])
+@pytest.mark.parametrize(
+    "refusal",
+    ["no such job", "No such board", "boards not allocated", "no boards currently allocated"],
+)
 def test_a_refusal_of_the_java_server_may_only_mean_that_nothing_is_there(refusal: str) -> None:
     assert means_nothing(refusal)
 
