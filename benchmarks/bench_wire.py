@@ -17,8 +17,8 @@ if __package__ in (None, ""):
 
 from benchmarks.figures import Figure, at_most, one
 from benchmarks.running import run
-from spalloc_gevent.wire.conversation import Conversation
 from spalloc_gevent.wire.messages import Notification
+from spalloc_gevent.wire.protocol_state import ProtocolState
 
 MEGABYTE = 1024 * 1024
 LIMIT_S = 1.0
@@ -55,9 +55,9 @@ def seconds_for(case: Case, clock: Callable[[], float] = time.perf_counter) -> f
     """What it takes from bytes to the message, pieces made beforehand."""
     line = line_of(case.size)
     pieces = [line[at : at + case.piece_bytes] for at in range(0, len(line), case.piece_bytes)]
-    talk: Conversation[str] = Conversation()
+    state = ProtocolState()
     began = clock()
-    events = [event for piece in pieces for event in talk.receive(piece)]
+    events = [event for piece in pieces for event in state.receive(piece)]
     took = clock() - began
     if not (len(events) == 1 and isinstance(events[0], Notification)):
         raise AssertionError(f"{case}: {len(events)} messages instead of 1")

@@ -32,7 +32,9 @@ from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.requests import Request
 
 if TYPE_CHECKING:
-    from spalloc_gevent.transport.poller import Poller
+    # For the commands too, which know nothing of the transport.
+    from spalloc_gevent.transport.poller import Poller as Poller
+    from spalloc_gevent.transport.poller import Snapshot as Snapshot
 
 DEFAULT_PORT = 22244
 POLL_INTERVAL_S = 30.0

@@ -1,14 +1,14 @@
-"""The rooms of the house, kept apart: imports point downwards only, and machinery stays inside.
+"""The layers of the package: imports go downwards only, threads and sockets stay in theirs.
 
-The rules are the table ROOMS; what a module may break for now is the table EXEMPT, which only
-shrinks. Imports count wherever they stand: at the top, in a function, for type checkers.
+The rules are the table LAYERS. Imports count wherever they stand: at the top, in a function,
+for type checkers.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
@@ -42,99 +42,77 @@ MACHINERY = frozenset(
 """Threads, greenlets and sockets."""
 
 RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "shtab", "tabulate"}
-"""What only the rooms may import that say so; with importlib, no import would be seen here."""
+"""What only the layers may import that say so; with importlib, no import would be seen here."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """Some modules of the package, the rooms they may know, and what else they may import."""
+class Layer:
+    """Some modules of the package, the layers they may import, and what else they may."""
 
     name: str
     modules: tuple[str, ...]
-    """Patterns of names without the package's; the first room that fits is a module's own."""
+    """Patterns of names without the package's; the first layer that fits is a module's own."""
     knows: str
-    """Names of the rooms that it may import, its own among them if it may."""
+    """Names of the layers that it may import, its own among them if it may."""
     uses: frozenset[str] = frozenset()
     """Those of RESERVED that it may import."""
 
 
-ROOMS = (
-    Room("bottom", ("errors", "states", "geometry", "deadline", "_version"), "bottom"),
-    Room("wire's_words", ("wire.answers", "wire.checks", "wire.version"), "wire bottom"),
-    Room("wire", ("wire", "wire.*"), "wire bottom"),
-    Room("plain", ("engine.plain",), "wire bottom", frozenset({"socket"})),
-    Room(
-        "waiting",
-        ("engine.homing", "engine.mailbox", "engine.pausing", "engine.workers"),
-        "waiting engine bottom",
+LAYERS = (
+    Layer(
+        "base",
+        ("errors", "states", "geometry", "deadline", "not_given", "config", "ledger", "_version"),
+        "base",
+        frozenset({"argparse", "platformdirs"}),
+    ),
+    Layer("answers", ("wire.answers", "wire.checks", "wire.version"), "wire base"),
+    Layer("wire", ("wire", "wire.*"), "wire base"),
+    Layer(
+        "threads",
+        ("transport.native", "transport.waiting", "transport.threads", "transport.mailbox"),
+        "threads base",
         MACHINERY,
     ),
-    Room("engine", ("engine", "engine.*"), "engine guardian's_words wire bottom", MACHINERY),
-    Room("guardian's_words", ("guardian.guarded_jobs",), "wire bottom"),
-    Room(
-        "guardian",
-        ("guardian", "guardian.*"),
-        "guardian guardian's_words plain wire bottom",
-        frozenset({"select"}),
+    Layer(
+        "transport",
+        ("transport", "transport.*", "guardian", "guardian.*"),
+        "transport threads answers wire base",
+        MACHINERY,
     ),
-    Room("ledger", ("ledger",), "bottom"),
-    Room("config", ("config",), "bottom", frozenset({"argparse", "platformdirs"})),
-    Room("commands", ("server_commands",), "wire bottom"),
-    Room("client", ("protocol_client", "plain_client"), "commands engine wire bottom"),
-    Room("job", ("job", "job.*"), "job ledger client commands config engine wire bottom"),
-    Room("batch", ("batch", "batch.*"), "batch job waiting bottom", frozenset({"concurrent"})),
-    Room(
+    Layer("client", ("client", "protocol_client"), "client transport threads answers wire base"),
+    Layer("job", ("job", "job.*"), "job client transport threads answers wire base"),
+    Layer("display", ("display", "display.*"), "display base", frozenset({"tabulate"})),
+    Layer(
         "command_line",
         ("command_line", "command_line.*"),
-        "command_line bottom",
+        "command_line base",
         frozenset({"argparse", "importlib", "shtab"}),
     ),
-    Room("display", ("display", "display.*"), "display bottom", frozenset({"tabulate"})),
-    Room("simulator's_sockets", ("simulator.server",), "simulator wire bottom", MACHINERY),
-    Room(
-        "simulator's_command",
-        ("simulator.__main__",),
-        "simulator command_line wire bottom",
-        frozenset({"argparse"}),
+    Layer(
+        "simulator",
+        ("simulator", "simulator.*"),
+        "simulator command_line answers wire base",
+        MACHINERY | {"argparse"},
     ),
-    Room("simulator", ("simulator", "simulator.*"), "simulator wire bottom"),
-    Room("boot", ("scripts.boot",), "bottom", frozenset({"importlib"})),
-    Room(
-        "scripts",
+    Layer(
+        "harnesses",
+        ("batch", "batch.*", "pytest_plugin", "pytest_plugin.*"),
+        "harnesses job threads simulator base",
+        frozenset({"concurrent", "pytest"}),
+    ),
+    Layer(
+        "commands",
         ("scripts", "scripts.*"),
-        "scripts batch job ledger client commands config wire's_words display command_line bottom",
-        frozenset({"argparse"}),
+        "commands harnesses job client display command_line answers base",
+        frozenset({"argparse", "importlib", "select"}),
     ),
-    Room(
-        "pytest_plugin",
-        ("pytest_plugin", "pytest_plugin.*"),
-        "pytest_plugin batch job simulator bottom",
-        frozenset({"pytest"}),
-    ),
-    Room(
+    Layer(
         "package",
         ("", "compat", "entry", "__main__"),
-        "package scripts simulator batch job client config display bottom",
+        "package commands harnesses simulator job client display base",
         frozenset({"importlib"}),
     ),
 )
-
-KIN = {
-    # The shapes of answers and the limits of requests: what is said, not how it is sent.
-    "wire's_words": "wire",
-    "simulator's_sockets": "simulator",
-    "simulator's_command": "simulator",
-    "boot": "scripts",
-    "plain": "engine",
-    "waiting": "engine",
-    "guardian's_words": "guardian",
-}
-"""Corners of rooms, with leave of their own or known to more: who knows the room knows them."""
-
-EXEMPT: Mapping[str, frozenset[str]] = {
-    # Waits for a key or a signal at the prompt: no server's socket.
-    "scripts.signals": frozenset({"select"}),
-}
 
 
 def name_of(path: Path) -> str:
@@ -146,10 +124,9 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def room_of(module: str) -> Room | None:
-    return next(
-        (r for r in ROOMS if any(fnmatchcase(module, pattern) for pattern in r.modules)), None
-    )
+def layer_of(module: str) -> Layer | None:
+    fits = (la for la in LAYERS if any(fnmatchcase(module, pattern) for pattern in la.modules))
+    return next(fits, None)
 
 
 def imports_of(source: str, module: str, is_package: bool = False) -> set[str]:
@@ -187,30 +164,30 @@ def inside_of(imported: str) -> str | None:
     return imported.removeprefix(prefix) if imported.startswith(prefix) else None
 
 
-def trespasses(source: str, module: str, is_package: bool = False) -> Iterator[str]:
-    """What a module imports without its room's leave, and why it may not."""
-    room = room_of(module)
-    assert room is not None, f"{module!r} belongs to no room of the house: give it one in ROOMS"
+def forbidden_imports(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """What a module imports that its layer may not, and why."""
+    layer = layer_of(module)
+    assert layer is not None, f"{module!r} belongs to no layer: give it one in LAYERS"
     for imported in sorted(imports_of(source, module, is_package)):
         inside = inside_of(imported)
         if inside is None:
-            yield from _outside_trespass(room, imported)
+            yield from _forbidden_outside(layer, imported)
         else:
-            yield from _inside_trespass(room, imported, inside)
+            yield from _forbidden_inside(layer, imported, inside)
 
 
-def _outside_trespass(room: Room, imported: str) -> Iterator[str]:
+def _forbidden_outside(layer: Layer, imported: str) -> Iterator[str]:
     top = imported.split(".")[0]
     known = top in sys.stdlib_module_names or top in RESERVED
-    if not known or top in RESERVED - room.uses:
-        yield f"{imported}: not for {room.name}"
+    if not known or top in RESERVED - layer.uses:
+        yield f"{imported}: not for {layer.name}"
 
 
-def _inside_trespass(room: Room, imported: str, inside: str) -> Iterator[str]:
-    other = room_of(inside)
-    names = {"no room"} if other is None else {other.name, KIN.get(other.name, other.name)}
-    if not names & set(room.knows.split()):
-        yield f"{imported}: {room.name} must not know {' or '.join(sorted(names))}"
+def _forbidden_inside(layer: Layer, imported: str, inside: str) -> Iterator[str]:
+    other = layer_of(inside)
+    name = "no layer" if other is None else other.name
+    if name not in layer.knows.split():
+        yield f"{imported}: {layer.name} must not import {name}"
 
 
 def imports_in(module: str) -> set[str]:
@@ -219,22 +196,15 @@ def imports_in(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
-def test_a_module_imports_only_what_its_room_may_know(module: str) -> None:
+def test_a_module_imports_only_what_its_layer_may(module: str) -> None:
     path = MODULES[module]
-    exempt = EXEMPT.get(module, frozenset())
-    found = trespasses(path.read_text("utf-8"), module, path.name == "__init__.py")
-    assert [one for one in found if one.split(":")[0] not in exempt] == []
-
-
-@pytest.mark.parametrize("module", EXEMPT)
-def test_an_exemption_that_nobody_needs_any_more_is_dropped(module: str) -> None:
-    found = trespasses(MODULES[module].read_text("utf-8"), module)
-    assert {one.split(":")[0] for one in found} == EXEMPT[module]
+    found = forbidden_imports(path.read_text("utf-8"), module, path.name == "__init__.py")
+    assert list(found) == []
 
 
 def test_native_threads_and_locks_come_from_one_module() -> None:
     users = [name for name in MODULES if imports_in(name) & {"threading", "_thread"}]
-    assert users == ["engine.native"]
+    assert users == ["transport.native"]
 
 
 def test_no_two_modules_import_each_other_however_far_around() -> None:
@@ -248,8 +218,8 @@ def test_no_two_modules_import_each_other_however_far_around() -> None:
         pytest.fail(f"imports run in a circle: {' -> '.join(error.args[1])}")
 
 
-def test_the_table_itself_points_downwards_only() -> None:
-    graph = {room.name: set(room.knows.split()) - {room.name} for room in ROOMS}
+def test_the_table_itself_goes_downwards_only() -> None:
+    graph = {layer.name: set(layer.knows.split()) - {layer.name} for layer in LAYERS}
     assert set().union(*graph.values()) <= set(graph)
     TopologicalSorter(graph).prepare()
 
@@ -258,51 +228,55 @@ def test_the_table_itself_points_downwards_only() -> None:
 
 
 @pytest.mark.parametrize("module", ["attic", "protocol_client2", "wires.lines", "errors.more"])
-def test_a_module_that_belongs_to_no_room_is_refused(module: str) -> None:
-    with pytest.raises(AssertionError, match="belongs to no room"):
-        list(trespasses("", module))
+def test_a_module_that_belongs_to_no_layer_is_refused(module: str) -> None:
+    with pytest.raises(AssertionError, match="belongs to no layer"):
+        list(forbidden_imports("", module))
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "trespass"),
+    ("module", "source", "forbidden"),
     [
         ("errors", "import spalloc_gevent.wire.lines", "spalloc_gevent.wire.lines"),
         ("errors", "from spalloc_gevent import wire", "spalloc_gevent.wire"),
         ("errors", "from . import wire", "spalloc_gevent.wire"),
-        ("errors", "import platformdirs", "platformdirs"),
         ("errors", "import spalloc_gevent", "spalloc_gevent"),
-        ("wire.lines", "from ..engine import hub", "spalloc_gevent.engine.hub"),
-        ("wire.lines", "from ..engine.hub import Hub", "spalloc_gevent.engine.hub"),
+        ("wire.lines", "from ..transport import pool", "spalloc_gevent.transport.pool"),
+        ("wire.lines", "from ..transport.pool import Pool", "spalloc_gevent.transport.pool"),
         ("wire.lines", "def f():\n    import gevent.event", "gevent.event"),
-        ("engine.hub", "from spalloc_gevent.job import Job", "spalloc_gevent.job"),
-        ("engine.hub", "from spalloc_gevent import Job", "spalloc_gevent"),
-        ("engine.hub", "import argparse", "argparse"),
+        ("wire.lines", "import platformdirs", "platformdirs"),
+        ("transport.pool", "from spalloc_gevent.job import Job", "spalloc_gevent.job"),
+        ("transport.pool", "from spalloc_gevent import Job", "spalloc_gevent"),
+        ("transport.pool", "import argparse", "argparse"),
+        ("transport.waiting", "from .pool import Pool", "spalloc_gevent.transport.pool"),
+        ("guardian.program", "from spalloc_gevent import client", "spalloc_gevent.client"),
         ("config", "import spalloc_gevent.wire.checks", "spalloc_gevent.wire.checks"),
-        ("protocol_client", "from spalloc_gevent.config import x", "spalloc_gevent.config"),
-        ("protocol_client", "import threading", "threading"),
+        ("client", "from spalloc_gevent.job import Job", "spalloc_gevent.job"),
+        ("client", "import threading", "threading"),
         ("job.job", "from spalloc_gevent.scripts import alloc", "spalloc_gevent.scripts.alloc"),
         ("job.job", "import concurrent.futures", "concurrent.futures"),
-        ("batch", "import spalloc_gevent.protocol_client", "spalloc_gevent.protocol_client"),
+        ("batch", "import spalloc_gevent.client", "spalloc_gevent.client"),
+        ("batch", "import spalloc_gevent.transport.pool", "spalloc_gevent.transport.pool"),
         ("simulator.jobs", "import spalloc_gevent.job", "spalloc_gevent.job"),
-        ("simulator.jobs", "import socket", "socket"),
-        ("simulator.server", "import argparse", "argparse"),
-        ("simulator.__main__", "import gevent", "gevent"),
-        ("display.tables", "import spalloc_gevent.config", "spalloc_gevent.config"),
         (
             "display.tables",
             "from spalloc_gevent.wire import answers",
             "spalloc_gevent.wire.answers",
         ),
-        ("scripts.ps", "from spalloc_gevent.engine.hub import Hub", "spalloc_gevent.engine.hub"),
+        (
+            "scripts.ps",
+            "from spalloc_gevent.transport.poller import Poller",
+            "spalloc_gevent.transport.poller",
+        ),
         ("scripts.ps", "import spalloc_gevent.wire.messages", "spalloc_gevent.wire.messages"),
+        ("scripts.ps", "import gevent", "gevent"),
         ("display.boards", "import spalloc_gevent.attic", "spalloc_gevent.attic"),
-        ("scripts.ps", "from importlib import import_module", "importlib"),
-        ("scripts.ps", '__import__("gevent")', "importlib"),
+        ("display.boards", "from importlib import import_module", "importlib"),
+        ("display.boards", '__import__("gevent")', "importlib"),
         ("scripts.ps", "import requests", "requests"),
     ],
 )
-def test_a_trespass_is_seen(module: str, source: str, trespass: str) -> None:
-    assert [found.split(":")[0] for found in trespasses(source, module)] == [trespass]
+def test_a_forbidden_import_is_seen(module: str, source: str, forbidden: str) -> None:
+    assert [found.split(":")[0] for found in forbidden_imports(source, module)] == [forbidden]
 
 
 @pytest.mark.parametrize(
@@ -310,16 +284,16 @@ def test_a_trespass_is_seen(module: str, source: str, trespass: str) -> None:
     [
         ("errors", "import json, enum\nfrom spalloc_gevent.states import JobState"),
         ("wire.lines", "from spalloc_gevent import errors\nfrom .quoting import quoted"),
-        ("engine.native", "import threading, gevent.event\nfrom ..wire import lines"),
+        ("transport.native", "import threading, gevent.event"),
+        ("transport.pool", "from ..wire import lines\nfrom .waiting import Waiter"),
         ("config", "import argparse, platformdirs"),
-        ("job.job", "from spalloc_gevent.engine import hub, call"),
+        ("job.job", "from spalloc_gevent.transport import session, waiting"),
         ("simulator.server", "import socket, select\nfrom spalloc_gevent.simulator import jobs"),
-        ("simulator.__main__", "from spalloc_gevent.simulator.server import SimulatedServer"),
+        ("batch", "from spalloc_gevent.transport.mailbox import Mailbox"),
         ("scripts.ps", "import argparse\nfrom spalloc_gevent.display import terminal"),
-        ("scripts.alloc", "from spalloc_gevent.scripts.boot import RigBoot"),
         ("scripts.ps", "from spalloc_gevent.wire.answers import JobDescription"),
         ("", "from spalloc_gevent.job import Job\nimport importlib"),
     ],
 )
-def test_what_a_room_may_know_is_no_trespass(module: str, source: str) -> None:
-    assert list(trespasses(source, module)) == []
+def test_what_a_layer_may_import_is_not_forbidden(module: str, source: str) -> None:
+    assert list(forbidden_imports(source, module)) == []

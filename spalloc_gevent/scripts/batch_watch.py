@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spalloc_gevent.transport.poller import Poller
+    from spalloc_gevent.client import Poller
 
 LOOK_EVERY_S = 10.0
 """Notifications can be lost: the server's jobs are looked at this often all the same."""

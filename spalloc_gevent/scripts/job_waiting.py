@@ -20,8 +20,7 @@ from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
-    from spalloc_gevent.client import ProtocolClient
-    from spalloc_gevent.transport.poller import Poller
+    from spalloc_gevent.client import Poller, ProtocolClient
 
 LOOK_AGAIN_S = 5.0
 """Notifications can be lost; what is waited for is looked at this often."""

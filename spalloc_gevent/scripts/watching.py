@@ -20,9 +20,8 @@ from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
-    from spalloc_gevent.client import ProtocolClient
+    from spalloc_gevent.client import Poller, ProtocolClient, Snapshot
     from spalloc_gevent.display.frames import Move
-    from spalloc_gevent.transport.poller import Poller, Snapshot
 
 Data = TypeVar("Data")
 

@@ -474,8 +474,15 @@ class Pool:
             self._background.hub.spawn_here(self._grow)
 
     def _wants_grower(self) -> bool:
-        wanted = min(self.waiting, MOST_GROWING, self._room())
+        wanted = min(self._unserved, MOST_GROWING, self._room())
         return self._growers < (min(wanted, 1) if self.backoff.is_down else wanted)
+
+    @property
+    def _unserved(self) -> int:
+        """How many wait who have no idle connection to come: plain threads fetch one later."""
+        waiting = [*self._keepalives, *self._line]
+        wants_new = any(place.wants_new for place in waiting)
+        return len(waiting) - (0 if wants_new else len(self._idle))
 
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
@@ -499,7 +506,8 @@ class Pool:
             self._growers -= 1
 
     def _is_grower_needed(self) -> bool:
-        if self._closed or not self.waiting or self._room() < self._growers:
+        # Each of the other growers has a connection in the making.
+        if self._closed or min(self._unserved, self._room()) < self._growers:
             return False
         return self._growers == 1 or not self.backoff.is_down
 
@@ -575,8 +583,9 @@ class Pool:
         """A connection broke in use: one that had never answered was a vain attempt."""
         if not (connection.has_answered or connection.is_inherited or self._closed):
             told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
+            # Those who wait are not told: the command may have been the cause.
             goes_on = self._is_server_waited_for
-            self._attempt_failed(ConnectionLostError(told), connection.made_at, goes_on=goes_on)
+            self._note_failure(ConnectionLostError(told), connection.made_at, goes_on=goes_on)
 
     @property
     def _is_server_waited_for(self) -> bool:
@@ -585,11 +594,7 @@ class Pool:
         return self._tracked.count > 0 or any(place.request.wait_for_server for place in places)
 
     def _attempt_failed(self, error: Exception, began: float, *, goes_on: bool) -> None:
-        # Once for each outage, however often a connection is made and leads nowhere meanwhile.
-        is_news = goes_on and not self._told_down
-        _log.log(logging.WARNING if is_news else logging.DEBUG, "trying again: %s", error)
-        self._told_down = self._told_down or goes_on
-        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
+        self._note_failure(error, began, goes_on=goes_on)
         with self._lock:
             # Open connections still serve those who wait.
             if self._open:
@@ -598,6 +603,13 @@ class Pool:
             for place in waiting:
                 self._line.remove(place)
                 place.wake(ConnectionLostError(str(error)))
+
+    def _note_failure(self, error: Exception, began: float, *, goes_on: bool) -> None:
+        # Once for each outage, however often a connection is made and leads nowhere meanwhile.
+        is_news = goes_on and not self._told_down
+        _log.log(logging.WARNING if is_news else logging.DEBUG, "trying again: %s", error)
+        self._told_down = self._told_down or goes_on
+        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
 
     def _longest_delay_s(self) -> float:
         retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)

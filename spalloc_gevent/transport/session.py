@@ -128,6 +128,9 @@ class ServerSession:
                 self._lose(connection, request, error)
                 if not self._may_send_again(request, error, sends):
                     raise self._lost(request, error) from None
+                if request.wait_for_server and not connection.has_answered:
+                    # The server was away all the time: this was no attempt to ask it.
+                    sends = 0
                 continue
             except BaseException:
                 if connection is not None:

@@ -11,7 +11,7 @@ import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
 
-from tests.test_layers import PACKAGE, ROOMS, Room
+from tests.test_layers import LAYERS, PACKAGE, Layer
 from tools import environments
 
 ROOT = environments.ROOT
@@ -69,26 +69,26 @@ def test_what_the_release_is_said_to_need_is_there() -> None:
     assert any("twine" in wish for wish in environments.RECIPES["packaging"].requirements)
 
 
-# ------------------------------------------------------------------ the rooms
+# ------------------------------------------------------------------ the layers
 
 
 def rows() -> Iterator[list[set[str]]]:
-    """The names in each cell of the table of rooms, row by row."""
+    """The names in each cell of the table of layers, row by row."""
     (table,) = publish_doctree(TEXT, settings_overrides={"report_level": 5}).findall(nodes.table)
     for row in list(table.findall(nodes.row))[1:]:
         yield [{name.astext() for name in cell.findall(nodes.literal)} for cell in row.children]
 
 
-def modules_of(room: Room) -> set[str]:
-    return {module or PACKAGE for module in room.modules}
+def modules_of(layer: Layer) -> set[str]:
+    return {module or PACKAGE for module in layer.modules}
 
 
-def test_the_table_of_rooms_is_that_of_the_test_of_layers() -> None:
+def test_the_table_of_layers_is_that_of_the_test_of_layers() -> None:
     told = [(name, modules, knows) for name, modules, knows, _ in rows()]
-    assert told == [({room.name}, modules_of(room), set(room.knows.split())) for room in ROOMS]
+    assert told == [({layer.name}, modules_of(layer), set(layer.knows.split())) for layer in LAYERS]
 
 
-def test_every_room_says_why_it_is_one() -> None:
+def test_every_layer_says_what_it_is() -> None:
     (table,) = publish_doctree(TEXT, settings_overrides={"report_level": 5}).findall(nodes.table)
     reasons = [row.children[3].astext() for row in list(table.findall(nodes.row))[1:]]
     assert all(reason.endswith(".") for reason in reasons)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from spalloc_gevent.simulator import SimulatedServer
+from tests.transport import programs
 from tests.transport.programs import PATCHED, run
 from tests.transport.scripted_server import ScriptedServer
 
@@ -100,23 +105,7 @@ def test_every_connection_is_closed_politely_as_the_interpreter_ends() -> None:
         assert [peer.end for peer in server.peers] == ["finished", "finished"]
 
 
-def test_a_connection_lent_to_the_main_thread_is_closed_politely_at_the_end() -> None:
-    with ScriptedServer() as server:
-        said = run(
-            server,
-            """
-            client = new_client()
-            for _ in range(10):
-                client.version()
-            print(client.link.lends)
-            """,
-        )
-        assert said == "True\n"
-        server.wait_until(lambda: server.open_connections == 0)
-        assert [peer.end for peer in server.peers] == ["finished"]
-
-
-def test_a_program_ends_politely_while_a_daemon_thread_uses_what_it_was_lent() -> None:
+def test_a_program_ends_politely_while_a_daemon_thread_is_calling() -> None:
     with ScriptedServer() as server:
         run(
             server,
@@ -126,8 +115,7 @@ def test_a_program_ends_politely_while_a_daemon_thread_uses_what_it_was_lent() -
             def work():
                 while True:
                     client.version()
-                    if client.link.lends:
-                        busy.set()
+                    busy.set()
             threading.Thread(target=work, daemon=True).start()
             assert busy.wait(30)
             """,
@@ -136,7 +124,7 @@ def test_a_program_ends_politely_while_a_daemon_thread_uses_what_it_was_lent() -
         assert {peer.end for peer in server.peers} == {"finished"}
 
 
-def test_ctrl_c_during_a_lone_call_harms_no_other(server: SimulatedServer) -> None:
+def test_ctrl_c_during_a_call_harms_no_other(server: SimulatedServer) -> None:
     said = run(
         server,
         """
@@ -151,9 +139,7 @@ def test_ctrl_c_during_a_lone_call_harms_no_other(server: SimulatedServer) -> No
                 peer.answer(command.name)
         with ScriptedServer(interrupt_once) as scripted:
             client = ProtocolClient(scripted.host, scripted.port)
-            for _ in range(10):
-                client.version()
-            print(client.link.lends)
+            client.version()
             try:
                 client.list_jobs()
             except KeyboardInterrupt:
@@ -163,7 +149,71 @@ def test_ctrl_c_during_a_lone_call_harms_no_other(server: SimulatedServer) -> No
             client.close()
         """,
     )
-    assert said == "True\ninterrupted\n{'version'}\n"
+    assert said == "interrupted\n{'version'}\n"
+
+
+def test_ctrl_c_during_the_only_call_hangs_up_politely() -> None:
+    with ScriptedServer(lambda *_: None) as server:
+        program = programs.PREAMBLE + (
+            "try: new_client().list_jobs()\nexcept KeyboardInterrupt: print('interrupted')"
+        )
+        argv = [sys.executable, "-c", program, server.host, str(server.port)]
+        with subprocess.Popen(
+            argv, cwd=programs.ROOT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            server.wait_until(lambda: server.commands)
+            os.kill(process.pid, signal.SIGINT)
+            server.wait_until(lambda: server.peers[0].end)
+            said, _ = process.communicate()
+    assert (said, process.returncode) == ("interrupted\n", 0)
+    assert server.peers[0].end == "finished"
+
+
+# -- a program that only asks --------------------------------------------------------------
+
+
+def test_a_program_that_only_asks_needs_neither_gevent_nor_another_thread(
+    server: SimulatedServer,
+) -> None:
+    said = run(
+        server,
+        """
+        import os
+        from spalloc_gevent.errors import SpallocServerException
+        with new_client() as client:
+            client.version(), client.list_jobs(), client.list_machines()
+            client.where_is(machine="m", x=0, y=0, z=0), client.get_board_position("m", 0, 0, 0)
+            number = client.create_job(owner="me", keepalive=None)
+            client.job_keepalive(number)
+            client.power_off_job_boards(number)
+            client.power_on_job_boards(number)
+            client.get_job_machine_info(number)
+            client.destroy_job(number, "Enough.")
+            print(client.get_job_state(number)["reason"], client.list_jobs())
+            try:
+                client.call("dance")
+            except Exception as error:
+                print(type(error).__name__)
+            print(len(os.listdir("/proc/self/task")))
+        print([name for name in ("gevent", "greenlet") if name in sys.modules])
+        """,
+    )
+    assert said == "Enough. []\nConnectionLostError\n1\n[]\n"
+
+
+def test_what_is_refused_here_is_refused_without_a_connection(server: SimulatedServer) -> None:
+    said = run(
+        server,
+        """
+        import os
+        client = new_client()
+        try:
+            client.create_job(owner="me", machine="m", tags=["default"])
+        except ValueError as error:
+            print("only one of the two" in str(error), client.session.connections)
+        """,
+    )
+    assert said == "True 0\n"
 
 
 def test_a_program_ends_though_its_server_never_answers() -> None:
@@ -273,7 +323,7 @@ def test_a_waiting_greenlet_lets_the_others_of_its_thread_run(server: SimulatedS
     assert said == "True False\n{'machines_changed': ['m']}\n"
 
 
-def test_the_background_thread_ends_with_the_last_client(server: SimulatedServer) -> None:
+def test_the_background_thread_ends_with_its_last_user(server: SimulatedServer) -> None:
     said = run(
         server,
         """
@@ -287,8 +337,9 @@ def test_the_background_thread_ends_with_the_last_client(server: SimulatedServer
             return threads() == count
         print(come_to(1))
         first, second = new_client(), new_client()
-        print(come_to(1))
         first.version(), second.version()
+        print(come_to(1))
+        first.notify_job(), second.notify_job()
         print(come_to(2))
         first.close()
         print(come_to(2), second.version() != "")
@@ -408,22 +459,21 @@ client.close()
     assert server.command_counts["destroy_job"] == 2
 
 
-def test_a_forked_child_leaves_what_its_parent_is_lent_alone(server: SimulatedServer) -> None:
+def test_a_forked_child_leaves_its_parents_connection_alone(server: SimulatedServer) -> None:
     said = run(
         server,
         FORKED.format(leave=LEAVE_BY_THE_END)
         + """
 client = new_client()
 def versions():
-    return len([client.version() for _ in range(10)]), client.link.lends
-print(*versions())
-in_child(lambda: print(*versions()))
-print(client.link.lends)
-print(*versions())
+    return len([client.version() for _ in range(10)])
+print(versions(), client.session.connections)
+in_child(lambda: print(versions(), client.session.connections))
+print(versions(), client.session.connections)
 client.close()
 """,
     )
-    assert said == "10 True\n10 True\nTrue\n10 True\n"
+    assert said == "10 1\n" * 3
 
 
 @pytest.mark.parametrize("first", ["", "from gevent import monkey; monkey.patch_all()"])
