@@ -488,7 +488,7 @@ class Pool:
         """For how many more connections there is a place, for those who wait."""
         kept = self._tracked.count and not self._keepalives and not self._held_by_keepalives
         drained = sum(c.request is None or c.request.late_reply is None for c in self._draining)
-        return self._limit - len(self._open) - drained - bool(kept)
+        return self._limit - len(self._open) - drained - bool(kept) - bool(self._connecting)
 
     def _grow(self) -> None:
         """Make connections as long as somebody waits for one and there is room."""

@@ -186,7 +186,7 @@ def test_what_is_known_to_have_ended_is_not_asked_about(tracked: TrackedJobs) ->
 
 def test_without_jobs_every_connection_is_good(tracked: TrackedJobs) -> None:
     verify(tracked, FakeConnection())
-    assert not tracked
+    assert tracked.count == 0
 
 
 def test_one_made_before_a_command_that_a_verified_one_answered_is_good(
@@ -325,7 +325,7 @@ def test_a_number_is_lost_when_all_that_was_held_by_it_is(tracked: TrackedJobs) 
     tracked.remove(lost)
     assert tracked.why_lost(1) is None
     tracked.remove(ours)
-    assert not tracked
+    assert tracked.count == 0
 
 
 @pytest.mark.parametrize("job_id", [None, "1", [1], {}])
