@@ -177,7 +177,7 @@ class ProtocolClient:
         if name == "create_job":
             check_create_job(args, kwargs)
         request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
-        if request.route is Route.WATCH:
+        if request.route is Route.SUBSCRIPTION:
             return self._change_subscription(name, [*args, *kwargs.values()], timeout)
         return self.session.call(request, self._deadline(timeout))
 

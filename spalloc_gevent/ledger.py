@@ -21,13 +21,13 @@ from spalloc_gevent.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Entered", "Fate", "read_ledger", "used_board"]
+__all__ = ["Entered", "JobOutcome", "read_ledger", "used_board"]
 
 FORMAT = 1
 Board = tuple[int, int, int]
 
 
-class Fate(enum.Enum):
+class JobOutcome(enum.Enum):
     """What became of an allocation, as the program that had it knows."""
 
     GIVEN_BACK = "given back"
@@ -93,7 +93,7 @@ class Ledger:
             return False
 
 
-class Entry:
+class LedgerEntry:
     """One allocation in a ledger; any thread may use it, and each event is written once."""
 
     def __init__(self, ledger: Ledger, job_id: int, server: str, asked: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ class Entry:
             },
         )
 
-    def ended(self, fate: Fate, reason: str | None) -> None:
+    def ended(self, fate: JobOutcome, reason: str | None) -> None:
         """It is this program's no more."""
         self._once("ended", {"fate": fate.value, "reason": reason})
 
@@ -149,7 +149,7 @@ class Entered:
     """One allocation as a ledger tells of it; None for what it does not tell.
 
     Times are Unix times; ``what`` are the arguments of ``Job``; ``boards`` are logical
-    (x, y, z); ``fate`` is the value of a :class:`Fate`.
+    (x, y, z); ``fate`` is the value of a :class:`JobOutcome`.
     """
 
     entry: str

@@ -21,10 +21,10 @@ from spalloc_gevent.errors import (
     SpallocError,
     StateChangeTimeoutError,
 )
-from spalloc_gevent.job.bookkeeping import Book
+from spalloc_gevent.job.ledger_recorder import LedgerRecorder
 from spalloc_gevent.job.life import GONE, JobLife, why_gone
 from spalloc_gevent.job.request import ALL_KEYWORDS, job_request, server_options
-from spalloc_gevent.ledger import Fate
+from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import NO_MACHINE, JobStateInfo, MachineInfo, job_state
@@ -127,7 +127,7 @@ class Job:
             self._server.hostname, self._server.port, self._server.timeout_s, shared=True
         )
         self._machine_info: MachineInfo | None = None
-        self._ledger = Book(arguments, config)
+        self._ledger = LedgerRecorder(arguments, config)
         life: JobLife | None = None
         try:
             self._check_version()
@@ -142,7 +142,7 @@ class Job:
             if life is None:
                 self._client.close()
             else:
-                life.give_up(Fate.CLOSED if request is None else Fate.GIVEN_BACK)
+                life.give_up(JobOutcome.CLOSED if request is None else JobOutcome.GIVEN_BACK)
             raise
 
     def _check_version(self) -> None:
@@ -187,16 +187,16 @@ class Job:
         Args:
             reason: for others to read.
         """
-        self._end_life(Fate.GIVEN_BACK, reason)
+        self._end_life(JobOutcome.GIVEN_BACK, reason)
 
     def close(self) -> None:
         """Disconnect and stop keeping the job alive; does not free its boards.
 
         Most programs want :meth:`destroy`.
         """
-        self._end_life(Fate.CLOSED, None)
+        self._end_life(JobOutcome.CLOSED, None)
 
-    def _end_life(self, ending: Fate, reason: str | None) -> None:
+    def _end_life(self, ending: JobOutcome, reason: str | None) -> None:
         self._note_boards()
         if self._client.in_parent_process:
             self._life.end(ending, reason)
@@ -213,13 +213,13 @@ class Job:
         if self._client.in_parent_process and self._life.end_told is None:
             message = f"job {self.id} was neither destroyed nor closed: nobody keeps it alive now"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
-        self._life.end(Fate.CLOSED, None, wait=False)
+        self._life.end(JobOutcome.CLOSED, None, wait=False)
 
     @property
     def _end(self) -> str | None:
         """How this program has ended the job, if it has."""
         ending = self._life.ending
-        return None if ending is None else "closed" if ending is Fate.CLOSED else "destroyed"
+        return None if ending is None else "closed" if ending is JobOutcome.CLOSED else "destroyed"
 
     # -- asking -------------------------------------------------------------
 
@@ -301,7 +301,7 @@ class Job:
         return self._ask_state(Deadline(self._server.timeout_s))
 
     def _known_end(self) -> JobStateInfo | None:
-        if self._life.ending is Fate.GIVEN_BACK and self._life.end_told is None:
+        if self._life.ending is JobOutcome.GIVEN_BACK and self._life.end_told is None:
             return job_state({"state": JobState.destroyed, "reason": self._life.reason})
         return self._life.end_told
 

@@ -16,10 +16,10 @@ from spalloc_gevent.errors import (
     SpallocError,
     SpallocServerException,
 )
-from spalloc_gevent.job.bookkeeping import Book
+from spalloc_gevent.job.ledger_recorder import LedgerRecorder
 from spalloc_gevent.job.request import JobRequest
 from spalloc_gevent.job.schedule import KeepaliveSchedule
-from spalloc_gevent.ledger import Fate
+from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.guardian import Guardian
@@ -33,8 +33,8 @@ from spalloc_gevent.wire.answers import (
     state_in,
 )
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
-from spalloc_gevent.wire.messages import Returned, value_of
-from spalloc_gevent.wire.requests import Reply, Request
+from spalloc_gevent.wire.messages import AnyReply, Reply, value_of
+from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class JobLife:
     def __init__(
         self,
         shared_session: SharedSession,
-        ledger: Book,
+        ledger: LedgerRecorder,
         timeout_s: float | None,
         *,
         guardian: bool,
@@ -124,7 +124,7 @@ class JobLife:
         self._lock = native.new_rlock()
         self._known_at = -math.inf
         self._schedule: KeepaliveSchedule | None = None
-        self.ending: Fate | None = None
+        self.ending: JobOutcome | None = None
         """How this program ends it, once it does: GIVEN_BACK or CLOSED."""
         self.reason: str | None = None
         """Why, for others to read."""
@@ -194,7 +194,7 @@ class JobLife:
             self._rest_s = 0.0
             self.changes.increment()
 
-    def give_up(self, ending: Fate) -> None:
+    def give_up(self, ending: JobOutcome) -> None:
         """Let the life end whose beginning has failed, or was interrupted; waits for nothing.
 
         Args:
@@ -222,7 +222,7 @@ class JobLife:
             self._is_watching = True
             self._session.background.call_soon(self._watch)
 
-    def end(self, ending: Fate, reason: str | None, *, wait: bool = True) -> None:
+    def end(self, ending: JobOutcome, reason: str | None, *, wait: bool = True) -> None:
         """Let the life end, once; and let go of the session.
 
         Args:
@@ -271,7 +271,9 @@ class JobLife:
                     self._begin(request, resume_id)
             except BaseException as failure:  # noqa: BLE001 - raised again, in the caller's thread
                 error = failure
-                self.ending = self.ending or (Fate.GIVEN_BACK if request else Fate.CLOSED)
+                self.ending = self.ending or (
+                    JobOutcome.GIVEN_BACK if request else JobOutcome.CLOSED
+                )
             else:
                 begun.wake()
                 self._hold()
@@ -472,16 +474,16 @@ class JobLife:
         if self.tracked is None:
             return
         try:
-            outcome = Fate.CLOSED
+            outcome = JobOutcome.CLOSED
             if self.end_told is not None:
                 self._ledger.gone(self.end_told)
-            elif self.ending is Fate.GIVEN_BACK:
+            elif self.ending is JobOutcome.GIVEN_BACK:
                 outcome = self._destroy(self.tracked)
             self._ledger.ended(outcome, self.reason)
         finally:
             self._let_go(self.tracked)
 
-    def _destroy(self, tracked: TrackedJob) -> Fate:
+    def _destroy(self, tracked: TrackedJob) -> JobOutcome:
         # A server that is started again has a moment to come back: the boards would else be
         # nobody's until the keepalive runs out.
         request = Request(
@@ -494,12 +496,12 @@ class JobLife:
             self._session.call(request, Deadline(self._timeout_s))
         except JobDestroyedError:
             # It ended meanwhile, or the number is another job's now, and that one stays.
-            return Fate.LOST
+            return JobOutcome.LOST
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, tracked.job_id, error)
-            return Fate.NOT_TOLD
-        return Fate.GIVEN_BACK
+            return JobOutcome.NOT_TOLD
+        return JobOutcome.GIVEN_BACK
 
     def _let_go(self, tracked: TrackedJob) -> None:
         if self._schedule is not None:
@@ -511,9 +513,9 @@ class JobLife:
                 self._session.subscriptions.unwatch_job(tracked.job_id, self._refresh)
         self.changes.increment()
 
-    def _destroy_late(self, reply: Reply) -> None:
+    def _destroy_late(self, reply: AnyReply) -> None:
         """The answer to ``create_job`` came when nobody waited any more: nobody wants the job."""
-        if not isinstance(reply, Returned) or type(reply.value) is not int:
+        if not isinstance(reply, Reply) or type(reply.value) is not int:
             return
         request = Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
         try:

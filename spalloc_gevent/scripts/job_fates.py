@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spalloc_gevent.display.tables import Cell, Column, Table
 from spalloc_gevent.display.terminal import Colour, Paint, Style, printable
 from spalloc_gevent.errors import SpallocError
-from spalloc_gevent.ledger import Board, Entered, Fate, read_ledger, used_board
+from spalloc_gevent.ledger import Board, Entered, JobOutcome, read_ledger, used_board
 from spalloc_gevent.scripts.administration import local_time, state_name
 from spalloc_gevent.scripts.common import CommandError, ExitCode, usage_message, warn
 from spalloc_gevent.scripts.presenting import show_data
@@ -27,7 +27,7 @@ NOT_KNOWN = "not known"
 
 
 class Found(NamedTuple):
-    """One allocation and its fate: a :class:`Fate`'s value, "held" or "not known"."""
+    """One allocation and its fate: a :class:`JobOutcome`'s value, "held" or "not known"."""
 
     entered: Entered
     fate: str
@@ -91,12 +91,12 @@ def _told(client: ProtocolClient, one: Entered, listed: Mapping[int, JobDescript
     if job is not None:
         if _is_same(one, job):
             return Found(one, STILL_HELD, f"it is {state_name(job['state'])}")
-        return Found(one, Fate.LOST.value, "its number is another job's now")
+        return Found(one, JobOutcome.LOST.value, "its number is another job's now")
     # It lives no more: asking keeps nothing alive.
     state = client.get_job_state(one.job_id)
     if state["state"] == JobState.destroyed:
-        return Found(one, Fate.DESTROYED.value, state["reason"])
-    return Found(one, Fate.LOST.value, "the server does not know it any more")
+        return Found(one, JobOutcome.DESTROYED.value, state["reason"])
+    return Found(one, JobOutcome.LOST.value, "the server does not know it any more")
 
 
 def _is_same(one: Entered, job: JobDescription) -> bool:
@@ -121,7 +121,7 @@ def board_of_machine(text: str) -> tuple[str, Board]:
 
 
 _MOST_LISTED = 3
-_FINE = {Fate.GIVEN_BACK.value: Style.GREEN, STILL_HELD: Style.BLUE}
+_FINE = {JobOutcome.GIVEN_BACK.value: Style.GREEN, STILL_HELD: Style.BLUE}
 
 
 def _boards(found: Found) -> str:
@@ -164,7 +164,7 @@ COLUMNS: tuple[Column[Found], ...] = (
     Column("boards", "Boards", lambda found: Cell(_boards(found)), _boards),
     Column(
         "fate",
-        "Fate",
+        "JobOutcome",
         lambda found: Cell(printable(found.fate), (_FINE.get(found.fate, Style.RED),)),
         lambda found: found.fate,
     ),

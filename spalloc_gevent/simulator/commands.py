@@ -12,7 +12,7 @@ from spalloc_gevent.simulator.watches import Watches
 from spalloc_gevent.simulator.where_is import where_is
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import CommandRequest, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Reply
 
 NO_MACHINE: dict[str, object] = dict.fromkeys(
     ("width", "height", "connections", "machine_name", "boards")
@@ -43,16 +43,16 @@ class Commands:
         self.job_watches: Watches[Asker] = Watches()
         self.machine_watches: Watches[Asker] = Watches()
 
-    def carry_out(self, asker: Asker, request: CommandRequest) -> Returned | Refused:
+    def carry_out(self, asker: Asker, request: CommandRequest) -> Reply | ErrorReply:
         """What the server answers; ProtocolError when there is no such command."""
         if request.name not in self.known:
             raise ProtocolError(f"no such command: {request.name!r}")
         method: Callable[..., object] = getattr(self, request.name)
         kwargs = {name: value for name, value in request.kwargs.items() if name != "client"}
         try:
-            return Returned(method(asker, *request.args, **kwargs))
+            return Reply(method(asker, *request.args, **kwargs))
         except (TypeError, ValueError, OverflowError) as error:
-            return Refused(str(error))
+            return ErrorReply(str(error))
 
     def must_wait(self, _request: CommandRequest) -> bool:
         """Whether the command cannot be carried out yet."""

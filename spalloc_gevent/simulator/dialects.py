@@ -13,9 +13,9 @@ from spalloc_gevent.simulator.java_jobs import JavaJobs
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.wire.messages import (
     CommandRequest,
+    ErrorReply,
     Message,
-    Refused,
-    Returned,
+    Reply,
     decode_command,
     encode_message,
 )
@@ -24,7 +24,7 @@ from spalloc_gevent.wire.messages import (
 class Answers(Protocol):
     """What answers commands and tells of changes."""
 
-    def carry_out(self, asker: Asker, request: CommandRequest) -> Returned | Refused: ...
+    def carry_out(self, asker: Asker, request: CommandRequest) -> Reply | ErrorReply: ...
     def must_wait(self, request: CommandRequest, /) -> bool: ...
     def notifications(self) -> Iterator[tuple[Asker, dict[str, Any]]]: ...
     def next_due(self) -> float: ...

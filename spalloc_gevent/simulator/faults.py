@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import Refused, encode_message
+from spalloc_gevent.wire.messages import ErrorReply, encode_message
 
 ANY_COMMAND = "*"
 CONNECT = "connect"
@@ -55,7 +55,7 @@ class Fault:
             raise ValueError(f"times must be 1 or more, or None for always, not {self.times}")
 
     @property
-    def instead(self) -> Refused | bytes | None:
+    def instead(self) -> ErrorReply | bytes | None:
         """What is answered instead of carrying the command out; None: it is carried out."""
         return None
 
@@ -106,8 +106,8 @@ class Refuse(Fault):
     text: str = "refused"
 
     @property
-    def instead(self) -> Refused:
-        return Refused(self.text)
+    def instead(self) -> ErrorReply:
+        return ErrorReply(self.text)
 
 
 @dataclass(frozen=True)
@@ -213,13 +213,13 @@ def _less(times: int | None) -> int | None:
 
 
 def answer_instead(
-    faults: Iterable[Fault], encode: Callable[[Refused], bytes] = encode_message
+    faults: Iterable[Fault], encode: Callable[[ErrorReply], bytes] = encode_message
 ) -> bytes | None:
     """What is answered when a fault keeps the command from being carried out; else None."""
     for fault in faults:
         instead = fault.instead
         if instead is not None:
-            return encode(instead) if isinstance(instead, Refused) else instead
+            return encode(instead) if isinstance(instead, ErrorReply) else instead
     return None
 
 

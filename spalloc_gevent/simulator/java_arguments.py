@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spalloc_gevent.errors import ProtocolError
-from spalloc_gevent.wire.messages import CommandRequest, Message, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Message, Reply
 from spalloc_gevent.wire.quoting import quoted
 
 _COMMAND_CLASS = "uk.ac.manchester.spinnaker.alloc.compat.Command"
@@ -68,9 +68,9 @@ def _json_of(text: str) -> Any:
 
 def encode_java_message(message: Message) -> bytes:
     """As the Java server sends it: characters as they are, and both line ends."""
-    if isinstance(message, Returned):
+    if isinstance(message, Reply):
         body: dict[str, Any] = {"return": message.value}
-    elif isinstance(message, Refused):
+    elif isinstance(message, ErrorReply):
         body = {"exception": message.reason}
     else:
         body = message.body

@@ -30,7 +30,7 @@ from spalloc_gevent.simulator.jobs import Job
 from spalloc_gevent.simulator.watches import JavaJobWatches, JavaMachineWatches
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import CommandRequest, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Reply
 
 HIDDEN = "<Hidden>"
 NO_DESCRIPTION = "No description."
@@ -65,18 +65,18 @@ class JavaCommands:
         self._reported: set[tuple[str, int]] = set()
         self._busy = 0
 
-    def carry_out(self, asker: Asker, request: CommandRequest) -> Returned | Refused:
+    def carry_out(self, asker: Asker, request: CommandRequest) -> Reply | ErrorReply:
         """What the server answers; ProtocolError when it hangs up instead."""
         if request.name not in COMMANDS:
-            return Refused(f"unknown command: {request.name}")
+            return ErrorReply(f"unknown command: {request.name}")
         if request.name not in _WITHOUT_DATABASE and self._jobs.strikes_database():
             self._busy += 1
-            return Refused(DATABASE_BUSY[self._busy % 2])
+            return ErrorReply(DATABASE_BUSY[self._busy % 2])
         method: Callable[[Asker, Arguments], object] = getattr(self, request.name)
         try:
-            return Returned(method(asker, Arguments(request.args, request.kwargs)))
+            return Reply(method(asker, Arguments(request.args, request.kwargs)))
         except (TypeError, ValueError, OverflowError) as error:
-            return Refused(str(error))
+            return ErrorReply(str(error))
 
     def must_wait(self, request: CommandRequest) -> bool:
         """Whether the allocator holds the job that a command names."""

@@ -44,8 +44,8 @@ from spalloc_gevent.simulator.record import CommandsSeen, Record, SeenCommand
 from spalloc_gevent.wire.commands import COMMANDS
 from spalloc_gevent.wire.messages import (
     CommandRequest,
+    ErrorReply,
     Notification,
-    Refused,
 )
 
 DEFAULT_PORT = 22244
@@ -287,7 +287,7 @@ class _Loop:
             request = self._shared.dialect.decode(line)
         except Refusal as refusal:
             connection.answered()
-            self._send(connection, self._shared.dialect.encode(Refused(str(refusal))))
+            self._send(connection, self._shared.dialect.encode(ErrorReply(str(refusal))))
         except ProtocolError:
             self._hang_up(connection)
         else:

@@ -22,9 +22,9 @@ from spalloc_gevent.transport.waiting import (
     wait_readable,
     wait_writable,
 )
-from spalloc_gevent.wire.messages import Notification
+from spalloc_gevent.wire.messages import AnyReply, Notification
 from spalloc_gevent.wire.protocol_state import ProtocolState
-from spalloc_gevent.wire.requests import Reply, Request
+from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Connection:
 
     # -- one command ------------------------------------------------------------
 
-    def exchange(self, request: Request, deadline: float) -> Reply | None:
+    def exchange(self, request: Request, deadline: float) -> AnyReply | None:
         """Send a command and read its reply.
 
         Args:
@@ -149,7 +149,7 @@ class Connection:
             if not wait_writable(self.sock, deadline):
                 return False
 
-    def reply(self, deadline: float) -> Reply | None:
+    def reply(self, deadline: float) -> AnyReply | None:
         """The reply that is owed, or None if it has not come by the deadline.
 
         Args:
@@ -174,7 +174,7 @@ class Connection:
             if monotonic() >= deadline:
                 return None
 
-    def receive(self) -> Reply | None:
+    def receive(self) -> AnyReply | None:
         """Take in what there is to read; the reply if it is among it.
 
         Raises:

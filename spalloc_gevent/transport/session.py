@@ -23,8 +23,8 @@ from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.wire.commands import Route
-from spalloc_gevent.wire.messages import value_of
-from spalloc_gevent.wire.requests import Reply, Request
+from spalloc_gevent.wire.messages import AnyReply, value_of
+from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class ServerSession:
         except SpallocError as error:
             _log.debug("%r could not be sent later: %s", request.name, error)
 
-    def keep_alive(self, request: Request, patience_s: float) -> Reply | None:
+    def keep_alive(self, request: Request, patience_s: float) -> AnyReply | None:
         """Have a keepalive answered; in a greenlet of the background hub.
 
         A connection on which the reply is late is not left before another one has proved

@@ -20,7 +20,7 @@ from spalloc_gevent.transport.notification_queue import Key, Kind
 from spalloc_gevent.transport.pool import Pool
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, wait_readable
-from spalloc_gevent.wire.messages import Notification, Refused
+from spalloc_gevent.wire.messages import ErrorReply, Notification
 from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
@@ -291,7 +291,7 @@ class Subscriptions:
         if reply is None:
             told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)
-        if isinstance(reply, Refused):
+        if isinstance(reply, ErrorReply):
             _log.warning("no notifications: the server refused %r: %s", name, reply.reason)
 
     def _probe(self, connection: Connection) -> None:

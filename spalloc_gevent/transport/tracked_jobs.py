@@ -21,8 +21,8 @@ from spalloc_gevent.transport.connection import Connection
 from spalloc_gevent.transport.waiting import ChangeCounter
 from spalloc_gevent.wire.answers import JobStateInfo, job_state, means_no_job
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
-from spalloc_gevent.wire.messages import Refused
-from spalloc_gevent.wire.requests import Reply, Request
+from spalloc_gevent.wire.messages import AnyReply, ErrorReply
+from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class TrackedJobs:
     def _ask_for_list(self, connection: Connection) -> None:
         asked_for = [job for jobs in self._jobs.values() for job in jobs if job.end is None]
 
-        def listed(reply: Reply) -> list[TrackedJob]:
+        def listed(reply: AnyReply) -> list[TrackedJob]:
             self._patience = 1.0
             self.note_reply_time(monotonic() - connection.sent_at)
             missing = _take_list(asked_for, reply)
@@ -220,13 +220,13 @@ class TrackedJobs:
         self.answered(connection)
 
 
-def _take_list(asked_for: Iterable[TrackedJob], reply: Reply) -> list[TrackedJob]:
+def _take_list(asked_for: Iterable[TrackedJob], reply: AnyReply) -> list[TrackedJob]:
     """Take in the server's list of jobs: numbers that are others' now are lost to us.
 
     Returns:
         Those that are not in the list.
     """
-    if isinstance(reply, Refused):
+    if isinstance(reply, ErrorReply):
         _log.info("the server does not list its jobs: %s", reply.reason)
         return []
     jobs = by_number(reply.value)
@@ -247,7 +247,7 @@ def _ask_for_state(connection: Connection, job: TrackedJob, deadline: float) -> 
     reply = connection.exchange(Request("get_job_state", (job.job_id,)), deadline)
     if reply is None:
         raise ConnectionLostError("the server did not tell the state of a job in time")
-    if isinstance(reply, Refused):
+    if isinstance(reply, ErrorReply):
         if means_no_job(reply.reason):
             job.learn_end(unknown_job(FORGOTTEN))
         return

@@ -20,8 +20,8 @@ class Route(enum.Enum):
     POOL = "pool"
     """Any idle connection: its answer means the same on every one of them."""
 
-    WATCH = "watch"
-    """The connection that notifications come on: a watch belongs to its connection."""
+    SUBSCRIPTION = "subscription"
+    """The connection that notifications come on: a subscription belongs to its connection."""
 
     ALONE = "alone"
     """A connection of its own: the server may answer by hanging up."""
@@ -109,10 +109,17 @@ _TABLE = (
         outlives_caller=True,
         names_job=True,
     ),
-    Command("notify_job", ("job_id",), frozenset({"job_id"}), route=Route.WATCH),
-    Command("no_notify_job", ("job_id",), frozenset({"job_id"}), route=Route.WATCH),
-    Command("notify_machine", ("machine_name",), frozenset({"machine_name"}), route=Route.WATCH),
-    Command("no_notify_machine", ("machine_name",), frozenset({"machine_name"}), route=Route.WATCH),
+    Command("notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
+    Command("no_notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
+    Command(
+        "notify_machine", ("machine_name",), frozenset({"machine_name"}), route=Route.SUBSCRIPTION
+    ),
+    Command(
+        "no_notify_machine",
+        ("machine_name",),
+        frozenset({"machine_name"}),
+        route=Route.SUBSCRIPTION,
+    ),
     Command("list_jobs", returns="jobs"),
     Command("list_machines", returns="machines"),
     Command("get_board_position", ("machine_name", "x", "y", "z"), returns="physical or null"),

@@ -26,14 +26,14 @@ _from_json = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True)
-class Returned:
+class Reply:
     """The value that the oldest unanswered command returned."""
 
     value: Any
 
 
 @dataclass(frozen=True)
-class Refused:
+class ErrorReply:
     """The text of the exception that the oldest unanswered command raised."""
 
     reason: str
@@ -46,7 +46,8 @@ class Notification:
     body: dict[str, Any]
 
 
-Message = Returned | Refused | Notification
+AnyReply = Reply | ErrorReply
+Message = Reply | ErrorReply | Notification
 
 
 def encode_command(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
@@ -76,9 +77,9 @@ def decode_message(line: bytes) -> Message:
     """What one line of the server says; a :class:`ProtocolError` if it is no JSON object."""
     body = _json_object(line, "the server")
     if "return" in body:
-        return Returned(body["return"])
+        return Reply(body["return"])
     if "exception" in body:
-        return Refused(str(body["exception"]))
+        return ErrorReply(str(body["exception"]))
     return Notification(body)
 
 
@@ -103,18 +104,18 @@ def _json_object(line: bytes, sender: str) -> dict[str, Any]:
 
 def encode_message(message: Message) -> bytes:
     """The line that a server sends to say `message`, its end included."""
-    if isinstance(message, Returned):
+    if isinstance(message, Reply):
         body: dict[str, Any] = {"return": message.value}
-    elif isinstance(message, Refused):
+    elif isinstance(message, ErrorReply):
         body = {"exception": message.reason}
     else:
         body = message.body
     return json.dumps(body).encode("ascii") + b"\n"
 
 
-def value_of(command: str, reply: Returned | Refused) -> Any:
+def value_of(command: str, reply: AnyReply) -> Any:
     """The value that `reply` returns; raises the server's exception if it is one."""
-    if isinstance(reply, Refused):
+    if isinstance(reply, ErrorReply):
         raise SpallocServerException(command, reply.reason)
     return reply.value
 

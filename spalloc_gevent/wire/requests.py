@@ -6,9 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from spalloc_gevent.wire.commands import COMMANDS, Route, route_of
-from spalloc_gevent.wire.messages import Refused, Returned, encode_command
-
-Reply = Returned | Refused
+from spalloc_gevent.wire.messages import AnyReply, encode_command
 
 
 class Request:
@@ -32,7 +30,7 @@ class Request:
         kwargs: Mapping[str, object] | None = None,
         *,
         wait_for_server: bool = False,
-        late_reply: Callable[[Reply], object] | None = None,
+        late_reply: Callable[[AnyReply], object] | None = None,
     ) -> None:
         """Encode a command.
 

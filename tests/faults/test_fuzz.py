@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ProtocolError, ProtocolTimeoutError
 from spalloc_gevent.wire.lines import LineSplitter
-from spalloc_gevent.wire.messages import Notification, Refused, Returned, decode_message
+from spalloc_gevent.wire.messages import ErrorReply, Notification, Reply, decode_message
 from spalloc_gevent.wire.protocol_state import ProtocolState
 from spalloc_gevent.wire.requests import Request
 from tests.faults.proxy import ChaosProxy, End
@@ -31,7 +31,7 @@ def test_any_line_is_a_message_or_a_protocol_error(line: bytes) -> None:
         message = decode_message(line)
     except ProtocolError:
         return
-    assert isinstance(message, Returned | Refused | Notification)
+    assert isinstance(message, Reply | ErrorReply | Notification)
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20), st.integers(1, 40))
@@ -72,7 +72,7 @@ class DecoderMachine(RuleBasedStateMachine):
         value=st.one_of(st.none(), st.integers(), st.text()), blank=st.sampled_from([b"", b"\r\n"])
     )
     def answer(self, value: object, blank: bytes) -> None:
-        self.expected.append(Returned(value))
+        self.expected.append(Reply(value))
         self.sent += blank + json.dumps({"return": value}, ensure_ascii=False).encode() + b"\r\n"
         self.is_owed = False
 

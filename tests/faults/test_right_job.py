@@ -14,7 +14,7 @@ from spalloc_gevent.job.life import JobLife
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
-from spalloc_gevent.wire.requests import Reply
+from spalloc_gevent.wire.messages import AnyReply
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
@@ -73,7 +73,7 @@ def test_the_destruction_of_a_job_whose_creation_was_given_up(
     late, usurping = threading.Event(), threading.Event()
     destroy_late = JobLife._destroy_late
 
-    def held_up(self: JobLife, reply: Reply) -> None:
+    def held_up(self: JobLife, reply: AnyReply) -> None:
         late.set()
         gevent.get_hub().threadpool.apply(usurping.wait, (LONG_S,))
         destroy_late(self, reply)

@@ -16,7 +16,7 @@ from spalloc_gevent.transport import connection as module
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.connection import Connection, connect
 from spalloc_gevent.transport.waiting import wait_readable
-from spalloc_gevent.wire.messages import Notification, Refused, Returned
+from spalloc_gevent.wire.messages import ErrorReply, Notification, Reply
 from spalloc_gevent.wire.requests import Request
 from tests.contract.support import in_thread
 from tests.transport.asking import held_until
@@ -65,7 +65,7 @@ def test_commands_follow_each_other(connection: Connection, somewhere: Somewhere
         requests = [Request("get_job_state", (number,)) for number in range(5)]
         return [connection.exchange(request, late()) for request in requests]
 
-    assert somewhere(ask) == [Returned(["get_job_state", [n]]) for n in range(5)]
+    assert somewhere(ask) == [Reply(["get_job_state", [n]]) for n in range(5)]
     assert connection.has_answered
     assert not connection.owes_reply
 
@@ -75,7 +75,7 @@ def test_a_refusal_leaves_the_connection_in_step(
 ) -> None:
     server.script = first_only("version", lambda peer, _: peer.send({"exception": "no"}))
     replies = somewhere(lambda: [connection.exchange(VERSION, late()) for _ in range(2)])
-    assert replies == [Refused("no"), Returned(["version", []])]
+    assert replies == [ErrorReply("no"), Reply(["version", []])]
 
 
 def test_a_reply_that_is_late_is_owed_and_can_be_waited_for_again(
@@ -89,7 +89,7 @@ def test_a_reply_that_is_late_is_owed_and_can_be_waited_for_again(
     with pytest.raises(LifecycleBugError):
         connection.exchange(VERSION, late())
     gate.set()
-    assert somewhere(lambda: connection.reply(late())) == Returned(["version", []])
+    assert somewhere(lambda: connection.reply(late())) == Reply(["version", []])
     assert connection.is_clean()
 
 
@@ -105,8 +105,8 @@ def test_a_reply_of_many_pieces_is_put_together(
 ) -> None:
     text = "x" * 1_000_000
     server.script = first_only("version", lambda peer, _: peer.answer(text))
-    assert somewhere(lambda: connection.exchange(VERSION, late())) == Returned(text)
-    assert somewhere(lambda: connection.exchange(VERSION, late())) == Returned(["version", []])
+    assert somewhere(lambda: connection.exchange(VERSION, late())) == Reply(text)
+    assert somewhere(lambda: connection.exchange(VERSION, late())) == Reply(["version", []])
 
 
 def test_a_command_of_any_size_reaches_the_server(
@@ -116,7 +116,7 @@ def test_a_command_of_any_size_reaches_the_server(
     name = "x" * 20_000_000
     request = Request("get_board_position", (name, 0, 0, 0))
     reply = somewhere(lambda: connection.exchange(request, late()))
-    assert reply == Returned(["get_board_position", [name, 0, 0, 0]])
+    assert reply == Reply(["get_board_position", [name, 0, 0, 0]])
 
 
 def test_a_command_that_the_server_does_not_take_ends_with_the_deadline(
@@ -145,7 +145,7 @@ def test_notifications_before_the_reply_are_told_and_are_no_reply(
     told: list[Notification] = []
     connection.notified = told.append
     server.script = tell_and_answer
-    assert somewhere(lambda: connection.exchange(VERSION, late())) == Returned(["version", []])
+    assert somewhere(lambda: connection.exchange(VERSION, late())) == Reply(["version", []])
     assert told == [
         Notification({"jobs_changed": [1]}),
         Notification({"machines_changed": ["m"]}),
@@ -166,7 +166,7 @@ def test_a_reply_too_many_makes_the_connection_unclean(
     server: ScriptedServer, connection: Connection, somewhere: Somewhere
 ) -> None:
     server.script = lambda peer, c: peer.send({"return": c.echo}, {"return": "one too many"})
-    assert somewhere(lambda: connection.exchange(VERSION, late())) == Returned(["version", []])
+    assert somewhere(lambda: connection.exchange(VERSION, late())) == Reply(["version", []])
     assert not connection.is_clean()
 
 
@@ -205,7 +205,7 @@ def test_a_greenlet_that_waits_for_a_reply_lets_the_others_of_its_thread_run(
     server.script = held_until(gate)
     asked = gevent.spawn(connection.exchange, VERSION, late())
     gevent.spawn(gate.set)
-    assert asked.get(timeout=LONG_S) == Returned(["version", []])
+    assert asked.get(timeout=LONG_S) == Reply(["version", []])
 
 
 # -- the end -----------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_names_and_addresses_of_both_kinds_are_connected_to(
             connection.close()
             return reply
 
-        assert somewhere(ask) == Returned(["version", []])
+        assert somewhere(ask) == Reply(["version", []])
 
 
 def test_a_server_that_is_not_there_is_named_with_its_port(somewhere: Somewhere) -> None:

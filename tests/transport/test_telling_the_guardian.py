@@ -22,7 +22,7 @@ from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.identity import Identity
-from spalloc_gevent.wire.messages import Returned
+from spalloc_gevent.wire.messages import Reply
 from spalloc_gevent.wire.requests import Request
 from tests.cli.terminal import eventually, is_alive
 from tests.transport.guardians import guardian_of, guardians_of
@@ -47,7 +47,7 @@ class Stage:
         connection = connect(self.server.host, self.server.port, math.inf)
         reply = connection.exchange(request, math.inf)
         connection.close()
-        assert isinstance(reply, Returned)
+        assert isinstance(reply, Reply)
         return TrackedJob(reply.value, Identity("me"), keepalive_s)
 
     def hold(self, *jobs: TrackedJob) -> bool:

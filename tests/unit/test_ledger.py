@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ConfigError
-from spalloc_gevent.ledger import Entry, Fate, Ledger, read_ledger, used_board
+from spalloc_gevent.ledger import JobOutcome, Ledger, LedgerEntry, read_ledger, used_board
 
 ASKED: dict[str, Any] = {
     "owner": "me", "label": "case 7", "resumed": False, "what": [3], "options": {"tags": None}
@@ -33,9 +33,9 @@ def lines(path: Path) -> list[bytes]:
 
 def test_the_whole_life_of_an_allocation_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    entry = Entry(Ledger(str(path)), 12, "host:22244", ASKED)
+    entry = LedgerEntry(Ledger(str(path)), 12, "host:22244", ASKED)
     entry.granted(BOARDS, 1000.5)
-    entry.ended(Fate.GIVEN_BACK, "done")
+    entry.ended(JobOutcome.GIVEN_BACK, "done")
     (found,), strange = read_ledger(lines(path))
     assert strange == 0
     assert (found.server, found.job_id, found.owner, found.label) == (
@@ -50,11 +50,11 @@ def test_the_whole_life_of_an_allocation_is_read_again(tmp_path: Path) -> None:
 
 def test_each_event_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    entry = Entry(Ledger(str(path)), 1, "h:1", ASKED)
+    entry = LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED)
     granted_before = entry.is_granted
     for _ in range(2):
         entry.granted(BOARDS, None)
-        entry.ended(Fate.LOST, None)
+        entry.ended(JobOutcome.LOST, None)
     assert (granted_before, entry.is_granted) == (False, True)
     assert [json.loads(line)["event"] for line in lines(path)] == ["asked", "granted", "ended"]
 
@@ -62,14 +62,14 @@ def test_each_event_is_written_once(tmp_path: Path) -> None:
 def test_two_allocations_with_one_number_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     for reason in ("first", "second"):
-        Entry(Ledger(str(path)), 1, "h:1", ASKED).ended(Fate.GIVEN_BACK, reason)
+        LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED).ended(JobOutcome.GIVEN_BACK, reason)
     found, _ = read_ledger(lines(path))
     assert [one.reason for one in found] == ["first", "second"]
 
 
 def test_what_is_no_line_of_a_ledger_is_counted_and_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    Entry(Ledger(str(path)), 1, "h:1", ASKED)
+    LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED)
     whole = path.read_bytes()
     path.write_bytes(b'hello\n[]\n{"event": "asked"}\n\n' + whole + whole[:40])
     found, strange = read_ledger(lines(path))
@@ -103,7 +103,7 @@ def test_a_named_pipe_that_takes_its_place_later_keeps_nobody_waiting(
     ledger = Ledger(str(path))
     path.unlink()
     os.mkfifo(path)
-    Entry(ledger, 1, "h:1", ASKED)
+    LedgerEntry(ledger, 1, "h:1", ASKED)
     assert ["is not written any more" in text for text in caplog.messages] == [True]
 
 
@@ -114,12 +114,12 @@ def test_an_entry_after_half_a_line_begins_on_a_line_of_its_own(
     path = tmp_path / "ledger"
     path.write_bytes(left)
     ledger = Ledger(str(path))
-    Entry(ledger, 1, "h:1", ASKED)
+    LedgerEntry(ledger, 1, "h:1", ASKED)
     # Another program is killed while we hold it open, so to say.
     with path.open("ab") as other:
         other.write(left)
-    Entry(ledger, 2, "h:1", ASKED)
-    Entry(ledger, 3, "h:1", ASKED)
+    LedgerEntry(ledger, 2, "h:1", ASKED)
+    LedgerEntry(ledger, 3, "h:1", ASKED)
     found, strange = read_ledger(lines(path))
     assert ([(one.job_id, one.label) for one in found], strange) == (
         [(1, "case 7"), (2, "case 7"), (3, "case 7")], 2
@@ -130,13 +130,13 @@ def test_an_entry_after_half_a_line_begins_on_a_line_of_its_own(
 def test_one_that_may_only_be_written_to_is_written(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     path.touch(0o222)
-    Entry(Ledger(str(path)), 1, "h:1", ASKED)
+    LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED)
     path.chmod(0o600)
     assert len(lines(path)) == 1
 
 
 def test_a_full_disk_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    Entry(Ledger("/dev/full"), 1, "h:1", ASKED)
+    LedgerEntry(Ledger("/dev/full"), 1, "h:1", ASKED)
     assert caplog.messages == [
         "the ledger '/dev/full' is not written any more: No space left on device"
     ]
@@ -151,23 +151,23 @@ def test_one_that_cannot_be_written_later_is_told_of_once(
     (folder / "ledger").unlink()
     folder.rmdir()
     with caplog.at_level(logging.WARNING):
-        entry = Entry(ledger, 1, "h:1", ASKED)
-        entry.ended(Fate.CLOSED, None)
+        entry = LedgerEntry(ledger, 1, "h:1", ASKED)
+        entry.ended(JobOutcome.CLOSED, None)
     (record,) = caplog.records
     assert "is not written any more" in record.getMessage()
     # Once it can be written again it is, on a line of its own.
     folder.mkdir()
-    Entry(ledger, 2, "h:1", ASKED)
+    LedgerEntry(ledger, 2, "h:1", ASKED)
     found, strange = read_ledger(lines(folder / "ledger"))
     assert ([one.job_id for one in found], strange) == ([2], 0)
 
 
 def test_a_forked_child_enters_nothing_of_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    entry = Entry(Ledger(str(path)), 1, "h:1", ASKED)
+    entry = LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED)
     child = os.fork()
     if child == 0:
-        entry.ended(Fate.CLOSED, None)
+        entry.ended(JobOutcome.CLOSED, None)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert len(lines(path)) == 1
@@ -178,14 +178,14 @@ def test_the_name_is_meant_as_it_is_now(tmp_path: Path, monkeypatch: pytest.Monk
     ledger = Ledger("ledger")
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    Entry(ledger, 1, "h:1", ASKED)
+    LedgerEntry(ledger, 1, "h:1", ASKED)
     assert len(lines(tmp_path / "ledger")) == 1
 
 
 def test_those_that_had_a_board_are_found(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    Entry(Ledger(str(path)), 1, "h:1", ASKED).granted(BOARDS, None)
-    Entry(Ledger(str(path)), 2, "h:1", ASKED)
+    LedgerEntry(Ledger(str(path)), 1, "h:1", ASKED).granted(BOARDS, None)
+    LedgerEntry(Ledger(str(path)), 2, "h:1", ASKED)
     found, _ = read_ledger(lines(path))
     assert [one.job_id for one in used_board(found, "m", (0, 0, 1))] == [1]
     assert used_board(found, "m", (0, 0, 2)) == used_board(found, "n", (0, 0, 1)) == []

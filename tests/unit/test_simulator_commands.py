@@ -15,7 +15,7 @@ from spalloc_gevent.simulator.commands import Commands
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import CommandRequest, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Reply
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Server:
         self.jobs = Jobs(machines, clock=lambda: self.now, wall_clock=lambda: 1e9, **options)
         self.commands = Commands(self.jobs, "1!7.0.0")
 
-    def carry_out(self, name: str, *args: Any, **kwargs: Any) -> Returned | Refused:
+    def carry_out(self, name: str, *args: Any, **kwargs: Any) -> Reply | ErrorReply:
         request = CommandRequest(name, list(args), kwargs)
         return self.commands.carry_out(Me(), request)
 
     def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
         answer = self.carry_out(name, *args, **kwargs)
-        assert isinstance(answer, Returned), answer
+        assert isinstance(answer, Reply), answer
         return answer.value
 
     def refusal(self, name: str, *args: Any, **kwargs: Any) -> str:
         answer = self.carry_out(name, *args, **kwargs)
-        assert isinstance(answer, Refused), answer
+        assert isinstance(answer, ErrorReply), answer
         return answer.reason
 
     def create(self, *args: Any, **kwargs: Any) -> Any:
@@ -95,7 +95,7 @@ def test_arguments_that_do_not_fit_are_an_exception_reply(server: Server) -> Non
         ("create_job", ("x",), {"owner": "me"}),
     ]
     for name, args, kwargs in cases:
-        assert isinstance(server.carry_out(name, *args, **kwargs), Refused), (name, args)
+        assert isinstance(server.carry_out(name, *args, **kwargs), ErrorReply), (name, args)
 
 
 def test_argument_called_client_is_left_out_as_on_the_python_server(server: Server) -> None:
@@ -134,7 +134,7 @@ def test_whatever_is_asked_is_answered_or_refused(requests: list[Any]) -> None:
     server = Server()
     for name, args, kwargs in requests:
         answer = server.carry_out(name, *args, **kwargs)
-        assert isinstance(answer, Returned | Refused)
+        assert isinstance(answer, Reply | ErrorReply)
         server.settle()
         server.commands.job_watches.stop(Me(), None)
 

@@ -18,7 +18,7 @@ from spalloc_gevent.simulator.java_arguments import Refusal
 from spalloc_gevent.simulator.java_commands import NO_DESCRIPTION, JavaCommands, Report
 from spalloc_gevent.simulator.java_jobs import JavaJobs
 from spalloc_gevent.wire.commands import COMMANDS
-from spalloc_gevent.wire.messages import CommandRequest, Notification, Refused, Returned
+from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Notification, Reply
 from tests.unit.test_simulator_commands import JSON
 
 COMMANDS_THAT_KEEP_ALIVE = {
@@ -50,17 +50,17 @@ class JavaServer:
         self.jobs.set_options(JavaOptions(**options))
         self.commands = JavaCommands(self.jobs, "5.0.0")
 
-    def carry_out(self, name: str, *args: Any, **kwargs: Any) -> Returned | Refused:
+    def carry_out(self, name: str, *args: Any, **kwargs: Any) -> Reply | ErrorReply:
         return self.commands.carry_out(Me(), CommandRequest(name, list(args), kwargs))
 
     def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
         answer = self.carry_out(name, *args, **kwargs)
-        assert isinstance(answer, Returned), answer
+        assert isinstance(answer, Reply), answer
         return answer.value
 
     def refusal(self, name: str, *args: Any, **kwargs: Any) -> str:
         answer = self.carry_out(name, *args, **kwargs)
-        assert isinstance(answer, Refused), answer
+        assert isinstance(answer, ErrorReply), answer
         return answer.reason
 
     def create(self, *args: Any, **kwargs: Any) -> int:
@@ -103,7 +103,7 @@ def test_whatever_is_asked_is_answered_or_refused(requests: list[Any]) -> None:
     server = JavaServer()
     for name, args, kwargs in requests:
         if name != "list_jobs":
-            assert isinstance(server.carry_out(name, *args, **kwargs), Returned | Refused)
+            assert isinstance(server.carry_out(name, *args, **kwargs), Reply | ErrorReply)
         server.settle()
 
 
@@ -122,8 +122,8 @@ def test_job_made_with_a_number_that_is_no_integer_keeps_all_jobs_from_being_lis
 def test_one_command_in_so_many_is_refused_by_the_database_and_does_nothing() -> None:
     java = JavaServer(database_refusals=3)
     answers = [java.carry_out("create_job", owner="me") for _ in range(9)]
-    refused = [answer.reason for answer in answers if isinstance(answer, Refused)]
-    assert [isinstance(answer, Refused) for answer in answers] == [False, False, True] * 3
+    refused = [answer.reason for answer in answers if isinstance(answer, ErrorReply)]
+    assert [isinstance(answer, ErrorReply) for answer in answers] == [False, False, True] * 3
     assert {"Deadlock found" in reason for reason in refused} == {True, False}
     assert all("try restarting transaction" in reason for reason in refused)
     assert len(java.jobs) == 6
@@ -174,13 +174,13 @@ def test_dead_board_has_a_place_and_an_absent_one_has_none() -> None:
     machine = MachineSpec("m", 2, 1, dead_boards=[(0, 0, 1)], absent=[(1, 0, 0)])
     commands = JavaCommands(JavaJobs([machine]), "5.0.0")
 
-    def position(x: int, z: int) -> Returned | Refused:
+    def position(x: int, z: int) -> Reply | ErrorReply:
         asked = {"machine_name": "m", "x": x, "y": 0, "z": z}
         return commands.carry_out(Me(), CommandRequest("get_board_position", [], asked))
 
-    assert position(0, 1) == Returned((0, 0, 1))
-    assert position(1, 0) == Refused("no such board")
-    assert position(1, 1) == Returned((0, 0, 4))
+    assert position(0, 1) == Reply((0, 0, 1))
+    assert position(1, 0) == ErrorReply("no such board")
+    assert position(1, 1) == Reply((0, 0, 4))
 
 
 def test_reason_by_position_is_passed_over(java: JavaServer) -> None:
@@ -213,7 +213,7 @@ def test_board_of_a_job_is_reported_once(java: JavaServer) -> None:
 def test_report_that_cannot_be_read_is_refused(
     java: JavaServer, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
-    assert isinstance(java.carry_out("report_problem", *args, **kwargs), Refused)
+    assert isinstance(java.carry_out("report_problem", *args, **kwargs), ErrorReply)
 
 
 def test_notifications_are_told_once_or_twice() -> None:
@@ -225,10 +225,10 @@ def test_notifications_are_told_once_or_twice() -> None:
 
 
 def test_characters_are_sent_as_they_are_and_both_line_ends() -> None:
-    assert JAVA.encode(Returned("é")) == '{"return":"é"}\r\n'.encode()
-    assert JAVA.encode(Refused("ß")) == '{"exception":"ß"}\r\n'.encode()
+    assert JAVA.encode(Reply("é")) == '{"return":"é"}\r\n'.encode()
+    assert JAVA.encode(ErrorReply("ß")) == '{"exception":"ß"}\r\n'.encode()
     assert JAVA.encode(Notification({"jobs_changed": [1]})) == b'{"jobs_changed":[1]}\r\n'
-    assert JAVA.encode(Returned("\ud800")) == b'{"return":"?"}\r\n'
+    assert JAVA.encode(Reply("\ud800")) == b'{"return":"?"}\r\n'
 
 
 @given(st.binary(max_size=30))

@@ -23,8 +23,8 @@ from spalloc_gevent.transport.tracked_jobs import (
     unknown_job,
 )
 from spalloc_gevent.wire.identity import Identity
-from spalloc_gevent.wire.messages import Refused, Returned
-from spalloc_gevent.wire.requests import Reply, Request
+from spalloc_gevent.wire.messages import AnyReply, ErrorReply, Reply
+from spalloc_gevent.wire.requests import Request
 
 LONG_S = 30.0
 
@@ -39,12 +39,12 @@ class FakeConnection:
         self.waited_until: list[float] = []
         self._replies = iter(replies)
 
-    def exchange(self, request: Request, deadline: float) -> Reply | None:
+    def exchange(self, request: Request, deadline: float) -> AnyReply | None:
         self.asked.append(request)
         self.waited_until.append(deadline)
         self.sent_at += 1.0
         value = next(self._replies)
-        return value if value is None or isinstance(value, Refused) else Returned(value)
+        return value if value is None or isinstance(value, ErrorReply) else Reply(value)
 
     @property
     def questions(self) -> list[tuple[str, object]]:
@@ -120,11 +120,11 @@ def test_the_start_time_is_learned_from_the_list(tracked: TrackedJobs) -> None:
         ({"state": JobState.unknown}, FORGOTTEN),
         ({"state": JobState.queued, "start_time": 2.0}, LOST),
         ({"state": JobState.ready, "start_time": 2.0}, LOST),
-        (Refused("no such job"), FORGOTTEN),
+        (ErrorReply("no such job"), FORGOTTEN),
         # It is ours all the same, or nothing is told of it.
         ({"state": JobState.ready, "start_time": 1.0}, None),
         ({"state": JobState.ready}, None),
-        (Refused("Unknown error 1205"), None),
+        (ErrorReply("Unknown error 1205"), None),
     ],
 )
 def test_one_that_is_not_listed_is_asked_about_on_the_same_connection(
@@ -142,7 +142,7 @@ def test_one_that_came_after_the_question_is_newer_than_the_list(tracked: Tracke
     track(tracked, 1)
 
     class AnotherIsMadeMeanwhile(FakeConnection):
-        def exchange(self, request: Request, deadline: float) -> Reply | None:
+        def exchange(self, request: Request, deadline: float) -> AnyReply | None:
             track(tracked, 2)
             return super().exchange(request, deadline)
 
@@ -154,7 +154,7 @@ def test_one_that_came_after_the_question_is_newer_than_the_list(tracked: Tracke
 
 def test_a_server_that_does_not_list_its_jobs_is_believed(tracked: TrackedJobs) -> None:
     job = track(tracked, 1)
-    connection = FakeConnection(Refused("no such thing"))
+    connection = FakeConnection(ErrorReply("no such thing"))
     verify(tracked, connection)
     assert job.end is None
     assert is_verified(tracked, connection)
@@ -163,9 +163,9 @@ def test_a_server_that_does_not_list_its_jobs_is_believed(tracked: TrackedJobs) 
 @pytest.mark.parametrize("value", [None, "jobs", {}, [None], [[1]], [{"job_id": []}], [{}]])
 def test_a_list_that_is_none_has_every_job_asked_about(tracked: TrackedJobs, value: Any) -> None:
     class ListsNothing(FakeConnection):
-        def exchange(self, request: Request, deadline: float) -> Reply | None:
+        def exchange(self, request: Request, deadline: float) -> AnyReply | None:
             reply = super().exchange(request, deadline)
-            return Returned(value) if request.name == "list_jobs" else reply
+            return Reply(value) if request.name == "list_jobs" else reply
 
     job = track(tracked, 1)
     connection = ListsNothing("the list", {"state": JobState.ready, "start_time": 1.0})
@@ -222,7 +222,7 @@ def test_the_list_that_one_is_told_serves_all_that_were_made_before(tracked: Tra
     asked, answer = gevent.event.Event(), gevent.event.Event()
 
     class Slow(FakeConnection):
-        def exchange(self, request: Request, deadline: float) -> Reply | None:
+        def exchange(self, request: Request, deadline: float) -> AnyReply | None:
             asked.set()
             assert answer.wait(LONG_S)
             return super().exchange(request, deadline)
@@ -263,7 +263,7 @@ def test_a_late_list_counts_when_it_comes(tracked: TrackedJobs) -> None:
         verify(tracked, connection)
     late = connection.asked[0].late_reply
     assert late is not None
-    late(Returned([listed(1), listed(2, start_time=2.0)]))
+    late(Reply([listed(1), listed(2, start_time=2.0)]))
     assert reasons(jobs) == {2: LOST}
     assert is_verified(tracked, connection)
 
@@ -275,7 +275,7 @@ def test_a_late_list_that_misses_a_job_verifies_nothing(tracked: TrackedJobs) ->
         verify(tracked, connection)
     late = connection.asked[0].late_reply
     assert late is not None
-    late(Returned([]))
+    late(Reply([]))
     # What became of it has to be asked, and nobody can on that connection.
     assert job.end is None
     assert not is_verified(tracked, connection)
@@ -293,7 +293,7 @@ def test_one_that_breaks_while_it_is_verified_keeps_no_other_from_it(tracked: Tr
     track(tracked, 1)
 
     class Broken(FakeConnection):
-        def exchange(self, request: Request, deadline: float) -> Reply | None:
+        def exchange(self, request: Request, deadline: float) -> AnyReply | None:
             raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):

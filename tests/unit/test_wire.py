@@ -15,10 +15,10 @@ from spalloc_gevent.wire.checks import check_create_job, check_where_is
 from spalloc_gevent.wire.commands import COMMANDS, Route, route_of
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import (
+    ErrorReply,
     Message,
     Notification,
-    Refused,
-    Returned,
+    Reply,
     decode_message,
     encode_command,
     encode_message,
@@ -28,8 +28,8 @@ JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Returned, JSON_VALUES),
-    st.builds(Refused, st.text()),
+    st.builds(Reply, JSON_VALUES),
+    st.builds(ErrorReply, st.text()),
     st.builds(Notification, st.dictionaries(st.sampled_from(["jobs_changed", "x"]), JSON_VALUES)),
 )
 
@@ -121,7 +121,7 @@ def test_other_commands_are_repeatable() -> None:
         ("get_job_state", (), {"job_id": 1}, Route.POOL),
         ("get_job_state", (1,), {"job_id": 1}, Route.ALONE),
         ("get_job_state", (), {}, Route.ALONE),
-        ("notify_job", (), {}, Route.WATCH),
+        ("notify_job", (), {}, Route.SUBSCRIPTION),
         ("frobnicate", (), {}, Route.ALONE),
         ("create_job", (), {"owner": "me", "colour": "red"}, Route.ALONE),
     ],

@@ -179,7 +179,7 @@ def test_what_would_happen_twice_is_never_sent_again_and_all_else_is() -> None:
 
 
 def test_watches_belong_on_the_connection_that_notifications_come_on() -> None:
-    watches = {name for name, command in COMMANDS.items() if command.route is Route.WATCH}
+    watches = {name for name, command in COMMANDS.items() if command.route is Route.SUBSCRIPTION}
     assert watches == {"notify_job", "no_notify_job", "notify_machine", "no_notify_machine"}
     others = {command.route for name, command in COMMANDS.items() if name not in watches}
     assert others == {Route.POOL, Route.ALONE}
@@ -210,9 +210,9 @@ def test_commands_that_name_a_job_have_its_id_first() -> None:
         ("create_job", (4, 2), {"owner": "me", "require_torus": True}, Route.POOL),
         ("get_job_state", (1,), {}, Route.POOL),
         ("destroy_job", (1,), {"reason": None}, Route.POOL),
-        ("notify_job", (), {}, Route.WATCH),
-        ("notify_machine", ("m",), {}, Route.WATCH),
-        ("no_notify_job", (), {"job_id": 3}, Route.WATCH),
+        ("notify_job", (), {}, Route.SUBSCRIPTION),
+        ("notify_machine", ("m",), {}, Route.SUBSCRIPTION),
+        ("no_notify_job", (), {"job_id": 3}, Route.SUBSCRIPTION),
         ("version", (1,), {}, Route.ALONE),
         ("notify_job", (1, 2), {}, Route.ALONE),
         ("create_job", (), {"owner": "me", "colour": "red"}, Route.ALONE),

@@ -17,10 +17,10 @@ from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.wire.lines import LineSplitter
 from spalloc_gevent.wire.messages import (
     CommandRequest,
+    ErrorReply,
     Message,
     Notification,
-    Refused,
-    Returned,
+    Reply,
     decode_command,
     decode_message,
     encode_command,
@@ -34,8 +34,8 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 NOTICE = st.sampled_from(["jobs_changed", "machines_changed", "something_new"])
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Returned, JSON),
-    st.builds(Refused, st.text(max_size=10)),
+    st.builds(Reply, JSON),
+    st.builds(ErrorReply, st.text(max_size=10)),
     st.builds(Notification, st.dictionaries(NOTICE, JSON, min_size=1)),
 )
 
@@ -72,16 +72,16 @@ def test_any_split_of_any_stream_gives_the_same_messages(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"return": null}', Returned(None)),
-        (b'{"return": "1!7.0.0"}', Returned("1!7.0.0")),
-        (b'{"return": {"exception": "no"}}', Returned({"exception": "no"})),
-        (b'{"exception": "no such job"}', Refused("no such job")),
-        (b'{"exception": null}', Refused("None")),
+        (b'{"return": null}', Reply(None)),
+        (b'{"return": "1!7.0.0"}', Reply("1!7.0.0")),
+        (b'{"return": {"exception": "no"}}', Reply({"exception": "no"})),
+        (b'{"exception": "no such job"}', ErrorReply("no such job")),
+        (b'{"exception": null}', ErrorReply("None")),
         (b'{"jobs_changed": [1, 2]}', Notification({"jobs_changed": [1, 2]})),
         (b'{"machines_changed": ["m"]}', Notification({"machines_changed": ["m"]})),
         (b'{"weather_changed": "rain"}', Notification({"weather_changed": "rain"})),
         (b"{}", Notification({})),
-        ('{"return": "Grüße"}'.encode(), Returned("Grüße")),
+        ('{"return": "Grüße"}'.encode(), Reply("Grüße")),
     ],
 )
 def test_a_line_is_an_answer_a_refusal_or_else_a_notification(
@@ -123,7 +123,7 @@ def test_a_number_of_more_digits_than_python_reads_is_a_protocol_error(
 
 
 def test_a_number_of_just_as_many_digits_as_python_reads_is_a_number() -> None:
-    assert decode_message(b'{"return": 1' + b"0" * 4299 + b"}") == Returned(10**4299)
+    assert decode_message(b'{"return": 1' + b"0" * 4299 + b"}") == Reply(10**4299)
 
 
 # -- nested too deep ----------------------------------------------------------

@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from spalloc_gevent.errors import LifecycleBugError, ProtocolError, SpallocServerException
 from spalloc_gevent.wire.messages import (
+    ErrorReply,
     Message,
     Notification,
-    Refused,
-    Returned,
+    Reply,
     encode_message,
     value_of,
 )
@@ -38,7 +38,7 @@ class OneConnection(RuleBasedStateMachine):
         self.pipe = b""
         self.under_way: deque[tuple[int, Message]] = deque()
         """What the pipe holds, each with the bytes from here to its end."""
-        self.replies: list[Returned | Refused] = []
+        self.replies: list[Reply | ErrorReply] = []
         self.told: list[Notification] = []
 
     @precondition(lambda self: not self.in_flight)
@@ -59,7 +59,7 @@ class OneConnection(RuleBasedStateMachine):
     @rule(refused=st.booleans(), end=st.sampled_from([b"\n", b"\r\n"]))
     def server_answers(self, refused: bool, end: bytes) -> None:
         mine = f"for command {self.unanswered}"
-        self.server_says(Refused(mine) if refused else Returned(mine), end)
+        self.server_says(ErrorReply(mine) if refused else Reply(mine), end)
         self.unanswered = None
 
     @rule(kind=st.sampled_from(["jobs_changed", "machines_changed", "unheard_of"]))
@@ -102,7 +102,7 @@ class OneConnection(RuleBasedStateMachine):
         assert len(self.replies) == self.commands - self.in_flight
         for number, reply in enumerate(self.replies, 1):
             mine = f"for command {number}"
-            assert reply in (Returned(mine), Refused(mine))
+            assert reply in (Reply(mine), ErrorReply(mine))
 
 
 TestAnyInterleavingGivesEveryCommandItsOwnReply = OneConnection.TestCase
@@ -121,20 +121,20 @@ def test_a_reply_split_across_reads_arrives_once() -> None:
     state = in_flight()
     assert state.receive(b'{"retu') == []
     assert state.in_flight
-    assert state.receive(b'rn": "5.0.0"}\n') == [Returned("5.0.0")]
+    assert state.receive(b'rn": "5.0.0"}\n') == [Reply("5.0.0")]
     assert not state.in_flight
 
 
 def test_a_refusal_is_a_reply_too() -> None:
     state = in_flight()
-    assert state.receive(b'{"exception": "no"}\n') == [Refused("no")]
+    assert state.receive(b'{"exception": "no"}\n') == [ErrorReply("no")]
     assert not state.in_flight
 
 
 def test_a_notification_between_command_and_reply_is_no_reply() -> None:
     assert in_flight().receive(b'{"jobs_changed": [1]}\n{"return": 2}\n{"what": 3}\n') == [
         Notification({"jobs_changed": [1]}),
-        Returned(2),
+        Reply(2),
         Notification({"what": 3}),
     ]
 
@@ -143,7 +143,7 @@ def test_a_second_command_in_flight_is_refused_and_changes_nothing() -> None:
     state = in_flight()
     with pytest.raises(LifecycleBugError, match="in flight"):
         state.sent()
-    assert state.receive(b'{"return": 1}\n') == [Returned(1)]
+    assert state.receive(b'{"return": 1}\n') == [Reply(1)]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_java_server_is_known_by_the_ends_of_its_lines(end: bytes, known: bo
 def test_a_line_end_in_two_pieces_is_known_with_a_later_line() -> None:
     state = in_flight()
     state.receive(b'{"return": 1}\r')
-    assert state.receive(b"\n") == [Returned(1)]
+    assert state.receive(b"\n") == [Reply(1)]
     state.receive(b'{"jobs_changed": []}\r\n')
     assert state.ends_lines_with_crlf
 
@@ -172,7 +172,7 @@ def test_a_reply_that_nobody_asked_for_is_a_protocol_error_that_quotes_it(line: 
 
 def test_a_second_reply_is_nobodys_and_the_first_still_comes_out() -> None:
     state = in_flight()
-    assert state.receive(b'{"return": 1}\n{"return": 2}\n') == [Returned(1)]
+    assert state.receive(b'{"return": 1}\n{"return": 2}\n') == [Reply(1)]
     assert "nobody asked" in str(state.violation)
 
 
@@ -193,7 +193,7 @@ def test_what_came_before_a_violation_still_comes_out_and_the_violation_afterwar
     state.sent()
     assert state.receive(b'{"jobs_changed": [1]}\n{"return": 1}\n' + bad) == [
         Notification({"jobs_changed": [1]}),
-        Returned(1),
+        Reply(1),
     ]
     with pytest.raises(ProtocolError, match=what):
         state.receive(b"")
@@ -208,10 +208,10 @@ def test_after_a_violation_nothing_is_believed_any_more(more: bytes) -> None:
 
 
 def test_the_value_of_a_reply_is_what_was_returned() -> None:
-    assert value_of("version", Returned("5.0.0")) == "5.0.0"
+    assert value_of("version", Reply("5.0.0")) == "5.0.0"
 
 
 def test_the_value_of_a_refusal_is_the_servers_exception() -> None:
     with pytest.raises(SpallocServerException, match="refused 'create_job': no boards") as caught:
-        value_of("create_job", Refused("no boards"))
+        value_of("create_job", ErrorReply("no boards"))
     assert (caught.value.command, caught.value.reason) == ("create_job", "no boards")

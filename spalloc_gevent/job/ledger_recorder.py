@@ -7,13 +7,13 @@ from typing import Any
 
 from spalloc_gevent.config import Config
 from spalloc_gevent.job.request import JobRequest
-from spalloc_gevent.ledger import Entry, Fate, Ledger
+from spalloc_gevent.ledger import JobOutcome, Ledger, LedgerEntry
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.answers import JobStateInfo, MachineInfo
 
 
-class Book:
+class LedgerRecorder:
     """Does nothing where no ledger is kept, so that a job need not ask."""
 
     def __init__(self, given: Mapping[str, Any], config: Config) -> None:
@@ -24,7 +24,7 @@ class Book:
             raise TypeError(f"label must be a text or None, not {label!r}")
         self._label = label
         self._ledger = None if path is None else Ledger(str(path))
-        self._entry: Entry | None = None
+        self._entry: LedgerEntry | None = None
         self._job: TrackedJob | None = None
 
     def asked(self, job: TrackedJob, server: str, request: JobRequest | None) -> None:
@@ -39,7 +39,7 @@ class Book:
             "options": None if request is None else _options(request),
         }
         self._job = job
-        self._entry = Entry(self._ledger, job.job_id, server, told)
+        self._entry = LedgerEntry(self._ledger, job.job_id, server, told)
 
     @property
     def lacks_boards(self) -> bool:
@@ -52,10 +52,10 @@ class Book:
 
     def gone(self, info: JobStateInfo) -> None:
         """What the server, or what is known of it, says of the job's end."""
-        fate = Fate.LOST if info["state"] == JobState.unknown else Fate.DESTROYED
+        fate = JobOutcome.LOST if info["state"] == JobState.unknown else JobOutcome.DESTROYED
         self.ended(fate, info["reason"])
 
-    def ended(self, fate: Fate, reason: str | None) -> None:
+    def ended(self, fate: JobOutcome, reason: str | None) -> None:
         if self._entry is not None:
             self._entry.ended(fate, reason)
 
