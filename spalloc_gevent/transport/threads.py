@@ -7,7 +7,7 @@ from collections.abc import Callable
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.mailbox import Mailbox
-from spalloc_gevent.transport.waiting import Waiter, hub_of_thread
+from spalloc_gevent.transport.waiting import Waiter, hub_waker
 
 Work = Callable[[], object]
 
@@ -119,10 +119,12 @@ def import_gevent() -> None:
 
 def end_hub() -> None:
     """Free this thread's gevent hub if it has one: nobody else can, and it would stay for ever."""
-    hub = hub_of_thread()
-    if hub is None:
+    waker = hub_waker()
+    if waker is None:
         return
     import gevent
 
+    hub = waker.hub
+    waker.stop_timer()
     hub.destroy(destroy_loop=True)
     hub.throw(gevent.GreenletExit)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -352,6 +353,12 @@ class HubWaker:
             if waiter is not None:
                 waiter._greenlet = None
 
+    def stop_timer(self) -> None:
+        """Before the hub is destroyed: a timer that runs then stays in memory, with its loop."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+
     def end(self) -> None:
         """Nothing runs here any more: what greenlets hold that never go on is given up."""
         self.is_gone = True
@@ -413,15 +420,15 @@ class HubWaker:
         return due
 
     def _start_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
+        self.stop_timer()
         # It does not keep the loop from ending: what is waited for does.
         left_s = min(max(0.0, self._moments[0] / MOMENTS_PER_S - monotonic()), LONGEST_TIMER_S)
         self._timer = self._loop.timer(left_s, ref=False)
-        self._timer.start(self._resume_due, update=True)
+        # Weakly: a hub that is destroyed while the timer runs leaves it as it is, for ever.
+        self._timer.start(_resume_due, weakref.ref(self), update=True)
 
-    def _resume_due(self) -> None:
+    def resume_due(self) -> None:
+        """Let those go on whose deadlines have passed."""
         now = monotonic() * MOMENTS_PER_S
         while self._moments and self._moments[0] <= now:
             due = self._deadlines.pop(heapq.heappop(self._moments))
@@ -431,3 +438,9 @@ class HubWaker:
                     resume()
         if self._moments:
             self._start_timer()
+
+
+def _resume_due(waker: weakref.ref[HubWaker]) -> None:
+    there = waker()
+    if there is not None:
+        there.resume_due()
