@@ -13,7 +13,6 @@ from spalloc_gevent.errors import (
     JobDestroyedError,
     ProtocolError,
     ProtocolTimeoutError,
-    SpallocError,
     SpallocServerException,
 )
 from spalloc_gevent.job.ledger_recorder import LedgerRecorder
@@ -50,7 +49,6 @@ LONGEST_REST_S = 2.0
 changes."""
 
 
-LATE_DESTROY_WITHIN_S = 30.0
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
 
@@ -513,16 +511,17 @@ class JobLife:
                 self._session.subscriptions.unwatch_job(tracked.job_id, self._refresh)
         self.changes.increment()
 
-    def _destroy_late(self, reply: AnyReply) -> None:
-        """The answer to ``create_job`` came when nobody waited any more: nobody wants the job."""
+    @staticmethod
+    def _destroy_late(reply: AnyReply) -> Request | None:
+        """The answer to ``create_job`` came when nobody waited any more: nobody wants the job.
+
+        Returns:
+            What ends it. It goes over the connection that told the number: at the end of another
+            one that may be a stranger's by now.
+        """
         if not isinstance(reply, Reply) or type(reply.value) is not int:
-            return
-        request = Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
-        try:
-            self._session.call_directly(request, Deadline(LATE_DESTROY_WITHIN_S))
-        except SpallocError as error:
-            told = "job %d: the server could not be told to destroy it: %s"
-            _log.warning(told, reply.value, error)
+            return None
+        return Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
 
 
 def why_gone(job_id: int | None, info: JobStateInfo) -> str:

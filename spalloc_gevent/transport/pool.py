@@ -371,7 +371,9 @@ class Pool:
         try:
             reply = connection.reply(monotonic() + within_s)
             if reply is not None and request.late_reply is not None:
-                request.late_reply(reply)
+                then = request.late_reply(reply)
+                if then is not None:
+                    reply = connection.exchange(then, monotonic() + within_s)
             if reply is not None and self._adopt(connection):
                 return
             connection.close()

@@ -210,7 +210,11 @@ class TrackedJobs:
         share_s = self.shortest_keepalive_s * LIST_SHARE * self._patience
         within_s = max(SHORTEST_LIST_S, share_s, 2 * self.slow_reply_s)
         deadline = monotonic() + min(within_s, LONGEST_LIST_S)
-        reply = connection.exchange(Request("list_jobs", late_reply=listed), deadline)
+
+        def listed_late(reply: AnyReply) -> None:
+            listed(reply)
+
+        reply = connection.exchange(Request("list_jobs", late_reply=listed_late), deadline)
         if reply is None:
             # It still counts when it comes; the next one is waited for longer.
             self._patience *= 2

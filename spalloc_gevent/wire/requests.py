@@ -30,7 +30,7 @@ class Request:
         kwargs: Mapping[str, object] | None = None,
         *,
         wait_for_server: bool = False,
-        late_reply: Callable[[AnyReply], object] | None = None,
+        late_reply: Callable[[AnyReply], Request | None] | None = None,
     ) -> None:
         """Encode a command.
 
@@ -39,7 +39,7 @@ class Request:
             args, kwargs: what it is given, as JSON can carry it.
             wait_for_server: wait for a server that is away, instead of failing.
             late_reply: called in the background with a reply that comes after its caller
-                has given up.
+                has given up; a command that it returns is sent over the same connection.
 
         Raises:
             TypeError, ValueError: arguments that JSON cannot carry.

@@ -15,6 +15,7 @@ from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.simulator.faults import Delay, Fault, Garbage, Refuse, Silence
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.messages import AnyReply
+from spalloc_gevent.wire.requests import Request
 from tests.contract.support import await_true, client_of, destroying, in_thread, job_of, listed
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import JobScript
@@ -73,12 +74,12 @@ def test_the_destruction_of_a_job_whose_creation_was_given_up(
     late, usurping = threading.Event(), threading.Event()
     destroy_late = JobLife._destroy_late
 
-    def held_up(self: JobLife, reply: AnyReply) -> None:
+    def held_up(reply: AnyReply) -> Request | None:
         late.set()
         gevent.get_hub().threadpool.apply(usurping.wait, (LONG_S,))
-        destroy_late(self, reply)
+        return destroy_late(reply)
 
-    monkeypatch.setattr(JobLife, "_destroy_late", held_up)
+    monkeypatch.setattr(JobLife, "_destroy_late", staticmethod(held_up))
     proxy.delay(2 * HASTY_S)
     with pytest.raises(ProtocolTimeoutError):
         job_of(proxy, keepalive=60.0, timeout=HASTY_S)
