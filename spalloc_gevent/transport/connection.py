@@ -18,7 +18,6 @@ from spalloc_gevent.errors import ConnectionLostError, ProtocolError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.waiting import (
     hub_waker,
-    may_wait_in_kernel,
     wait_readable,
     wait_writable,
 )
@@ -64,6 +63,7 @@ class Connection:
         self.holder: Request | None = None
         """What it is in use for; None while it is idle."""
         self.serves_keepalive = False
+        self.has_ended_reading = False
         self.is_inherited = False
         """True in a forked child, if it is the parent's."""
         self.notified: Callable[[Notification], object] = _ignore
@@ -155,12 +155,18 @@ class Connection:
         Args:
             deadline: as for :meth:`exchange`, which also tells what is raised.
         """
-        waits_in_kernel = may_wait_in_kernel()
+        waker = hub_waker()
+        # A receive waits as well, and saves a system call, after each of which a thread may
+        # have to wait for the interpreter. Not in the main thread: a program's timer signals
+        # would begin that wait anew, each time.
+        may_block = waker is None and not native.is_main_thread()
         while True:
-            # A receive waits as well, and saves a system call, after each of which a thread
-            # may have to wait for the interpreter.
-            may_block = waits_in_kernel and deadline - monotonic() > KERNEL_WAIT_S
-            if not may_block and not wait_readable(self, deadline):
+            if waker is not None:
+                is_readable = waker.wait_readable(self, deadline)
+            else:
+                lasts = deadline - monotonic() > KERNEL_WAIT_S
+                is_readable = (may_block and lasts) or wait_readable(self, deadline)
+            if not is_readable:
                 return None
             try:
                 reply = self.receive()
@@ -227,6 +233,7 @@ class Connection:
 
     def end_reading(self) -> None:
         """Have whoever reads find the end."""
+        self.has_ended_reading = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError as error:

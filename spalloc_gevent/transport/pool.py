@@ -233,8 +233,10 @@ class Pool:
                     raise ClosedError(f"{request.name!r} was called on a closed client")
                 (self._keepalives if keepalive else self._line).append(place)
                 self._serve()
-            if not place.woken:
-                self._grow_if_wanted()
+            # Seldom: it wakes the background thread.
+            is_paused = self.backoff.is_down
+            if not place.woken and (new or self._draining or is_paused or self._wants_grower()):
+                self._background.call_soon(self._start_growers)
             return self._await_turn(place, deadline)
         except BaseException:
             self._leave_line(place)
@@ -388,6 +390,8 @@ class Pool:
 
     def _make_room(self) -> None:
         """Close what others wait behind: a connection that is drained, or an old idle one."""
+        if any(connection.has_ended_reading for connection in self._draining):
+            return  # That one makes room.
         for connection in list(self._draining):
             if connection.request is not None and connection.request.late_reply is None:
                 connection.end_reading()
@@ -476,8 +480,11 @@ class Pool:
             self._background.hub.spawn_here(self._grow)
 
     def _wants_grower(self) -> bool:
-        wanted = min(self._unserved, MOST_GROWING, self._room())
-        return self._growers < (min(wanted, 1) if self.backoff.is_down else wanted)
+        """True if one more could make a connection for who waits; one at a time in an outage."""
+        if self.backoff.is_down and self._growers:
+            return False
+        room = min(self._room(), MOST_GROWING)
+        return self._growers < room and self._growers < self._unserved
 
     @property
     def _unserved(self) -> int:
@@ -700,14 +707,14 @@ def _first_for(
     connection: Connection, line: deque[PlaceInLine], at_once: bool
 ) -> PlaceInLine | None:
     """The first in the line that a connection will do for, if it is time."""
-    for place in list(line):
-        if place.woken or place.hub_is_gone:
-            # Left over by an interruption between its wake and its leaving the line.
-            place.signal()
-            line.remove(place)
-        elif not at_once and place.is_early():
+    while line and (line[0].woken or line[0].hub_is_gone):
+        # Left over by an interruption between its wake and its leaving the line.
+        line[0].signal()
+        line.popleft()
+    for place in line:
+        if not at_once and place.is_early():
             return None
-        elif not place.wants_new or connection.made_at >= place.since:
+        if not place.wants_new or connection.made_at >= place.since:
             return place
     return None
 

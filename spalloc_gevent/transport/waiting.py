@@ -118,7 +118,7 @@ class Waiter:
                 _acquire(self._lock, deadline)
             return self.woken
         try:
-            self._greenlet = self._waker.current()
+            self._greenlet = self._waker.greenlet()
             return self._waker.wait_for_wake(self, deadline)
         finally:
             self._greenlet = None
@@ -201,14 +201,6 @@ def wait_readable(connection: Readable, deadline: float, waiter: Waiter | None =
     return _poll(connection.poll, deadline)
 
 
-def may_wait_in_kernel() -> bool:
-    """True in a plain thread that no signal wakes: it may wait in a system call for a while.
-
-    Not in the main thread: a program's timer signals would begin that wait anew, each time.
-    """
-    return hub_waker() is None and not native.is_main_thread()
-
-
 def wait_writable(sock: Any, deadline: float) -> bool:
     """Wait until a socket takes more bytes, or is connected; True if so by the deadline."""
     waker = hub_waker()
@@ -276,7 +268,7 @@ class HubWaker:
 
     def __init__(self, hub: Any) -> None:
         self.hub = hub
-        self.current: Callable[[], Any] = sys.modules["greenlet"].getcurrent
+        self._current: Callable[[], Any] = sys.modules["greenlet"].getcurrent
         self._loop = hub.loop
         self._thread = native.thread_ident()
         self._is_main = native.is_main_thread()
@@ -291,6 +283,15 @@ class HubWaker:
         self._moments: list[int] = []
         """The keys of the deadlines, as a heap."""
         self._timer: Any = None
+
+    def greenlet(self) -> Any:
+        """The one that runs, and is about to wait."""
+        current = self._current()
+        if current is self.hub:
+            raise WouldDeadlockError(
+                "a blocking call was made inside a callback of gevent's loop: make it in a greenlet"
+            )
+        return current
 
     def wake(self, waiter: Waiter) -> None:
         """Have a greenlet of this hub go on soon; from any thread."""
@@ -333,7 +334,7 @@ class HubWaker:
     ) -> bool:
         """As the function of that name."""
         watcher = self._readers.get(connection.number) or self._new_reader(connection)
-        greenlet = self.current()
+        greenlet = self.greenlet()
         switch = greenlet.switch
         try:
             self._reading.add(connection)
@@ -379,7 +380,7 @@ class HubWaker:
     def wait_writable(self, descriptor: int, deadline: float) -> bool:
         """As the function of that name, once in a while: its watcher is not kept."""
         watcher = self._loop.io(descriptor, _WRITE)
-        switch = self.current().switch
+        switch = self.greenlet().switch
         try:
             watcher.start(switch, True)
             while self._switch(switch, deadline) is not True:
@@ -391,10 +392,6 @@ class HubWaker:
             watcher.close()
 
     def _switch(self, resume: Callable[[], object], deadline: float) -> Any:
-        if self.current() is self.hub:
-            raise WouldDeadlockError(
-                "a blocking call was made inside a callback of gevent's loop: make it in a greenlet"
-            )
         if self._is_main:
             deadline = min(deadline, monotonic() + SIGNAL_WITHIN_S)
         if deadline == math.inf:

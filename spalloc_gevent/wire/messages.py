@@ -22,7 +22,7 @@ def _as_number(value: Any) -> int | float:
 
 
 _to_json = json.JSONEncoder(allow_nan=False, default=_as_number).encode
-_from_json = json.JSONDecoder().decode
+_from_json = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def decode_message(line: bytes) -> Message:
 
 def _json_object(line: bytes, sender: str) -> dict[str, Any]:
     try:
-        body = _from_json(line.decode("utf-8"))
+        text = line.decode("utf-8")
+        body, end = _from_json(text)
     except UnicodeDecodeError:
         wrong = "invalid UTF-8"
     except json.JSONDecodeError:
@@ -96,9 +97,12 @@ def _json_object(line: bytes, sender: str) -> dict[str, Any]:
     except RecursionError:
         wrong = "JSON nested too deep"
     else:
-        if isinstance(body, dict):
+        if end < len(text) and text[end:].strip():
+            wrong = "invalid JSON"
+        elif isinstance(body, dict):
             return body
-        wrong = "JSON that is no object"
+        else:
+            wrong = "JSON that is no object"
     raise ProtocolError(f"{sender} sent {wrong}: {quoted(line)}")
 
 
