@@ -49,8 +49,8 @@ class ProtocolClient:
     """A blocking client of the spalloc-server protocol: every command is a method.
 
     One instance serves any number of threads and greenlets at once, over a few pooled
-    connections with one command in flight on each. Nothing connects before it is needed or
-    :meth:`connect` is called::
+    connections with one command in flight on each. It has to be connected before it is used,
+    by ``with`` or :meth:`connect`::
 
         with ProtocolClient("hostname") as c:
             print(c.call("version"))
@@ -77,7 +77,7 @@ class ProtocolClient:
         shared: bool = False,
         wait_for_server: bool = False,
     ) -> None:
-        """Define a client of a server; it connects to nothing yet.
+        """Define a client of a server; it does not connect until :meth:`connect` is called.
 
         Args:
             hostname: the server's name or address.
@@ -123,6 +123,15 @@ class ProtocolClient:
         """True in the process that made this client, False in its forked children."""
         return self.shared_session.in_parent_process
 
+    def open(self) -> ProtocolClient:
+        """Let the first command connect, instead of :meth:`connect`.
+
+        Returns:
+            This client.
+        """
+        self.shared_session.open()
+        return self
+
     def connect(self, timeout: Timeout = NOT_GIVEN) -> None:
         """(Re)connect to the server: see that it answers.
 
@@ -133,7 +142,7 @@ class ProtocolClient:
             ConnectionLostError: it cannot be reached; an OSError.
             ProtocolTimeoutError: it does not answer.
         """
-        self.shared_session.reopen()
+        self.open()
         self.session.call(Request("version"), self._deadline(timeout))
 
     def close(self) -> None:
@@ -553,7 +562,8 @@ class ProtocolClient:
             ProtocolTimeoutError: none came in time.
             ConnectionLostError: the connection for notifications was lost, and some may have
                 been missed; raised once. The subscriptions are made again in the background.
-            ClosedError: the client was closed.
+            ProtocolError: the client was not connected.
+            ClosedError: it was closed.
         """
         session, queue = self._session_and_queue()
         body = queue.take(Deadline(timeout).at)

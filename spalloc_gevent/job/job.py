@@ -125,7 +125,7 @@ class Job:
         self._server = server_options(arguments, config)
         self._client = ProtocolClient(
             self._server.hostname, self._server.port, self._server.timeout_s, shared=True
-        )
+        ).open()
         self._machine_info: MachineInfo | None = None
         self._ledger = LedgerRecorder(arguments, config)
         life: JobLife | None = None

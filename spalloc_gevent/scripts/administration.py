@@ -65,7 +65,9 @@ def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     # Not needed for --help.
     from spalloc_gevent.client import ProtocolClient
 
-    with closing(ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)) as client:
+    with closing(
+        ProtocolClient(arguments.hostname, arguments.port, arguments.timeout).open()
+    ) as client:
         _check_version(client, arguments)
         yield client
 
@@ -77,7 +79,7 @@ def connected_to_stay(arguments: argparse.Namespace) -> Iterator[ProtocolClient]
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.scripts import logs
 
-    client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)
+    client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout).open()
     with logs.nothing_shown(), closing(client):
         _check_version(client, arguments)
         yield client

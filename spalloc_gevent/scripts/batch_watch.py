@@ -37,7 +37,7 @@ class JobWatch(AbstractContextManager["JobWatch"]):
         from spalloc_gevent.client import ProtocolClient
 
         server = self._server
-        client = ProtocolClient(server["hostname"], server["port"], server["timeout"])
+        client = ProtocolClient(server["hostname"], server["port"], server["timeout"]).open()
         self._opened.callback(client.close)
 
         def collect() -> Seen:

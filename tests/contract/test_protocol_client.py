@@ -76,7 +76,7 @@ def test_as_in_the_manual(server: Server) -> None:
 
 
 def test_does_not_connect_to_the_server_until_connect_is_called(tap: Tap) -> None:
-    client = client_of(tap)
+    client = ProtocolClient(tap.host, tap.port)
     assert "not connected" in repr(client)
     assert tap.connections_made == 0
     client.connect()
@@ -84,8 +84,28 @@ def test_does_not_connect_to_the_server_until_connect_is_called(tap: Tap) -> Non
     client.close()
 
 
-def test_a_command_connects_when_nobody_has(tap: Tap) -> None:
-    client = client_of(tap)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client: client.version(),
+        lambda client: client.call("nonsense"),
+        lambda client: client.notify_job(),
+        lambda client: client.wait_for_notification(),
+        lambda client: client.wait_for_notification(-1),
+        lambda client: client.monitor(client.list_jobs),
+    ],
+)
+def test_nothing_can_be_asked_before_connect(
+    tap: Tap, use: Callable[[ProtocolClient], object]
+) -> None:
+    client = ProtocolClient(tap.host, tap.port)
+    with pytest.raises(ProtocolError, match="call connect"):
+        use(client)
+    assert tap.connections_made == 0
+
+
+def test_a_command_connects_an_open_client_when_nobody_has(tap: Tap) -> None:
+    client = ProtocolClient(tap.host, tap.port).open()
     assert client.version() == "1!7.0.0"
     client.close()
 

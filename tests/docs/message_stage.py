@@ -85,7 +85,7 @@ class Stage:
     def client(self, server: Any = None, **options: Any) -> ProtocolClient:
         server = server or self.server
         options = {"timeout": 20.0, **options}
-        client = ProtocolClient(server.host, server.port, **options)
+        client = ProtocolClient(server.host, server.port, **options).open()
         self._opened.callback(client.close)
         return client
 
