@@ -14,6 +14,7 @@ from spalloc_gevent.errors import (
 from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
 from spalloc_gevent.transport.background import BackgroundHub, default_background
+from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.session import ServerSession, SharedSession
 from spalloc_gevent.wire.answers import (
@@ -133,17 +134,21 @@ class ProtocolClient:
         return self
 
     def connect(self, timeout: Timeout = NOT_GIVEN) -> None:
-        """(Re)connect to the server: see that it answers.
+        """(Re)connect to the server: always make a new connection.
+
+        Connections of before are used no more; what is under way on them goes on. Does not wait
+        for the server to answer a command.
 
         Args:
-            timeout: seconds to wait for that.
+            timeout: seconds to wait for the connection; 5 s is the most.
 
         Raises:
-            ConnectionLostError: it cannot be reached; an OSError.
-            ProtocolTimeoutError: it does not answer.
+            ConnectionLostError: it cannot be reached, or not in time; an OSError.
         """
+        shared = self.shared_session
+        connection = connect(shared.host, shared.port, self._deadline(timeout).at)
         self.open()
-        self.session.call(Request("version"), self._deadline(timeout))
+        self.session.pool.renew(connection)
 
     def close(self) -> None:
         """Disconnect from the server, politely; harmless when that is done already."""

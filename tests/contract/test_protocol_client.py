@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def test_does_not_connect_to_the_server_until_connect_is_called(tap: Tap) -> Non
     assert "not connected" in repr(client)
     assert tap.connections_made == 0
     client.connect()
-    assert tap.connections_made == 1
+    await_true(lambda: tap.connections_made == 1)
     client.close()
 
 
@@ -149,6 +150,47 @@ def test_connect_raises_an_os_error_if_a_connection_failure_occurs() -> None:
         with pytest.raises(ProtocolError), client:
             raise AssertionError("there is nobody to connect to")
         client.close()
+
+
+def test_connect_makes_an_attempt_whatever_failed_before(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(OSError, match=str(server.port)):
+                client.connect()
+        server.restart()
+        client.connect()
+        assert client.version() == "1!7.0.0"
+
+
+def test_connect_on_a_connected_client_makes_a_new_connection(tap: Tap) -> None:
+    with client_of(tap) as client:
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == 1
+        client.connect()
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == 2
+        assert client.session.connections == 1
+
+
+def test_connect_does_not_wait_for_an_answer() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        client = ProtocolClient(*silent.getsockname())
+        in_thread(client.connect).result(PATIENCE_S)
+        with pytest.raises(ProtocolTimeoutError):
+            client.version(timeout=0.1)
+        client.close()
+
+
+def test_connect_raises_an_os_error_when_it_takes_too_long() -> None:
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting_one = opened.enter_context(socket.socket())
+            waiting_one.setblocking(False)
+            waiting_one.connect_ex(full.getsockname())
+        with pytest.raises(OSError, match="no answer to the connection attempt"):
+            ProtocolClient(*full.getsockname()).connect(timeout=0.2)
 
 
 def test_close_disconnects_from_the_server(server: Server) -> None:
@@ -224,6 +266,7 @@ def test_call_takes_watches_too(client: ProtocolClient) -> None:
 
 def test_an_unknown_command_goes_alone_and_hurts_nobody(tap: Tap) -> None:
     with client_of(tap) as client:
+        client.version()
         before = tap.connections_made
         for command, args in (("nonsense", ()), ("get_job_state", ()), ("version", (1,))):
             with pytest.raises((ProtocolError, SpallocServerException)):
