@@ -41,7 +41,7 @@ DEFAULT_PORT = 22244
 POLL_INTERVAL_S = 30.0
 
 Timeout = float | NotGiven | None
-"""Seconds; None waits for ever; not given: what the client was made with."""
+"""Seconds; None waits for ever; not given: what the client was made with, by default for ever."""
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class ProtocolClient:
             c.notify_job(3)
             print(c.wait_for_notification())  # {"jobs_changed": [3]}
 
-    Every command takes a `timeout` in seconds (None: for ever; left out: the client's own), and
+    Every command takes a `timeout` in seconds (None, or left out: for ever), and
     raises ProtocolTimeoutError when the server does not answer within it; ConnectionLostError,
     which is a ProtocolError and an OSError, when the server cannot be reached or breaks off;
     ProtocolError when it says what the protocol does not allow; and SpallocServerException when
@@ -74,6 +74,7 @@ class ProtocolClient:
         port: int | str = DEFAULT_PORT,
         timeout: float | None = None,
         *,
+        call_timeout: float | None = None,
         background: BackgroundHub = default_background,
         shared: bool = False,
         wait_for_server: bool = False,
@@ -83,8 +84,10 @@ class ProtocolClient:
         Args:
             hostname: the server's name or address.
             port: its TCP port.
-            timeout: seconds that hold for every command that is not given its own; None for
-                ever.
+            timeout: seconds that :meth:`connect` takes when it is not given its own; None for
+                5 s, which is the most.
+            call_timeout: seconds that hold for every command that is not given its own; None
+                for ever.
             background: the hub for what goes on without the caller.
             shared: True to use the same connections as all shared clients of the server.
             wait_for_server: True to wait for a server that is away until the time-out, instead
@@ -99,6 +102,7 @@ class ProtocolClient:
             raise ValueError("hostname must not be empty")
         self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
         self._timeout_s = timeout
+        self._call_timeout_s = call_timeout
         self._wait_for_server = wait_for_server
         self._queue: tuple[ServerSession, NotificationQueue] | None = None
 
@@ -146,7 +150,8 @@ class ProtocolClient:
             ConnectionLostError: it cannot be reached, or not in time; an OSError.
         """
         shared = self.shared_session
-        connection = connect(shared.host, shared.port, self._deadline(timeout).at)
+        deadline = Deadline(self._timeout_s if timeout is NOT_GIVEN else timeout)
+        connection = connect(shared.host, shared.port, deadline.at)
         self.open()
         self.session.pool.renew(connection)
 
@@ -200,7 +205,7 @@ class ProtocolClient:
         return self.session.call(request, self._deadline(timeout))
 
     def _deadline(self, timeout: Timeout) -> Deadline:
-        return Deadline(self._timeout_s if timeout is NOT_GIVEN else timeout)
+        return Deadline(self._call_timeout_s if timeout is NOT_GIVEN else timeout)
 
     # -- the commands --------------------------------------------------------------------
 

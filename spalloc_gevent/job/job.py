@@ -124,7 +124,10 @@ class Job:
         request = job_request(what, arguments, config) if resume_id is None else None
         self._server = server_options(arguments, config)
         self._client = ProtocolClient(
-            self._server.hostname, self._server.port, self._server.timeout_s, shared=True
+            self._server.hostname,
+            self._server.port,
+            call_timeout=self._server.timeout_s,
+            shared=True,
         ).open()
         self._machine_info: MachineInfo | None = None
         self._ledger = LedgerRecorder(arguments, config)

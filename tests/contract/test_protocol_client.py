@@ -193,6 +193,16 @@ def test_connect_raises_an_os_error_when_it_takes_too_long() -> None:
             ProtocolClient(*full.getsockname()).connect(timeout=0.2)
 
 
+def test_the_timeout_of_the_constructor_is_for_connecting_and_not_for_calls(tap: Tap) -> None:
+    with ProtocolClient(tap.host, tap.port, timeout=0.1) as client:
+        with tap.held():
+            waiting = in_thread(client.version)
+            # Longer than the constructor's, which is over when this is.
+            with pytest.raises(ProtocolTimeoutError):
+                client.list_jobs(timeout=0.5)
+        assert waiting.result(PATIENCE_S) == "1!7.0.0"
+
+
 def test_close_disconnects_from_the_server(server: Server) -> None:
     with nothing_left_behind():
         client = client_of(server)

@@ -138,7 +138,9 @@ def missed_notifications(_: Stage) -> str:
 
 
 def late_and_away(_: Stage) -> str:
-    with_patience = ProtocolClient("127.0.0.1", free_port(), 0.3, wait_for_server=True).open()
+    with_patience = ProtocolClient(
+        "127.0.0.1", free_port(), call_timeout=0.3, wait_for_server=True
+    ).open()
     try:
         return told(with_patience.version)
     finally:
