@@ -349,7 +349,7 @@ class ProtocolClient:
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
+    ) -> list[int] | None:
         """Ask where a board is in the racks.
 
         Args:
@@ -361,11 +361,11 @@ class ProtocolClient:
             Cabinet, frame and board; None if there is no such board.
         """
         place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_position", place, timeout))
+        return cast("list[int] | None", self._ask_or_none("get_board_position", place, timeout))
 
     def get_board_at_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
+    ) -> list[int] | None:
         """Ask which board is at a place in the racks.
 
         Args:
@@ -377,7 +377,7 @@ class ProtocolClient:
             The board's logical (x, y, z); None if there is no such board.
         """
         place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_at_position", place, timeout))
+        return cast("list[int] | None", self._ask_or_none("get_board_at_position", place, timeout))
 
     def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
         """Ask where a board or chip is.
@@ -652,7 +652,3 @@ def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, An
         raise ValueError(f"processor {p!r} is of no chip: give x and y too")
     given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
     return {name: at_least(value, 0, name) for name, value in given.items()}
-
-
-def _triple(answer: Any) -> tuple[int, int, int] | None:
-    return None if answer is None else cast("tuple[int, int, int]", tuple(answer))
