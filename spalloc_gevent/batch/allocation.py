@@ -25,6 +25,7 @@ from spalloc_gevent.job import Job
 from spalloc_gevent.job.request import ALL_KEYWORDS
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.waiting import sleep
+from spalloc_gevent.wire.checks import as_int, as_number
 
 Check = Callable[[Job], bool | Iterable[Board] | None]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
@@ -154,8 +155,12 @@ class Limits:
     settle_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if as_int(self.attempts, "attempts") < 1:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
+        for name in ("queue_timeout", "power_timeout", "settle"):
+            seconds = getattr(self, f"{name}_s")
+            if seconds is not None and as_number(seconds, name) < 0:
+                raise ValueError(f"{name} must be 0 seconds or more, not {seconds!r}")
 
 
 class Observer:

@@ -355,11 +355,14 @@ class Job:
                 them off.
 
         Raises:
+            TypeError: `power` is no bool.
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
             JobDestroyedError: the job is lost.
             ClosedError: this program has ended the job.
         """
+        if not isinstance(power, bool):
+            raise TypeError(f"power must be True or False, not {power!r}")
         self._check_ours()
         if power:
             self._client.power_on_job_boards(self._life.job_id)

@@ -607,6 +607,14 @@ def test_set_power_false_turns_the_boards_off_and_true_on(server: Server) -> Non
             assert (job.state, job.power) == (JobState.ready, power)
 
 
+@pytest.mark.parametrize("power", ["off", "", 0, 1, None])
+def test_set_power_refuses_what_is_no_bool(server: Server, power: Any) -> None:
+    with ready(server) as job:
+        with pytest.raises(TypeError, match="power must be True or False"):
+            job.set_power(power)
+        assert (job.state, job.power) == (JobState.ready, True)
+
+
 def test_set_power_true_resets_boards_that_are_on(server: Server) -> None:
     with Tap(server) as tap, ready(tap) as job:
         job.set_power(True)
