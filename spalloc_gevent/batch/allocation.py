@@ -158,9 +158,13 @@ class Limits:
         if as_int(self.attempts, "attempts") < 1:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
         for name in ("queue_timeout", "power_timeout", "settle"):
-            seconds = getattr(self, f"{name}_s")
-            if seconds is not None and as_number(seconds, name) < 0:
-                raise ValueError(f"{name} must be 0 seconds or more, not {seconds!r}")
+            given_s = getattr(self, f"{name}_s")
+            if given_s is None:
+                continue
+            seconds = as_number(given_s, name)
+            if seconds < 0:
+                raise ValueError(f"{name} must be 0 seconds or more, not {given_s!r}")
+            object.__setattr__(self, f"{name}_s", seconds)
 
 
 class Observer:

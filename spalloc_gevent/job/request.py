@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spalloc_gevent.config import Config
-from spalloc_gevent.wire.checks import as_number, check_create_job
+from spalloc_gevent.wire.checks import as_number, check_create_job, plain_number
 
 REQUIREMENTS = (
     "owner",
@@ -97,6 +97,9 @@ def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config
     options.update((name, given[name]) for name in REQUIREMENTS if name in given)
     _let_given_one_win(options, given)
     size = check_create_job(args, options)
+    if options["keepalive"] is not None:
+        options["keepalive"] = plain_number(options["keepalive"], "keepalive")
+    options["min_ratio"] = as_number(options["min_ratio"], "min_ratio")
     if options["tags"] is not None:
         options["tags"] = list(options["tags"])
     return JobRequest(size, options)

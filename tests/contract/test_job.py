@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -613,6 +615,15 @@ def test_set_power_refuses_what_is_no_bool(server: Server, power: Any) -> None:
         with pytest.raises(TypeError, match="power must be True or False"):
             job.set_power(power)
         assert (job.state, job.power) == (JobState.ready, True)
+
+
+@pytest.mark.parametrize("number", [Decimal, Fraction])
+def test_any_kind_of_number_will_do(server: Server, number: Callable[[int], Any]) -> None:
+    options = {"keepalive": number(30), "timeout": number(30), "reconnect_delay": number(3)}
+    with asked(server, **options, min_ratio=number(1)) as job:
+        job.wait_until_ready(number(60))
+        assert job.wait_for_state_change(JobState.ready, number(0)) == JobState.ready
+        assert told_of(server, job.id)["keepalive"] == 30
 
 
 def test_set_power_true_resets_boards_that_are_on(server: Server) -> None:
