@@ -22,10 +22,9 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
-from spalloc_gevent.job.request import ALL_KEYWORDS
+from spalloc_gevent.job.request import ALL_KEYWORDS, as_int, not_negative
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.waiting import sleep
-from spalloc_gevent.wire.checks import as_int, as_number
 
 Check = Callable[[Job], bool | Iterable[Board] | None]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
@@ -159,12 +158,8 @@ class Limits:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
         for name in ("queue_timeout", "power_timeout", "settle"):
             given_s = getattr(self, f"{name}_s")
-            if given_s is None:
-                continue
-            seconds = as_number(given_s, name)
-            if seconds < 0:
-                raise ValueError(f"{name} must be 0 seconds or more, not {given_s!r}")
-            object.__setattr__(self, f"{name}_s", seconds)
+            if given_s is not None:
+                object.__setattr__(self, f"{name}_s", not_negative(given_s, name))
 
 
 class Observer:

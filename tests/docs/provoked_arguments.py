@@ -212,7 +212,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "hostname must not be empty": of(ProtocolClient, ""),
     "port must be a number from 1 to 65535, not <value>": of(ProtocolClient, "h", 0),
     "label must be a text or None, not <value>": rejects(label=3),
-    "reconnect_delay must be 0 seconds or more, not <number>": rejects(reconnect_delay=-1),
     "<name> must be more than 0 seconds, or None for ever, not <value>": rejects(timeout=0),
     "filenames must be a list of file names, not <value> alone": of(load_config, "file"),
     # what boards
