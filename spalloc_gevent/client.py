@@ -14,6 +14,7 @@ from spalloc_gevent.errors import (
 from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
 from spalloc_gevent.transport.background import BackgroundHub, default_background
+from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.session import ServerSession, SharedSession
 from spalloc_gevent.wire.answers import (
@@ -40,7 +41,7 @@ DEFAULT_PORT = 22244
 POLL_INTERVAL_S = 30.0
 
 Timeout = float | NotGiven | None
-"""Seconds; None waits for ever; not given: what the client was made with."""
+"""Seconds; None waits for ever; not given: what the client was made with, by default for ever."""
 
 T = TypeVar("T")
 
@@ -49,8 +50,8 @@ class ProtocolClient:
     """A blocking client of the spalloc-server protocol: every command is a method.
 
     One instance serves any number of threads and greenlets at once, over a few pooled
-    connections with one command in flight on each. Nothing connects before it is needed or
-    :meth:`connect` is called::
+    connections with one command in flight on each. It has to be connected before it is used,
+    by ``with`` or :meth:`connect`::
 
         with ProtocolClient("hostname") as c:
             print(c.call("version"))
@@ -58,7 +59,7 @@ class ProtocolClient:
             c.notify_job(3)
             print(c.wait_for_notification())  # {"jobs_changed": [3]}
 
-    Every command takes a `timeout` in seconds (None: for ever; left out: the client's own), and
+    Every command takes a `timeout` in seconds (None, or left out: for ever), and
     raises ProtocolTimeoutError when the server does not answer within it; ConnectionLostError,
     which is a ProtocolError and an OSError, when the server cannot be reached or breaks off;
     ProtocolError when it says what the protocol does not allow; and SpallocServerException when
@@ -73,17 +74,20 @@ class ProtocolClient:
         port: int | str = DEFAULT_PORT,
         timeout: float | None = None,
         *,
+        call_timeout: float | None = None,
         background: BackgroundHub = default_background,
         shared: bool = False,
         wait_for_server: bool = False,
     ) -> None:
-        """Define a client of a server; it connects to nothing yet.
+        """Define a client of a server; it does not connect until :meth:`connect` is called.
 
         Args:
             hostname: the server's name or address.
             port: its TCP port.
-            timeout: seconds that hold for every command that is not given its own; None for
-                ever.
+            timeout: seconds that :meth:`connect` takes when it is not given its own; None for
+                5 s, which is the most.
+            call_timeout: seconds that hold for every command that is not given its own; None
+                for ever.
             background: the hub for what goes on without the caller.
             shared: True to use the same connections as all shared clients of the server.
             wait_for_server: True to wait for a server that is away until the time-out, instead
@@ -98,6 +102,7 @@ class ProtocolClient:
             raise ValueError("hostname must not be empty")
         self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
         self._timeout_s = timeout
+        self._call_timeout_s = call_timeout
         self._wait_for_server = wait_for_server
         self._queue: tuple[ServerSession, NotificationQueue] | None = None
 
@@ -123,18 +128,32 @@ class ProtocolClient:
         """True in the process that made this client, False in its forked children."""
         return self.shared_session.in_parent_process
 
+    def open(self) -> ProtocolClient:
+        """Let the first command connect, instead of :meth:`connect`.
+
+        Returns:
+            This client.
+        """
+        self.shared_session.open()
+        return self
+
     def connect(self, timeout: Timeout = NOT_GIVEN) -> None:
-        """(Re)connect to the server: see that it answers.
+        """(Re)connect to the server: always make a new connection.
+
+        Connections of before are used no more; what is under way on them goes on. Does not wait
+        for the server to answer a command.
 
         Args:
-            timeout: seconds to wait for that.
+            timeout: seconds to wait for the connection; 5 s is the most.
 
         Raises:
-            ConnectionLostError: it cannot be reached; an OSError.
-            ProtocolTimeoutError: it does not answer.
+            ConnectionLostError: it cannot be reached, or not in time; an OSError.
         """
-        self.shared_session.reopen()
-        self.session.call(Request("version"), self._deadline(timeout))
+        shared = self.shared_session
+        deadline = Deadline(self._timeout_s if timeout is NOT_GIVEN else timeout)
+        connection = connect(shared.host, shared.port, deadline.at)
+        self.open()
+        self.session.pool.renew(connection)
 
     def close(self) -> None:
         """Disconnect from the server, politely; harmless when that is done already."""
@@ -186,7 +205,7 @@ class ProtocolClient:
         return self.session.call(request, self._deadline(timeout))
 
     def _deadline(self, timeout: Timeout) -> Deadline:
-        return Deadline(self._timeout_s if timeout is NOT_GIVEN else timeout)
+        return Deadline(self._call_timeout_s if timeout is NOT_GIVEN else timeout)
 
     # -- the commands --------------------------------------------------------------------
 
@@ -330,7 +349,7 @@ class ProtocolClient:
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
+    ) -> list[int] | None:
         """Ask where a board is in the racks.
 
         Args:
@@ -342,11 +361,11 @@ class ProtocolClient:
             Cabinet, frame and board; None if there is no such board.
         """
         place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_position", place, timeout))
+        return cast("list[int] | None", self._ask_or_none("get_board_position", place, timeout))
 
     def get_board_at_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
-    ) -> tuple[int, int, int] | None:
+    ) -> list[int] | None:
         """Ask which board is at a place in the racks.
 
         Args:
@@ -358,7 +377,7 @@ class ProtocolClient:
             The board's logical (x, y, z); None if there is no such board.
         """
         place = _place(machine_name, x, y, z)
-        return _triple(self._ask_or_none("get_board_at_position", place, timeout))
+        return cast("list[int] | None", self._ask_or_none("get_board_at_position", place, timeout))
 
     def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
         """Ask where a board or chip is.
@@ -553,7 +572,8 @@ class ProtocolClient:
             ProtocolTimeoutError: none came in time.
             ConnectionLostError: the connection for notifications was lost, and some may have
                 been missed; raised once. The subscriptions are made again in the background.
-            ClosedError: the client was closed.
+            ProtocolError: the client was not connected.
+            ClosedError: it was closed.
         """
         session, queue = self._session_and_queue()
         body = queue.take(Deadline(timeout).at)
@@ -632,7 +652,3 @@ def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, An
         raise ValueError(f"processor {p!r} is of no chip: give x and y too")
     given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
     return {name: at_least(value, 0, name) for name, value in given.items()}
-
-
-def _triple(answer: Any) -> tuple[int, int, int] | None:
-    return None if answer is None else cast("tuple[int, int, int]", tuple(answer))

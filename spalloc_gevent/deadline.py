@@ -31,6 +31,9 @@ class Deadline:
     def __init__(self, timeout_s: float | None, clock: Clock = time.monotonic) -> None:
         """`timeout_s` seconds from now on `clock`; None for no limit."""
         self._clock = clock
+        if timeout_s is not None and hasattr(timeout_s, "__float__"):
+            # A Decimal, Fraction or a number of numpy's does not go with the clock's floats.
+            timeout_s = float(timeout_s)
         self.timeout_s = timeout_s
         """How far off it was when it was made."""
         self.at = math.inf if timeout_s is None else clock() + timeout_s

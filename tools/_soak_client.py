@@ -244,7 +244,7 @@ def hold(facts: Facts) -> list[Job]:
 def run(facts: Facts, end_asked: Callable[[], object], say: Callable[[object], None]) -> Told:
     """Hold, ask and count until ``end_asked()`` returns."""
     before = _descriptors(), _threads()
-    client = ProtocolClient(facts.host, facts.port, TIMEOUT_S)
+    client = ProtocolClient(facts.host, facts.port, call_timeout=TIMEOUT_S).open()
     jobs = hold(facts)
     asker, cycles = Asker(client, facts, jobs), Count()
     numbers = itertools.count()

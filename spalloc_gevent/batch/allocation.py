@@ -22,7 +22,7 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
-from spalloc_gevent.job.request import ALL_KEYWORDS
+from spalloc_gevent.job.request import ALL_KEYWORDS, as_int, not_negative
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.waiting import sleep
 
@@ -154,8 +154,12 @@ class Limits:
     settle_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if as_int(self.attempts, "attempts") < 1:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
+        for name in ("queue_timeout", "power_timeout", "settle"):
+            given_s = getattr(self, f"{name}_s")
+            if given_s is not None:
+                object.__setattr__(self, f"{name}_s", not_negative(given_s, name))
 
 
 class Observer:

@@ -124,8 +124,11 @@ class Job:
         request = job_request(what, arguments, config) if resume_id is None else None
         self._server = server_options(arguments, config)
         self._client = ProtocolClient(
-            self._server.hostname, self._server.port, self._server.timeout_s, shared=True
-        )
+            self._server.hostname,
+            self._server.port,
+            call_timeout=self._server.timeout_s,
+            shared=True,
+        ).open()
         self._machine_info: MachineInfo | None = None
         self._ledger = LedgerRecorder(arguments, config)
         life: JobLife | None = None
@@ -352,11 +355,14 @@ class Job:
                 them off.
 
         Raises:
+            TypeError: `power` is no bool.
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
             JobDestroyedError: the job is lost.
             ClosedError: this program has ended the job.
         """
+        if not isinstance(power, bool):
+            raise TypeError(f"power must be True or False, not {power!r}")
         self._check_ours()
         if power:
             self._client.power_on_job_boards(self._life.job_id)

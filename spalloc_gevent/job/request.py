@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spalloc_gevent.config import Config
-from spalloc_gevent.wire.checks import as_number, check_create_job
+from spalloc_gevent.wire.checks import as_int as as_int
+from spalloc_gevent.wire.checks import as_number, check_create_job, plain_number
 
 REQUIREMENTS = (
     "owner",
@@ -71,17 +72,23 @@ def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:
             "`hostname = SERVER` in a configuration file"
         )
     timeout = given.get("timeout", config.timeout)
-    delay = as_number(given.get("reconnect_delay", config.reconnect_delay), "reconnect_delay")
-    if delay < 0:
-        raise ValueError(f"reconnect_delay must be 0 seconds or more, not {delay!r}")
+    delay = given.get("reconnect_delay", config.reconnect_delay)
     return ServerOptions(
         hostname=hostname,
         port=given.get("port", config.port),
-        reconnect_delay_s=delay,
+        reconnect_delay_s=not_negative(delay, "reconnect_delay"),
         timeout_s=None if timeout is None else _positive(timeout, "timeout"),
         ignore_version=bool(given.get("ignore_version", config.ignore_version)),
         guardian=bool(given.get("guardian", config.guardian)),
     )
+
+
+def not_negative(value: object, name: str) -> float:
+    """`value` as a number of seconds."""
+    number = as_number(value, name)
+    if number < 0:
+        raise ValueError(f"{name} must be 0 seconds or more, not {value!r}")
+    return number
 
 
 def _positive(value: object, name: str) -> float:
@@ -97,6 +104,9 @@ def job_request(args: Sequence[object], given: Mapping[str, Any], config: Config
     options.update((name, given[name]) for name in REQUIREMENTS if name in given)
     _let_given_one_win(options, given)
     size = check_create_job(args, options)
+    if options["keepalive"] is not None:
+        options["keepalive"] = plain_number(options["keepalive"], "keepalive")
+    options["min_ratio"] = as_number(options["min_ratio"], "min_ratio")
     if options["tags"] is not None:
         options["tags"] = list(options["tags"])
     return JobRequest(size, options)

@@ -62,10 +62,7 @@ def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     Raises IncompatibleServerError for a version that will not do, and whatever a call
     may raise.
     """
-    # Not needed for --help.
-    from spalloc_gevent.client import ProtocolClient
-
-    with closing(ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)) as client:
+    with closing(_client_of(arguments)) as client:
         _check_version(client, arguments)
         yield client
 
@@ -74,13 +71,20 @@ def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
 def connected_to_stay(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     """As :func:`connected`, a client that hears of changes and outlives lost connections."""
     # Slow to import, which is no matter to who stays.
-    from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.scripts import logs
 
-    client = ProtocolClient(arguments.hostname, arguments.port, arguments.timeout)
+    client = _client_of(arguments)
     with logs.nothing_shown(), closing(client):
         _check_version(client, arguments)
         yield client
+
+
+def _client_of(arguments: argparse.Namespace) -> ProtocolClient:
+    # Not needed for --help.
+    from spalloc_gevent.client import ProtocolClient
+
+    limit_s = arguments.timeout
+    return ProtocolClient(arguments.hostname, arguments.port, call_timeout=limit_s).open()
 
 
 def _check_version(client: ProtocolClient, arguments: argparse.Namespace) -> None:

@@ -116,7 +116,7 @@ def _fate_of(options: Mapping[str, Any]) -> CommandError:
 
     job_id = options["resume_job_id"]
     with closing(
-        ProtocolClient(options["hostname"], options["port"], options["timeout"])
+        ProtocolClient(options["hostname"], options["port"], call_timeout=options["timeout"]).open()
     ) as client:
         info = client.get_job_state(job_id)
     return _told_of(job_id, _end_of(info["state"], info["reason"]))

@@ -37,7 +37,8 @@ class JobWatch(AbstractContextManager["JobWatch"]):
         from spalloc_gevent.client import ProtocolClient
 
         server = self._server
-        client = ProtocolClient(server["hostname"], server["port"], server["timeout"])
+        where, limit_s = (server["hostname"], server["port"]), server["timeout"]
+        client = ProtocolClient(*where, call_timeout=limit_s).open()
         self._opened.callback(client.close)
 
         def collect() -> Seen:

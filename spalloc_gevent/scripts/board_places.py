@@ -29,5 +29,6 @@ def places_of(
     for board in boards:
         if deadline.passed:
             break
-        places[board] = client.get_board_position(machine, *board)
+        found = client.get_board_position(machine, *board)
+        places[board] = None if found is None else (found[0], found[1], found[2])
     return places

@@ -79,7 +79,7 @@ def _asked(server: str, ones: Sequence[Entered], timeout_s: float | None) -> lis
 
     host, _, port = server.rpartition(":")
     try:
-        with closing(ProtocolClient(host, port, timeout_s)) as client:
+        with closing(ProtocolClient(host, port, call_timeout=timeout_s).open()) as client:
             listed = {job["job_id"]: job for job in client.list_jobs()}
             return [_told(client, one, listed) for one in ones]
     except (SpallocError, ValueError) as error:

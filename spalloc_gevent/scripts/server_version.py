@@ -56,5 +56,5 @@ def print_version(hostname: str, port: int) -> None:
     """What the process that asks does; raises whatever keeps it from being answered."""
     from spalloc_gevent.client import ProtocolClient
 
-    with closing(ProtocolClient(hostname, port, ASK_S)) as client:
+    with closing(ProtocolClient(hostname, port, call_timeout=ASK_S).open()) as client:
         sys.stdout.buffer.write(client.version().encode("utf-8", "replace"))

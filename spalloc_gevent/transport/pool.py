@@ -121,6 +121,8 @@ class Pool:
         self.on_answer_after_outage: Callable[[], object] = _nothing
         self._background = background
         self._tracked = tracked
+        self._outdated_before = -math.inf
+        """Connections from before this moment are used no more once their reply has come."""
         self._limit = limit
         self._closed = False
         self._start_anew()
@@ -281,7 +283,7 @@ class Pool:
                 connection.serves_keepalive = False
                 self._held_by_keepalives -= 1
             connection.holder = None
-            if not self._closed:
+            if not self._closed and connection.made_at >= self._outdated_before:
                 self._idle.append(connection)
                 if self._line or self._keepalives:
                     self._serve()
@@ -344,6 +346,26 @@ class Pool:
                 self._idle.remove(connection)
                 self._open.discard(connection)
             self.drain(connection)
+
+    def renew(self, connection: Connection) -> None:
+        """Use a connection that was just made, and no other one from before.
+
+        Args:
+            connection: not verified, so that it is closed again while jobs are held.
+        """
+        with self._lock:
+            self.backoff.connected()
+            stale, self._idle = self._idle, []
+            self._outdated_before = connection.made_at
+            for old in stale:
+                self._open.discard(old)
+            is_wanted = not self._closed and not self._tracked.count and self._room() > 0
+            if is_wanted:
+                self._enter(connection)
+                self._idle.append(connection)
+                self._serve(at_once=True)
+        for old in stale if is_wanted else (*stale, connection):
+            self.drain(old)
 
     # -- draining -----------------------------------------------------------------------
 

@@ -367,7 +367,8 @@ class SharedSession:
         self._lock = native.new_rlock()
         self._forks = background.forks
         self._session: ServerSession | None = None
-        self._closed = False
+        self._is_open = False
+        self._was_open = False
 
     @property
     def in_parent_process(self) -> bool:
@@ -380,9 +381,10 @@ class SharedSession:
         return self._session
 
     def get(self) -> ServerSession:
-        """The session, opened if need be.
+        """The session, made if need be.
 
         Raises:
+            ProtocolError: :meth:`open` was not called.
             ClosedError: this was closed.
         """
         session = self._session
@@ -390,11 +392,19 @@ class SharedSession:
             return session
         self._notice_fork()
         with self._lock:
-            if self._closed:
-                raise ClosedError(f"this client of {self.host}:{self.port} is closed: connect() it")
+            if not self._is_open:
+                raise self._not_open()
             if self._session is None or self._session.is_closed:
                 self._session = self._open()
             return self._session
+
+    def _not_open(self) -> ProtocolError:
+        if self._was_open:
+            return ClosedError(f"this client of {self.host}:{self.port} is closed: connect() it")
+        return ProtocolError(
+            f"this client of {self.host}:{self.port} is not connected: "
+            "call connect() first, or use it in a `with` statement"
+        )
 
     def _notice_fork(self) -> None:
         if not self.in_parent_process:
@@ -408,9 +418,9 @@ class SharedSession:
 
         return make() if self._key is None else self._background.share(self._key, make)
 
-    def reopen(self) -> None:
-        """Undo :meth:`close`: the next :meth:`get` opens a new session."""
-        self._closed = False
+    def open(self) -> None:
+        """Let :meth:`get` make a session, also after :meth:`close`."""
+        self._is_open = self._was_open = True
 
     def close(self, wait_s: float = CLOSE_WITHIN_S) -> None:
         """Let go of the session; the last holder closes it politely.
@@ -422,7 +432,7 @@ class SharedSession:
             return
         with self._lock:
             session, self._session = self._session, None
-            self._closed = True
+            self._is_open = False
         if session is not None and (
             self._key is None or self._background.unshare(self._key, session)
         ):

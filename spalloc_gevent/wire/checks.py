@@ -52,6 +52,11 @@ def as_number(value: object, name: str) -> float:
     return number
 
 
+def plain_number(value: object, name: str) -> int | float:
+    """`value` as :func:`as_number`, and an int as it is: it is shown as it was given."""
+    return value if type(value) is int else as_number(value, name)
+
+
 def check_size(numbers: Sequence[object]) -> tuple[int, ...]:
     """The positional arguments of ``create_job``, each checked for its place."""
     if len(numbers) > 3:

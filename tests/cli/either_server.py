@@ -44,7 +44,7 @@ class Office:
         self, server: SimulatedServer | RealServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.server = server
-        self.client = ProtocolClient(server.host, server.port, timeout=20.0)
+        self.client = ProtocolClient(server.host, server.port, call_timeout=20.0).open()
         self._capsys = capsys
 
     def run(self, main: Callable[[Sequence[str]], int], *arguments: object) -> Ended:

@@ -311,7 +311,7 @@ def test_place_is_told_with_and_without_a_job(office: Office) -> None:
     assert (with_job["job_chip"], with_job["board_chip"]) == ([1, 2], [1, 2])
     assert with_job["logical"] == [x, y, z]
     place = with_job["physical"]
-    assert (place["cabinet"], place["frame"], place["board"]) == (
+    assert [place["cabinet"], place["frame"], place["board"]] == (
         office.client.get_board_position("m", x, y, z)
     )
     for question in (("-b", "m", 3, 1, 1), ("-c", "m", 40, 14), ("-p", "m", 0, 0, 20)):

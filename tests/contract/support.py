@@ -73,7 +73,7 @@ def ready(server: Server, *what: int, **keywords: Any) -> Iterator[Job]:
 
 
 def client_of(server: Server, timeout: float | None = PATIENCE_S) -> ProtocolClient:
-    return ProtocolClient(server.host, server.port, timeout)
+    return ProtocolClient(server.host, server.port, call_timeout=timeout).open()
 
 
 def listed(server: Server) -> list[Any]:

@@ -197,6 +197,10 @@ def test_a_request_that_can_never_be_met_is_told_at_once(server: Server) -> None
     [
         ({"resume_job_id": 1}, TypeError, "unexpected keyword argument 'resume_job_id'"),
         ({"attempts": 0}, ValueError, "attempts must be 1 or more, not 0"),
+        ({"attempts": 1.5}, TypeError, "attempts must be a whole number, not 1.5"),
+        ({"settle": -1}, ValueError, "settle must be 0 seconds or more, not -1"),
+        ({"queue_timeout": -1}, ValueError, "queue_timeout must be 0 seconds or more, not -1"),
+        ({"power_timeout": -1}, ValueError, "power_timeout must be 0 seconds or more, not -1"),
         ({"colour": "red"}, TypeError, "unexpected keyword argument 'colour'"),
         ({"avoid": [("m", 0, 0)]}, ValueError, "avoid"),
     ],

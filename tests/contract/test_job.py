@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -605,6 +608,39 @@ def test_set_power_false_turns_the_boards_off_and_true_on(server: Server) -> Non
             job.set_power(power)
             job.wait_until_ready(PATIENCE_S)
             assert (job.state, job.power) == (JobState.ready, power)
+
+
+@pytest.mark.parametrize("power", ["off", "", 0, 1, None])
+def test_set_power_refuses_what_is_no_bool(server: Server, power: Any) -> None:
+    with ready(server) as job:
+        with pytest.raises(TypeError, match="power must be True or False"):
+            job.set_power(power)
+        assert (job.state, job.power) == (JobState.ready, True)
+
+
+@pytest.mark.parametrize("number", [Decimal, Fraction])
+def test_any_kind_of_number_will_do(server: Server, number: Callable[[int], Any]) -> None:
+    options = {"keepalive": number(30), "timeout": number(30), "reconnect_delay": number(3)}
+    with asked(server, **options, min_ratio=number(1)) as job:
+        job.wait_until_ready(number(60))
+        assert job.wait_for_state_change(JobState.ready, number(0)) == JobState.ready
+        assert told_of(server, job.id)["keepalive"] == 30
+
+
+@pytest.mark.parametrize("far_off_s", [30 * 86400, sys.maxsize], ids=["a month", "maxsize"])
+def test_a_keepalive_that_is_far_off_harms_no_other_job(server: Server, far_off_s: int) -> None:
+    with (
+        asked(server, keepalive=far_off_s, guardian=True) as patient,
+        asked(server, keepalive=1.0, guardian=True) as short,
+    ):
+        patient.wait_until_ready(far_off_s)
+        short.wait_until_ready(sys.maxsize)
+        # Three of the short one's intervals.
+        assert short.wait_for_state_change(JobState.ready, 3.0) == JobState.ready
+        assert (patient.state, short.state) == (JobState.ready, JobState.ready)
+        client = client_of(server)
+        assert len(client.list_jobs(timeout=sys.maxsize)) == 2
+        client.close()
 
 
 def test_set_power_true_resets_boards_that_are_on(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ from tests.contract.support import (
 )
 from tools.real_server import free_port
 
-Board = tuple[int, int, int]
+Place = list[int] | None
 BOARDS = [(x, y, z) for x in range(4) for y in range(2) for z in range(3)]
 """Those of the machine that a server has when nothing else is said."""
 
@@ -76,16 +77,36 @@ def test_as_in_the_manual(server: Server) -> None:
 
 
 def test_does_not_connect_to_the_server_until_connect_is_called(tap: Tap) -> None:
-    client = client_of(tap)
+    client = ProtocolClient(tap.host, tap.port)
     assert "not connected" in repr(client)
     assert tap.connections_made == 0
     client.connect()
-    assert tap.connections_made == 1
+    await_true(lambda: tap.connections_made == 1)
     client.close()
 
 
-def test_a_command_connects_when_nobody_has(tap: Tap) -> None:
-    client = client_of(tap)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client: client.version(),
+        lambda client: client.call("nonsense"),
+        lambda client: client.notify_job(),
+        lambda client: client.wait_for_notification(),
+        lambda client: client.wait_for_notification(-1),
+        lambda client: client.monitor(client.list_jobs),
+    ],
+)
+def test_nothing_can_be_asked_before_connect(
+    tap: Tap, use: Callable[[ProtocolClient], object]
+) -> None:
+    client = ProtocolClient(tap.host, tap.port)
+    with pytest.raises(ProtocolError, match="call connect"):
+        use(client)
+    assert tap.connections_made == 0
+
+
+def test_a_command_connects_an_open_client_when_nobody_has(tap: Tap) -> None:
+    client = ProtocolClient(tap.host, tap.port).open()
     assert client.version() == "1!7.0.0"
     client.close()
 
@@ -129,6 +150,57 @@ def test_connect_raises_an_os_error_if_a_connection_failure_occurs() -> None:
         with pytest.raises(ProtocolError), client:
             raise AssertionError("there is nobody to connect to")
         client.close()
+
+
+def test_connect_makes_an_attempt_whatever_failed_before(server: StoppableServer) -> None:
+    with client_of(server) as client:
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(OSError, match=str(server.port)):
+                client.connect()
+        server.restart()
+        client.connect()
+        assert client.version() == "1!7.0.0"
+
+
+def test_connect_on_a_connected_client_makes_a_new_connection(tap: Tap) -> None:
+    with client_of(tap) as client:
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == 1
+        client.connect()
+        assert client.version() == "1!7.0.0"
+        assert tap.connections_made == 2
+        assert client.session.connections == 1
+
+
+def test_connect_does_not_wait_for_an_answer() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        client = ProtocolClient(*silent.getsockname())
+        in_thread(client.connect).result(PATIENCE_S)
+        with pytest.raises(ProtocolTimeoutError):
+            client.version(timeout=0.1)
+        client.close()
+
+
+def test_connect_raises_an_os_error_when_it_takes_too_long() -> None:
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting_one = opened.enter_context(socket.socket())
+            waiting_one.setblocking(False)
+            waiting_one.connect_ex(full.getsockname())
+        with pytest.raises(OSError, match="no answer to the connection attempt"):
+            ProtocolClient(*full.getsockname()).connect(timeout=0.2)
+
+
+def test_the_timeout_of_the_constructor_is_for_connecting_and_not_for_calls(tap: Tap) -> None:
+    with ProtocolClient(tap.host, tap.port, timeout=0.1) as client:
+        with tap.held():
+            waiting = in_thread(client.version)
+            # Longer than the constructor's, which is over when this is.
+            with pytest.raises(ProtocolTimeoutError):
+                client.list_jobs(timeout=0.5)
+        assert waiting.result(PATIENCE_S) == "1!7.0.0"
 
 
 def test_close_disconnects_from_the_server(server: Server) -> None:
@@ -204,6 +276,7 @@ def test_call_takes_watches_too(client: ProtocolClient) -> None:
 
 def test_an_unknown_command_goes_alone_and_hurts_nobody(tap: Tap) -> None:
     with client_of(tap) as client:
+        client.version()
         before = tap.connections_made
         for command, args in (("nonsense", ()), ("get_job_state", ()), ("version", (1,))):
             with pytest.raises((ProtocolError, SpallocServerException)):
@@ -333,10 +406,11 @@ def test_list_machines_tells_size_in_triads_and_tags(client: ProtocolClient) -> 
 
 def test_positions_of_boards_translate_both_ways(client: ProtocolClient) -> None:
     places = [client.get_board_position("m", *board) for board in BOARDS]
-    assert len(set(places)) == 24
+    assert all(isinstance(place, list) for place in places)
+    assert len({str(place) for place in places}) == 24
     for board, place in zip(BOARDS, places, strict=True):
         assert place is not None
-        assert client.get_board_at_position("m", *place) == board
+        assert client.get_board_at_position("m", *place) == list(board)
 
 
 def test_boards_that_do_not_exist_have_no_position(client: ProtocolClient) -> None:
@@ -573,7 +647,7 @@ def test_a_hundred_threads_on_one_client_each_get_their_own_answer(tap: Tap) -> 
         expected = _places(client)
         at_once = threading.Barrier(100, timeout=PATIENCE_S)
 
-        def ask(n: int) -> list[Board | None]:
+        def ask(n: int) -> list[Place]:
             at_once.wait()
             return [client.get_board_position("m", *BOARDS[(n + i) % 24]) for i in range(10)]
 
@@ -587,7 +661,7 @@ def test_200_greenlets_on_one_client_each_get_their_own_answer(tap: Tap) -> None
     with client_of(tap) as client:
         expected = _places(client)
 
-        def ask(n: int) -> Board | None:
+        def ask(n: int) -> Place:
             return client.get_board_position("m", *BOARDS[n % 24])
 
         greenlets = [gevent.spawn(ask, n) for n in range(200)]
@@ -612,11 +686,11 @@ def _times_out(client: ProtocolClient, n: int) -> None:
         client.get_board_position("m", *BOARDS[n % 24], timeout=0.05)
 
 
-def _places(client: ProtocolClient) -> list[Board | None]:
+def _places(client: ProtocolClient) -> list[Place]:
     return [client.get_board_position("m", *board) for board in BOARDS]
 
 
-def _bound(ask: Callable[[int], list[Board | None]], n: int) -> Callable[[], list[Board | None]]:
+def _bound(ask: Callable[[int], list[Place]], n: int) -> Callable[[], list[Place]]:
     return lambda: ask(n)
 
 

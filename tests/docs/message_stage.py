@@ -84,8 +84,8 @@ class Stage:
 
     def client(self, server: Any = None, **options: Any) -> ProtocolClient:
         server = server or self.server
-        options = {"timeout": 20.0, **options}
-        client = ProtocolClient(server.host, server.port, **options)
+        options = {"call_timeout": options.pop("timeout", 20.0), **options}
+        client = ProtocolClient(server.host, server.port, **options).open()
         self._opened.callback(client.close)
         return client
 

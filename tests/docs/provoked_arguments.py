@@ -173,6 +173,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     # many jobs
     "avoid names boards as (machine, x, y, z), not <value>": of(allocate, avoid=["m"]),
     "attempts must be 1 or more, not <number>": of(allocate, attempts=0),
+    "<name> must be 0 seconds or more, not <value>": of(allocate, settle=-1),
     "max_jobs must be 1 or more, not <number>": of(SpallocExecutor, max_jobs=0),
     "retries must be 0 or more, not <number>": of(SpallocExecutor, retries=-1),
     "chunksize must be 1 or more, not <number>": lambda _: told(
@@ -211,7 +212,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "hostname must not be empty": of(ProtocolClient, ""),
     "port must be a number from 1 to 65535, not <value>": of(ProtocolClient, "h", 0),
     "label must be a text or None, not <value>": rejects(label=3),
-    "reconnect_delay must be 0 seconds or more, not <number>": rejects(reconnect_delay=-1),
     "<name> must be more than 0 seconds, or None for ever, not <value>": rejects(timeout=0),
     "filenames must be a list of file names, not <value> alone": of(load_config, "file"),
     # what boards
@@ -230,6 +230,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "min_ratio must be from 0.0 (any shape) to 1.0 (square), not <value>": rejects(min_ratio=2),
     "require_torus must be True or False, not <value>": rejects(require_torus=3),
+    "power must be True or False, not <value>": lambda stage: told(stage.job().set_power, "off"),
     "require_torus=True asks for a whole machine: it cannot go with one board": rejects(
         1, require_torus=True
     ),

@@ -138,7 +138,9 @@ def missed_notifications(_: Stage) -> str:
 
 
 def late_and_away(_: Stage) -> str:
-    with_patience = ProtocolClient("127.0.0.1", free_port(), 0.3, wait_for_server=True)
+    with_patience = ProtocolClient(
+        "127.0.0.1", free_port(), call_timeout=0.3, wait_for_server=True
+    ).open()
     try:
         return told(with_patience.version)
     finally:
@@ -516,6 +518,8 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         stage.client().report_problem, "10.0.0.1"
     ),
     "this client of <host>:<port> is closed: connect() it": closed_client,
+    "this client of <host>:<port> is not connected: call connect() first, or use it in a `with` "
+    "statement": lambda _: told(ProtocolClient("127.0.0.1", 1).version),
     "the connection to the server is closed": lambda _: told(BackgroundHub().call_soon, print),
     "the program is ending: nothing can be done in its background": after_the_end,
     "<command> was called on a closed client": closed_pool,

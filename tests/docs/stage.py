@@ -140,7 +140,7 @@ class Stage:
             return {job["job_id"] for job in client.list_jobs()} - set(self._scene.jobs)
 
     def _client(self) -> ProtocolClient:
-        return ProtocolClient(self._server.host, self._server.port, PROMPT_S)
+        return ProtocolClient(self._server.host, self._server.port, call_timeout=PROMPT_S).open()
 
     def run(self, block: Block) -> None:
         """Run a block; AssertionError says where it does not do what the page says."""

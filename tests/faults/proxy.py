@@ -1,7 +1,7 @@
 """A TCP proxy between clients and a server that does to their connections what networks do.
 
     with ChaosProxy(server) as proxy:
-        client = ProtocolClient(proxy.host, proxy.port)
+        client = ProtocolClient(proxy.host, proxy.port).open()
         proxy.cut(End.RST)
 
 One native thread carries everything; the steering methods may be called from any other and return

@@ -20,7 +20,7 @@ EXCUSED = (ConnectionLostError, ProtocolTimeoutError)
 
 
 def client_of(server: Where, timeout: float | None = LONG_S, **rules: Any) -> ProtocolClient:
-    return ProtocolClient(server.host, server.port, timeout, **rules)
+    return ProtocolClient(server.host, server.port, call_timeout=timeout, **rules).open()
 
 
 @contextlib.contextmanager

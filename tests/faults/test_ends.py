@@ -127,7 +127,7 @@ def test_a_program_ends_promptly_and_silently_though_its_server_is_gone(
     server: SimulatedServer, proxy: ChaosProxy, tmp_path: Path, fate: str
 ) -> None:
     command = write(tmp_path, """
-        job, client = new_job(keepalive=60.0), ProtocolClient(HOST, PORT)
+        job, client = new_job(keepalive=60.0), ProtocolClient(HOST, PORT).open()
         client.notify_job()
         print("held", flush=True)
         sys.stdin.readline()

@@ -115,7 +115,7 @@ def test_a_call_over_an_idle_connection_may_be_interrupted_at_every_step(
 def test_a_call_that_connects_first_may_be_interrupted_at_every_step(
     server: ScriptedServer, run: Callable[[Callable[[], int]], int]
 ) -> None:
-    numbers, clients = Numbers(), [ProtocolClient(server.host, server.port)]
+    numbers, clients = Numbers(), [ProtocolClient(server.host, server.port).open()]
 
     def call() -> None:
         numbers.ask_next(clients[-1])
@@ -123,7 +123,7 @@ def test_a_call_that_connects_first_may_be_interrupted_at_every_step(
     def renew() -> None:
         call()
         clients.pop().close()
-        clients.append(ProtocolClient(server.host, server.port))
+        clients.append(ProtocolClient(server.host, server.port).open())
 
     assert run(lambda: interrupt_at_each_step(call, then=renew)) > 20
     clients.pop().close()

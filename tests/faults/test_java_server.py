@@ -130,7 +130,7 @@ def test_every_method_of_the_client_works(server: SimulatedServer) -> None:
         assert machine["name"] == "m"
         position = client.get_board_position("m", 1, 0, 2)
         assert position is not None
-        assert client.get_board_at_position("m", *position) == (1, 0, 2)
+        assert client.get_board_at_position("m", *position) == [1, 0, 2]
         assert client.get_board_position("nowhere", 0, 0, 0) is None
         found = client.where_is(machine="m", x=1, y=0, z=2)
         assert found is not None

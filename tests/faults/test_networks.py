@@ -57,7 +57,7 @@ _socket.getaddrinfo = getaddrinfo
 @pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()"])
 def test_the_second_address_of_a_name_is_tried_when_the_first_is_silent(patch: str) -> None:
     script = """
-        client = ProtocolClient("two.example", PORT, timeout=20.0)
+        client = ProtocolClient("two.example", PORT, timeout=20.0).open()
         print(client.call("get_job_state", 7))
         import gevent
         print(gevent.spawn(client.call, "get_job_state", 8).get())
@@ -76,7 +76,7 @@ import sys, time
 clock, ahead = time.monotonic, 0.0
 time.monotonic = lambda: clock() + ahead
 from spalloc_gevent import ProtocolClient
-client = ProtocolClient(sys.argv[1], int(sys.argv[2]))
+client = ProtocolClient(sys.argv[1], int(sys.argv[2])).open()
 print(client.call("get_job_state", 1), flush=True)
 sys.stdin.readline()
 ahead = 3600.0

@@ -185,3 +185,39 @@ def test_an_exit_hook_from_before_the_import_can_use_and_destroy_its_job(
     assert said == "ready True\n"
     assert server.command_counts["destroy_job"] == 1
     assert server.jobs == []
+
+
+# -- what is left to the interpreter ------------------------------------------------------------
+
+LEFT_OPEN = {
+    "with in a suspended generator": """
+        def boards():
+            with new_job(keepalive=600.0) as job:
+                yield job
+
+        held = boards()
+        print(next(held).state.name)
+        """,
+    "__del__": """
+        class Boards:
+            def __init__(self):
+                self.job = new_job(keepalive=600.0)
+                self.job.wait_until_ready()
+
+            def __del__(self):
+                self.job.destroy()
+
+        held = Boards()
+        print(held.job.state.name)
+        """,
+}
+
+
+@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()"])
+@pytest.mark.parametrize("form", list(LEFT_OPEN))
+def test_boards_are_given_back_by_what_ends_with_the_interpreter(
+    server: SimulatedServer, form: str, patch: str
+) -> None:
+    assert run(server, textwrap.dedent(LEFT_OPEN[form]), first=patch) == "ready\n"
+    assert server.command_counts["destroy_job"] == 1
+    assert server.jobs == []

@@ -108,7 +108,7 @@ def test_the_answer_to_a_call_that_was_given_up_goes_to_nobody_else(
 PLAIN = """
 import os, signal, sys, threading
 from spalloc_gevent import ProtocolClient
-client = ProtocolClient(sys.argv[1], int(sys.argv[2]))
+client = ProtocolClient(sys.argv[1], int(sys.argv[2])).open()
 client.version()
 wrong = 0
 for number in range(1000, 1010):
@@ -215,7 +215,7 @@ def test_what_may_not_be_repeated_is_not_sent_where_the_server_has_hung_up() -> 
 FORKING = """
 import os, sys, threading
 from spalloc_gevent import ProtocolClient
-client = ProtocolClient(sys.argv[1], int(sys.argv[2]))
+client = ProtocolClient(sys.argv[1], int(sys.argv[2])).open()
 
 def wrong(first):
     return sum(client.call("get_job_state", n) != ["get_job_state", [n]]

@@ -70,7 +70,7 @@ def jobs_of(server: Where) -> list[int]:
 SUBSCRIBER = """
 import sys, time
 from spalloc_gevent import ProtocolClient
-client = ProtocolClient(sys.argv[1], int(sys.argv[2]))
+client = ProtocolClient(sys.argv[1], int(sys.argv[2])).open()
 client.notify_job()
 client.notify_machine()
 print("subscribed", flush=True)

@@ -182,15 +182,15 @@ WAITS = {
     "wait_for_state_change": ("j = job()", "j.wait_for_state_change(j.state)", "j.destroy()"),
     "entering": ("first = job(3)", "job(3).__enter__()", ""),
     "wait_for_notification": (
-        "c = ProtocolClient(host, port); c.notify_job()",
+        "c = ProtocolClient(host, port).open(); c.notify_job()",
         "c.wait_for_notification()",
         "c.close()",
     ),
 }
 SILENT = {
     "constructing": ("", "job()", ""),
-    "calling": ("c = ProtocolClient(host, port)", "c.list_jobs()", "c.close()"),
-    "subscribing": ("c = ProtocolClient(host, port)", "c.notify_job()", "c.close()"),
+    "calling": ("c = ProtocolClient(host, port).open()", "c.list_jobs()", "c.close()"),
+    "subscribing": ("c = ProtocolClient(host, port).open()", "c.notify_job()", "c.close()"),
 }
 FIRST = {"plain": "", "patched": "from gevent import monkey; monkey.patch_all()"}
 

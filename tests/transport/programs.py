@@ -21,7 +21,7 @@ def new_job(*size, **options):
     return Job(*size, hostname=HOST, port=PORT, **options)
 
 def new_client():
-    return ProtocolClient(HOST, PORT)
+    return ProtocolClient(HOST, PORT).open()
 """
 
 PATCHED = {

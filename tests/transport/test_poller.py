@@ -376,7 +376,7 @@ def test_a_poller_outlives_its_client_quietly(
     server: SimulatedServer, background: BackgroundHub
 ) -> None:
     pipes = open_pipes()
-    client = ProtocolClient(server.host, server.port, LONG_S, background=background)
+    client = ProtocolClient(server.host, server.port, LONG_S, background=background).open()
     poller = client.monitor(client.list_jobs, interval_s=NEVER_S)
     next_snapshot(poller)
     client.close()
@@ -390,7 +390,7 @@ def test_a_poller_outlives_its_client_quietly_where_others_use_the_hub(
     with ProtocolClient(server.host, server.port, LONG_S, background=background) as another:
         another.notify_job()
         pipes = open_pipes()
-        client = ProtocolClient(server.host, server.port, LONG_S, background=background)
+        client = ProtocolClient(server.host, server.port, LONG_S, background=background).open()
         poller = client.monitor(client.list_jobs, interval_s=NEVER_S)
         next_snapshot(poller)
         client.close()

@@ -138,7 +138,7 @@ def test_ctrl_c_during_a_call_harms_no_other(server: SimulatedServer) -> None:
             else:
                 peer.answer(command.name)
         with ScriptedServer(interrupt_once) as scripted:
-            client = ProtocolClient(scripted.host, scripted.port)
+            client = ProtocolClient(scripted.host, scripted.port).open()
             client.version()
             try:
                 client.list_jobs()

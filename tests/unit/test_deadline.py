@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -115,3 +119,19 @@ def test_a_wait_is_limited_by_what_systems_take(
     timeout_s: float | None, wait_s: float | None
 ) -> None:
     assert waitable(timeout_s) == wait_s
+
+
+@pytest.mark.parametrize("seconds", [Decimal("2.5"), Fraction(5, 2), 2.5])
+def test_any_kind_of_number_is_a_timeout(seconds: Any) -> None:
+    deadline = Deadline(seconds, lambda: 10.0)
+    assert (deadline.at, deadline.left(), type(deadline.timeout_s)) == (12.5, 2.5, float)
+
+
+def test_text_is_no_timeout() -> None:
+    timeout: Any = "2.5"
+    with pytest.raises(TypeError):
+        Deadline(timeout)
+
+
+def test_a_timeout_far_off_is_waited_for_in_parts() -> None:
+    assert Deadline(sys.maxsize).left() == LONGEST_WAIT_S
