@@ -22,6 +22,7 @@ from spalloc_gevent.job.schedule import KeepaliveSchedule
 from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport import native
+from spalloc_gevent.transport.destroy_checks import DestroyChecks
 from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.session import SharedSession
 from spalloc_gevent.transport.switch_interval import switch_interval
@@ -51,6 +52,8 @@ changes."""
 
 
 LATE_DESTROY_WITHIN_S = 30.0
+FIRST_LOOK_WITHIN_S = 2.0
+"""How long the end of a job waits to see that the server has kept its destroy."""
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
 
@@ -409,8 +412,9 @@ class JobLife:
     def _interrupt_asking(self) -> None:
         # The reply comes in a moment, mostly: its connection is of use then.
         sleep(INTERRUPT_AFTER_S)
-        # In the hub itself: only from there may one throw into a greenlet.
-        self._session.background.call_soon(self._throw_if_asking)
+        if self._is_asking:
+            # In the hub itself: only from there may one throw into a greenlet.
+            self._session.background.call_soon(self._throw_if_asking)
 
     def _throw_if_asking(self) -> None:
         if self._is_asking:
@@ -501,7 +505,21 @@ class JobLife:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, tracked.job_id, error)
             return JobOutcome.NOT_TOLD
+        if self.known is None or self.known["state"] in (JobState.queued, JobState.power):
+            self._see_destroyed(tracked.job_id, self.reason)
         return JobOutcome.GIVEN_BACK
+
+    def _see_destroyed(self, job_id: int, reason: str | None) -> None:
+        """See that a job that may have been about to get boards stays destroyed."""
+        session = self._session
+        if not session.is_java or not session.background.hub.is_current:
+            return
+        checks = session.background.hub.singleton(DestroyChecks)
+        within = monotonic() + FIRST_LOOK_WITHIN_S
+        try:
+            checks.look_after(session.host, session.port, job_id, reason, within)
+        except ClosedError:
+            _log.debug("job %d: the program ends before its destroy was seen", job_id)
 
     def _let_go(self, tracked: TrackedJob) -> None:
         if self._schedule is not None:
@@ -523,6 +541,8 @@ class JobLife:
         except SpallocError as error:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, reply.value, error)
+        else:
+            self._see_destroyed(reply.value, GIVEN_UP)
 
 
 def why_gone(job_id: int | None, info: JobStateInfo) -> str:

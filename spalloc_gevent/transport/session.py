@@ -59,6 +59,8 @@ class ServerSession:
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
         self.pool.on_answer_after_outage = self._try_subscriptions
         self._is_over = False
+        self.is_java = False
+        """True once the Java server has answered here."""
         self.version_checked = False
         """Set by the user of this session once the server's version has been found good."""
         background.sessions.add(self)
@@ -121,6 +123,7 @@ class ServerSession:
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
+                self.is_java = connection.leads_to_java_server
                 self.pool.release(connection, request)
             except (OSError, ProtocolError) as error:
                 if connection is None:
@@ -219,6 +222,7 @@ class ServerSession:
             self.tracked.verify(connection, _nothing)
             self._check_not_lost(request)
             reply = connection.exchange(request, deadline.at)
+            self.is_java = connection.leads_to_java_server
         finally:
             connection.close()
         if reply is None:
