@@ -20,6 +20,7 @@ from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.state_lists import StateLists
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.wire.commands import Route
@@ -57,6 +58,7 @@ class ServerSession:
         self.tracked = TrackedJobs()
         self.pool = Pool(host, port, self.background, self.tracked, limit)
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
+        self.state_lists = StateLists(self.background, self.call)
         self.pool.on_answer_after_outage = self._try_subscriptions
         self._is_over = False
         self.is_java = False
