@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from spalloc_gevent.job.schedule import KeepaliveSchedule
 from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport import native
+from spalloc_gevent.transport.destroy_checks import DestroyChecks
 from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.session import SharedSession
 from spalloc_gevent.transport.switch_interval import switch_interval
@@ -29,6 +31,7 @@ from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, sleep
 from spalloc_gevent.wire.answers import (
     LONGEST_BELIEVABLE_KEEPALIVE_S,
     JobStateInfo,
+    job_state,
     state_in,
 )
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
@@ -49,6 +52,8 @@ LONGEST_REST_S = 2.0
 changes."""
 
 
+FIRST_LOOK_WITHIN_S = 2.0
+"""How long the end of a job waits to see that the server has kept its destroy."""
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
 
@@ -170,16 +175,17 @@ class JobLife:
         """What is known of the job's end; None while it lives."""
         return self.tracked.end if self.tracked is not None else None
 
-    def learn(self, info: JobStateInfo, sent_at: float) -> None:
+    def learn(self, info: JobStateInfo, sent_at: float, *, keeps_alive: bool = True) -> None:
         """Take in what the server told of the job's state.
 
         Args:
             info: the reply to ``get_job_state``.
-            sent_at: when the command was sent: it counts as a keepalive.
+            sent_at: when the command was sent.
+            keeps_alive: True if it counts as a keepalive.
         """
         assert self.tracked is not None, "it has a number"
         with self._lock:
-            if self._schedule is not None:
+            if self._schedule is not None and keeps_alive:
                 self._schedule.heard(sent_at)
                 self._is_told_late = False
             if sent_at < self._known_at:
@@ -216,9 +222,13 @@ class JobLife:
 
     def watch(self) -> None:
         """Have the server tell changes of the job's state from now on."""
-        if not self._is_watching and self.is_alive:
+        if not self.is_alive:
+            return
+        if not self._is_watching:
             self._is_watching = True
             self._session.background.call_soon(self._watch)
+        if self._session.is_java and self.is_in_transition:
+            self._session.background.call_soon(self._look_by_list)
 
     def end(self, ending: JobOutcome, reason: str | None, *, wait: bool = True) -> None:
         """Let the life end, once; and let go of the session.
@@ -407,8 +417,9 @@ class JobLife:
     def _interrupt_asking(self) -> None:
         # The reply comes in a moment, mostly: its connection is of use then.
         sleep(INTERRUPT_AFTER_S)
-        # In the hub itself: only from there may one throw into a greenlet.
-        self._session.background.call_soon(self._throw_if_asking)
+        if self._is_asking:
+            # In the hub itself: only from there may one throw into a greenlet.
+            self._session.background.call_soon(self._throw_if_asking)
 
     def _throw_if_asking(self) -> None:
         if self._is_asking:
@@ -418,8 +429,47 @@ class JobLife:
         if self.ending is None and self.end_told is None:
             self._session.subscriptions.watch_job(self.job_id, self._refresh)
 
+    @property
+    def is_in_transition(self) -> bool:
+        """True until its boards are ready, or it has ended."""
+        return self.known is None or self.known["state"] in (JobState.queued, JobState.power)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """True while somebody waits for a change."""
+        return self.changes.has_waiters
+
+    def _look_by_list(self) -> None:
+        if self.ending is None and self.end_told is None:
+            self._session.state_lists.add(self)
+
+    def learn_listed(self, listed: Mapping[str, Any] | None, sent_at: float) -> bool:
+        """Take in what ``list_jobs`` tells of the job, which does not keep it alive.
+
+        Args:
+            listed: its entry there; None if there is none.
+            sent_at: when the list was asked for.
+
+        Returns:
+            True if it has another state than was known.
+        """
+        if self.ending is not None or self.end_told is not None:
+            return False
+        if listed is None:
+            self.look_itself()
+            return False
+        seen = self.changes.count
+        told = {key: listed.get(key) for key in ("state", "power", "start_time", "keepalivehost")}
+        self.learn(job_state(told), sent_at, keeps_alive=False)
+        return self.changes.count > seen
+
     def _refresh(self) -> None:
-        """The job may have changed: ask, at once unless it was for nothing the last time."""
+        """The job may have changed: ask, unless a list is to tell."""
+        if not self._session.state_lists.look_soon(self):
+            self.look_itself()
+
+    def look_itself(self) -> None:
+        """Ask for the state, at once unless it was for nothing the last time."""
         self._refresh_at = min(self._refresh_at, max(monotonic(), self._known_at + self._rest_s))
         self._interrupt_pause()
 
@@ -499,7 +549,21 @@ class JobLife:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, tracked.job_id, error)
             return JobOutcome.NOT_TOLD
+        if self.is_in_transition:
+            self._see_destroyed(tracked.job_id, self.reason)
         return JobOutcome.GIVEN_BACK
+
+    def _see_destroyed(self, job_id: int, reason: str | None) -> None:
+        """See that a job that may have been about to get boards stays destroyed."""
+        session = self._session
+        if not session.is_java or not session.background.hub.is_current:
+            return
+        checks = session.background.hub.singleton(DestroyChecks)
+        within = monotonic() + FIRST_LOOK_WITHIN_S
+        try:
+            checks.look_after(session.host, session.port, job_id, reason, within)
+        except ClosedError:
+            _log.debug("job %d: the program ends before its destroy was seen", job_id)
 
     def _let_go(self, tracked: TrackedJob) -> None:
         if self._schedule is not None:
@@ -507,12 +571,12 @@ class JobLife:
         self._session.tracked.remove(tracked)
         if self._session.background.hub.is_current:
             self._stop_guarding()
+            self._session.state_lists.discard(self)
             if self._is_watching:
                 self._session.subscriptions.unwatch_job(tracked.job_id, self._refresh)
         self.changes.increment()
 
-    @staticmethod
-    def _destroy_late(reply: AnyReply) -> Request | None:
+    def _destroy_late(self, reply: AnyReply) -> Request | None:
         """The answer to ``create_job`` came when nobody waited any more: nobody wants the job.
 
         Returns:
@@ -521,6 +585,8 @@ class JobLife:
         """
         if not isinstance(reply, Reply) or type(reply.value) is not int:
             return None
+        if self._session.is_java:
+            self._session.background.hub.spawn_here(self._see_destroyed, reply.value, GIVEN_UP)
         return Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
 
 

@@ -20,6 +20,7 @@ from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.state_lists import StateLists
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.wire.commands import Route
@@ -57,8 +58,11 @@ class ServerSession:
         self.tracked = TrackedJobs()
         self.pool = Pool(host, port, self.background, self.tracked, limit)
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
+        self.state_lists = StateLists(self.background, self.call)
         self.pool.on_answer_after_outage = self._try_subscriptions
         self._is_over = False
+        self.is_java = False
+        """True once the Java server has answered here."""
         self.version_checked = False
         """Set by the user of this session once the server's version has been found good."""
         background.sessions.add(self)
@@ -121,6 +125,7 @@ class ServerSession:
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
+                self.is_java = connection.leads_to_java_server
                 self.pool.release(connection, request)
             except (OSError, ProtocolError) as error:
                 if connection is None:
@@ -219,6 +224,7 @@ class ServerSession:
             self.tracked.verify(connection, _nothing)
             self._check_not_lost(request)
             reply = connection.exchange(request, deadline.at)
+            self.is_java = connection.leads_to_java_server
         finally:
             connection.close()
         if reply is None:

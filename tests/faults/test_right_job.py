@@ -74,12 +74,12 @@ def test_the_destruction_of_a_job_whose_creation_was_given_up(
     late, usurping = threading.Event(), threading.Event()
     destroy_late = JobLife._destroy_late
 
-    def held_up(reply: AnyReply) -> Request | None:
+    def held_up(self: JobLife, reply: AnyReply) -> Request | None:
         late.set()
         gevent.get_hub().threadpool.apply(usurping.wait, (LONG_S,))
-        return destroy_late(reply)
+        return destroy_late(self, reply)
 
-    monkeypatch.setattr(JobLife, "_destroy_late", staticmethod(held_up))
+    monkeypatch.setattr(JobLife, "_destroy_late", held_up)
     proxy.delay(2 * HASTY_S)
     with pytest.raises(ProtocolTimeoutError):
         job_of(proxy, keepalive=60.0, timeout=HASTY_S)
