@@ -199,7 +199,9 @@ class ProtocolClient:
         Returns:
             The version as the server tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``.
         """
-        return str(self._ask("version", timeout=timeout))
+        version = str(self._ask("version", timeout=timeout))
+        self.session.server.learn_version(version)
+        return version
 
     def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
         """Ask for boards: make a new job. The command is sent once.
@@ -454,15 +456,10 @@ class ProtocolClient:
         self._ask("report_problem", address, timeout=timeout, **place)
 
     def _check_takes_reports(self, timeout: Timeout) -> None:
-        """Raise UnsupportedCommandError on a server that would hang up on a report.
-
-        Its version does not tell: a Python server may say 5.0.0 as well. How it answers about
-        a job that cannot be does: the Java server refuses, which it does for all it does not
-        know, and the Python server answers.
-        """
-        try:
-            self._ask("get_job_state", _NO_JOB, timeout=timeout)
-        except SpallocServerException:
+        """Raise UnsupportedCommandError on a server that would hang up on a report."""
+        # Whatever it answers shows what it is.
+        self.version(timeout)
+        if self.session.server.takes_reports:
             return
         raise UnsupportedCommandError(
             "this server takes no reports of bad boards (only the Java server does); "
@@ -619,10 +616,6 @@ def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
         "y": as_int(y, "y"),
         "z": as_int(z, "z"),
     }
-
-
-_NO_JOB = 0
-"""Jobs are numbered from 1."""
 
 
 def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, Any]:

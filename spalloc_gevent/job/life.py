@@ -27,11 +27,7 @@ from spalloc_gevent.transport.session import SharedSession
 from spalloc_gevent.transport.switch_interval import switch_interval
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, sleep
-from spalloc_gevent.wire.answers import (
-    LONGEST_BELIEVABLE_KEEPALIVE_S,
-    JobStateInfo,
-    state_in,
-)
+from spalloc_gevent.wire.answers import JobStateInfo, state_in
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
 from spalloc_gevent.wire.messages import AnyReply, Reply, value_of
 from spalloc_gevent.wire.requests import Request
@@ -331,8 +327,8 @@ class JobLife:
         self._track(TrackedJob(job_id, identity, info["keepalive"]))
         self.known, self._known_at = info, monotonic()
         assert self.tracked is not None, "just now"
-        if (info["keepalive"] or 0.0) >= LONGEST_BELIEVABLE_KEEPALIVE_S:
-            # The Java server tells the time of the last keepalive there; its list, the interval.
+        if not self._session.server.tells_keepalive_interval:
+            # It tells the time of the last keepalive there; its list, the interval.
             jobs = self._session.call(Request("list_jobs"), Deadline(self._timeout_s))
             self.tracked.keepalive_s = by_number(jobs).get(job_id, {}).get("keepalive")
 

@@ -20,6 +20,7 @@ from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.wire.commands import Route
@@ -54,7 +55,9 @@ class ServerSession:
         self.host = host
         self.port = port
         self.background = background.use()
-        self.tracked = TrackedJobs()
+        self.server = ServerKind()
+        """What the server is and can, as far as it is known."""
+        self.tracked = TrackedJobs(self.server)
         self.pool = Pool(host, port, self.background, self.tracked, limit)
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
         self.pool.on_answer_after_outage = self._try_subscriptions
@@ -337,7 +340,7 @@ class ServerSession:
         self.pool.forked()
         self.subscriptions.forked()
         self.background.forked()
-        self.tracked = TrackedJobs()
+        self.tracked = TrackedJobs(self.server)
 
 
 def _nothing() -> None:

@@ -235,7 +235,7 @@ class Subscriptions:
             self._news = Waiter()
             self._bring_up_to_date(connection)
             deadline = quiet_since + PROBE_AFTER_S
-            if self._needs_renewal(connection):
+            if self._needs_renewal():
                 deadline = self._renewed_at + RENEW_AFTER_S
             if wait_readable(connection, deadline, self._news):
                 connection.receive()
@@ -268,7 +268,7 @@ class Subscriptions:
 
     def _next_command(self, connection: Connection) -> tuple[Confirmed, str, Key] | None:
         for kind, confirmed in self._confirmed.items():
-            if kind is Kind.JOB and self._needs_renewal(connection) and self._may_renew():
+            if kind is Kind.JOB and self._needs_renewal() and self._may_renew():
                 confirmed.keys.clear()
                 self._ask(connection, "no_notify_job", None)
                 self._renewed_at, self._uncovered = monotonic(), False
@@ -277,9 +277,9 @@ class Subscriptions:
                 return confirmed, *command
         return None
 
-    def _needs_renewal(self, connection: Connection) -> bool:
+    def _needs_renewal(self) -> bool:
         is_for_all = None in self._confirmed[Kind.JOB].keys
-        return self._uncovered and is_for_all and connection.leads_to_java_server
+        return self._uncovered and is_for_all and not self._tracked.server.subscribes_to_new_jobs
 
     def _may_renew(self) -> bool:
         return monotonic() >= self._renewed_at + RENEW_AFTER_S

@@ -1,0 +1,63 @@
+"""What the server at hand is, and what it can: the only place where servers are told apart."""
+
+from __future__ import annotations
+
+from spalloc_gevent.transport.connection import Connection
+
+JAVA_VERSION = "5.0.0"
+"""What the Java server says; but a Python server of that version says it too."""
+
+
+class ServerKind:
+    """What the replies have told of a server so far; it is taken for the Python server at first.
+
+    The Java server is known by the ends of its lines, whatever it is asked.
+    """
+
+    __slots__ = ("_ends_lines_as_java", "_says_java_version")
+
+    def __init__(self) -> None:
+        self._ends_lines_as_java = False
+        self._says_java_version = False
+
+    def learn(self, connection: Connection) -> None:
+        """Take in how the replies on one of its connections end."""
+        if connection.leads_to_java_server:
+            self._ends_lines_as_java = True
+
+    def learn_version(self, version: object) -> None:
+        """Take in the reply to ``version``."""
+        self._says_java_version = version == JAVA_VERSION
+
+    @property
+    def is_java(self) -> bool:
+        """True once it is known to be the Java server."""
+        return self._ends_lines_as_java or self._says_java_version
+
+    @property
+    def never_reuses_numbers(self) -> bool:
+        """True if a job's number never becomes another job's, also after a cold start.
+
+        The version alone is no proof: to be wrong here would keep a stranger's job alive.
+        """
+        return self._ends_lines_as_java
+
+    @property
+    def subscribes_to_new_jobs(self) -> bool:
+        """True if a subscription to all jobs covers those that are made after it."""
+        return not self._ends_lines_as_java
+
+    @property
+    def lets_go_of_machines(self) -> bool:
+        """True if a subscription to machines ends; on the Java server each leaves a thread."""
+        return not self.is_java
+
+    @property
+    def tells_keepalive_interval(self) -> bool:
+        """True if ``get_job_state`` tells the interval, not the time of the last keepalive."""
+        return not self.is_java
+
+    @property
+    def takes_reports(self) -> bool:
+        """True if it has ``report_problem``; the Python server would hang up on that."""
+        return self._ends_lines_as_java
