@@ -10,6 +10,7 @@ from typing import Any
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.errors import ProtocolError, SpallocError, SpallocServerException
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.connection import Connection, connect
 from spalloc_gevent.wire.identity import by_number
 from spalloc_gevent.wire.messages import value_of
@@ -90,7 +91,7 @@ class GuardedServer:
 
     def _ask(self, request: Request, deadline: float) -> Any:
         assert self._connection is not None, "connected"
-        reply = self._connection.exchange(request, deadline)
+        reply = database.exchange(self._connection, request, deadline)
         if reply is None:
             raise TimeoutError
         return value_of(request.name, reply)

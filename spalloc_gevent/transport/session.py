@@ -15,7 +15,7 @@ from spalloc_gevent.errors import (
     ProtocolTimeoutError,
     SpallocError,
 )
-from spalloc_gevent.transport import native
+from spalloc_gevent.transport import database, native
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
@@ -23,6 +23,8 @@ from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
+from spalloc_gevent.transport.waiting import sleep
+from spalloc_gevent.wire.answers import is_database_busy
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.messages import AnyReply, value_of
 from spalloc_gevent.wire.requests import Request
@@ -89,7 +91,8 @@ class ServerSession:
 
         A command that only reads, a keepalive and ``destroy_job`` are sent up to three times
         when their connection breaks, up to twice when the server violates the protocol;
-        ``create_job`` and power commands once.
+        ``create_job`` and power commands once. One that the database was too busy for, whichever,
+        has not happened and is sent again until the deadline.
 
         Args:
             request: the command.
@@ -106,10 +109,27 @@ class ServerSession:
             JobDestroyedError: the job that it names is known to be lost.
             ClosedError: the session is closed.
         """
+        reply = self._send(request, deadline)
+        for pause_s in database.pauses() if is_database_busy(reply) else ():
+            if not database.may_ask_again(request, reply, pause_s, deadline.at):
+                break
+            self._pause(pause_s, request)
+            reply = self._send(request, deadline)
+        return value_of(request.name, reply)
+
+    def _pause(self, seconds: float, request: Request) -> None:
+        try:
+            sleep(seconds)
+        except BaseException:
+            self._send_later(request)
+            raise
+
+    def _send(self, request: Request, deadline: Deadline) -> AnyReply:
+        """The reply to a command, sent again as long as that helps against lost connections."""
         if self._is_over:
-            return self.call_directly(request, deadline)
+            return self._send_directly(request, deadline)
         if request.route is Route.ALONE:
-            return self._call_alone(request, deadline)
+            return self._send_alone(request, deadline)
         sends = 0
         while True:
             connection = None
@@ -138,10 +158,15 @@ class ServerSession:
             except BaseException:
                 if connection is not None:
                     self.pool.discard(connection, request)
-                if not sends and request.outlives_caller:
-                    self.background.spawn(self._call_later, request)
+                if not sends:
+                    self._send_later(request)
                 raise
-            return value_of(request.name, reply)
+            return reply
+
+    def _send_later(self, request: Request) -> None:
+        """The caller has given up: a command that has to go out goes out without it."""
+        if request.outlives_caller:
+            self.background.spawn(self._call_later, request)
 
     def _call_later(self, request: Request) -> None:
         """Have a command answered that its caller does not wait for any more."""
@@ -163,7 +188,8 @@ class ServerSession:
                 tried.
 
         Returns:
-            The reply, or None if another connection is quicker, or is to be, or the server away.
+            The reply, or None if another connection is quicker, or is to be, the server away, or
+            its database busy.
 
         Raises:
             OSError, ProtocolError: the connection broke.
@@ -186,6 +212,9 @@ class ServerSession:
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
             self.tracked.note_reply_time(monotonic() - connection.sent_at)
             self.pool.release(connection, request)
+            if is_database_busy(reply):
+                _log.debug("the database was too busy for a keepalive of job %s", request.job_id)
+                return None
             return reply
         except OSError as error:
             self._lose(connection, request, error)
@@ -193,7 +222,7 @@ class ServerSession:
         finally:
             self.pool.discard(connection, request)
 
-    def _call_alone(self, request: Request, deadline: Deadline) -> Any:
+    def _send_alone(self, request: Request, deadline: Deadline) -> AnyReply:
         """Have a command answered that a server may answer by hanging up."""
         if self.is_closed:
             raise ClosedError(f"{request.name!r} was called on a closed client")
@@ -210,23 +239,26 @@ class ServerSession:
             self.pool.drain(connection)
             raise self._too_late(request, deadline)
         connection.close()
-        return value_of(request.name, reply)
+        return reply
 
     def call_directly(self, request: Request, deadline: Deadline) -> Any:
         """As :meth:`call`, over a connection of its own that is verified here.
 
         For when the session is closed, or the program ends.
         """
+        return value_of(request.name, self._send_directly(request, deadline))
+
+    def _send_directly(self, request: Request, deadline: Deadline) -> AnyReply:
         connection = connect(self.host, self.port, deadline.at)
         try:
             self.tracked.verify(connection, _nothing)
             self._check_not_lost(request)
-            reply = connection.exchange(request, deadline.at)
+            reply = database.exchange(connection, request, deadline.at)
         finally:
             connection.close()
         if reply is None:
             raise self._too_late(request, deadline)
-        return value_of(request.name, reply)
+        return reply
 
     def _try_subscriptions(self) -> None:
         if self.background.started:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.background import BackgroundUse
 from spalloc_gevent.transport.backoff import ConnectBackoff
 from spalloc_gevent.transport.connection import CONNECT_WITHIN_S, Connection, connect
@@ -287,7 +288,7 @@ class Subscriptions:
     def _ask(self, connection: Connection, name: str, key: Key) -> None:
         # For all without an argument, which both servers take: the Java server refuses null.
         request = Request(name, () if key is None else (key,))
-        reply = connection.exchange(request, monotonic() + ANSWER_WITHIN_S)
+        reply = database.exchange(connection, request, monotonic() + ANSWER_WITHIN_S)
         if reply is None:
             told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)

@@ -17,10 +17,11 @@ from time import monotonic
 
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.states import JobState
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.connection import Connection
 from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.waiting import ChangeCounter
-from spalloc_gevent.wire.answers import JobStateInfo, job_state, means_no_job
+from spalloc_gevent.wire.answers import JobStateInfo, Refusal, job_state, kind_of_refusal
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
 from spalloc_gevent.wire.messages import AnyReply, ErrorReply
 from spalloc_gevent.wire.requests import Request
@@ -210,7 +211,7 @@ class TrackedJobs:
         share_s = self.shortest_keepalive_s * LIST_SHARE * self._patience
         within_s = max(SHORTEST_LIST_S, share_s, 2 * self.slow_reply_s)
         deadline = monotonic() + min(within_s, LONGEST_LIST_S)
-        reply = connection.exchange(Request("list_jobs", late_reply=listed), deadline)
+        reply = database.exchange(connection, Request("list_jobs", late_reply=listed), deadline)
         if reply is None:
             # It still counts when it comes; the next one is waited for longer.
             self._patience *= 2
@@ -244,11 +245,11 @@ def _take_list(asked_for: Iterable[TrackedJob], reply: AnyReply) -> list[Tracked
 
 def _ask_for_state(connection: Connection, job: TrackedJob, deadline: float) -> None:
     """Ask what became of a job that is not in the list: its number may be nobody's."""
-    reply = connection.exchange(Request("get_job_state", (job.job_id,)), deadline)
+    reply = database.exchange(connection, Request("get_job_state", (job.job_id,)), deadline)
     if reply is None:
         raise ConnectionLostError("the server did not tell the state of a job in time")
     if isinstance(reply, ErrorReply):
-        if means_no_job(reply.reason):
+        if kind_of_refusal(reply.reason) is Refusal.NO_JOB:
             job.learn_end(unknown_job(FORGOTTEN))
         return
     info = job_state(reply.value)
