@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
+    ConnectionLostError,
     ProtocolTimeoutError,
+    SpallocError,
     SpallocServerException,
     UnsupportedCommandError,
 )
@@ -316,8 +318,21 @@ class ProtocolClient:
 
         Returns:
             Every job that is not destroyed, the oldest first.
+
+        Raises:
+            ConnectionLostError: also when the Java server hangs up on the list, as it does while
+                a job lives that was made with a number that is no integer.
         """
-        return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+        try:
+            return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+        except ConnectionLostError as error:
+            if not error.may_have_happened or not self._may_hang_up_on_list(timeout):
+                raise
+            raise ConnectionLostError(
+                f"{error}; this server hangs up on the list of jobs while a job lives that was "
+                "made with a number that is no integer: all else works",
+                may_have_happened=True,
+            ) from None
 
     def list_machines(self, timeout: Timeout = NOT_GIVEN) -> list[MachineDescription]:
         """Ask for all machines.
@@ -329,6 +344,14 @@ class ProtocolClient:
             Every machine, the highest priority first; width and height are in triads.
         """
         return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+
+    def _may_hang_up_on_list(self, timeout: Timeout) -> bool:
+        try:
+            # Whatever it answers shows what it is, and that it lives.
+            self.version(timeout)
+        except SpallocError:
+            return False
+        return self.session.server.may_hang_up_on_list
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN

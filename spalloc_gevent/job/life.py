@@ -10,6 +10,7 @@ from typing import Any
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     ClosedError,
+    ConnectionLostError,
     JobDestroyedError,
     ProtocolError,
     ProtocolTimeoutError,
@@ -46,6 +47,8 @@ LONGEST_REST_S = 2.0
 changes."""
 
 
+UNKNOWN_KEEPALIVE_S = 10.0
+"""Of a job that is taken over, where the server does not list its jobs."""
 LATE_DESTROY_WITHIN_S = 30.0
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
@@ -329,8 +332,16 @@ class JobLife:
         assert self.tracked is not None, "just now"
         if not self._session.server.tells_keepalive_interval:
             # It tells the time of the last keepalive there; its list, the interval.
+            self.tracked.keepalive_s = self._listed_keepalive_s(job_id)
+
+    def _listed_keepalive_s(self, job_id: int) -> float | None:
+        try:
             jobs = self._session.call(Request("list_jobs"), Deadline(self._timeout_s))
-            self.tracked.keepalive_s = by_number(jobs).get(job_id, {}).get("keepalive")
+        except ConnectionLostError as error:
+            _log.info("job %d: its keepalive cannot be looked up: %s", job_id, error)
+            return UNKNOWN_KEEPALIVE_S
+        keepalive_s: float | None = by_number(jobs).get(job_id, {}).get("keepalive")
+        return keepalive_s
 
     def _track(self, tracked: TrackedJob) -> None:
         self.tracked = tracked

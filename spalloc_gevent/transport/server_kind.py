@@ -58,6 +58,11 @@ class ServerKind:
         return not self.is_java
 
     @property
+    def may_hang_up_on_list(self) -> bool:
+        """True if ``list_jobs`` may be answered by hanging up, on whoever asks, for a time."""
+        return self.is_java
+
+    @property
     def takes_reports(self) -> bool:
         """True if it has ``report_problem``; the Python server would hang up on that."""
         return self._ends_lines_as_java

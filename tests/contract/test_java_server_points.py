@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spalloc_gevent import JobState, ProtocolClient, SpallocServerException
+from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.guardian.guarded_jobs import GuardedJob
+from spalloc_gevent.guardian.servers import GuardedServer, Result
+from spalloc_gevent.scripts import ps
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.java_options import JavaOptions
+from spalloc_gevent.wire.identity import Identity
 from tests.contract.support import PATIENCE_S, await_true, job_of, listed
+from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import connected
 
 
@@ -68,3 +78,115 @@ def test_point_4_a_refusal_is_told_when_it_lasts_as_long_as_the_call() -> None:
         with pytest.raises(SpallocServerException, match="try restarting transaction"):
             client.create_job(owner="me", timeout=0.2)
         assert server.command_counts["create_job"] > 1
+
+
+# -- 5: a number that is no integer poisons the list of jobs ---------------------------
+
+
+def poison(server: SimulatedServer) -> None:
+    """Somebody else makes the job that nobody can list; its keepalive outlives the test."""
+    line = b'{"command": "create_job", "args": ["2"], "kwargs": {"owner": "x", "keepalive": 600}}\n'
+    with socket.create_connection((server.host, server.port), PATIENCE_S) as sock:
+        sock.sendall(line)
+        assert b"return" in sock.recv(4096)
+
+
+def test_point_5_a_list_that_is_hung_up_on_says_why_and_blocks_no_call(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    poison(server)
+    for _ in range(3):
+        with pytest.raises(ConnectionLostError, match="a number that is no integer"):
+            client.list_jobs()
+        assert client.get_job_state(1)["state"] != JobState.unknown
+        assert len(client.list_machines()) == 1
+
+
+def test_point_5_no_held_job_is_lost_when_connections_break_and_the_list_is_hung_up_on() -> None:
+    options = JavaOptions(expiry_check_seconds=0.2)
+    machines = [MachineSpec("m", 4, 2)]
+    with (
+        SimulatedServer(machines, dialect="java", java=options) as server,
+        ChaosProxy(server) as proxy,
+    ):
+        jobs = [job_of(proxy, keepalive=2.0, config_filenames=[]) for _ in range(10)]
+        for job in jobs:
+            job.wait_until_ready(PATIENCE_S)
+        poison(server)
+        proxy.cut(End.RST)
+        told = server.command_counts["get_job_state"]
+        await_true(lambda: server.command_counts["get_job_state"] >= told + 5 * len(jobs))
+        assert {job.state for job in jobs} == {JobState.ready}
+        assert server.command_counts["list_jobs"] == 0
+        for job in jobs:
+            job.destroy()
+
+
+def test_point_5_the_guardian_gets_by_without_the_list(server: SimulatedServer) -> None:
+    job = job_of(server, keepalive=60.0, config_filenames=[])
+    assert job.id is not None
+    poison(server)
+    guarded = GuardedServer(server.host, server.port)
+    ours = GuardedJob(0, server.host, server.port, job.id, 60.0, Identity("me"))
+    await_true(lambda: guarded.keep_alive(ours) is Result.SENT)
+    guarded.close()
+    job.destroy()
+
+
+def test_point_5_a_job_is_taken_over_where_the_list_is_hung_up_on(server: SimulatedServer) -> None:
+    job = job_of(server, keepalive=60.0, config_filenames=[])
+    job.close()
+    poison(server)
+    with job_of(server, resume_job_id=job.id, config_filenames=[]) as resumed:
+        assert resumed.state is JobState.ready
+
+
+@pytest.mark.parametrize("number", [3.0, 1.5, True, "2"])
+def test_point_5_a_number_that_is_no_integer_is_never_sent(
+    server: SimulatedServer, client: ProtocolClient, number: Any
+) -> None:
+    for ask in (
+        lambda: job_of(server, number, config_filenames=[]),
+        lambda: client.create_job(number, owner="me"),
+        lambda: client.call("create_job", number, owner="me"),
+    ):
+        with pytest.raises(TypeError, match="whole number"):
+            ask()
+    assert server.command_counts["create_job"] == 0
+
+
+class Integer:
+    """A whole number as numpy's are: no int."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+def test_point_5_integers_of_others_are_sent_as_integers(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.call("create_job", Integer(3), owner="me")
+    client.call("create_job", Integer(1), Integer(1), owner="me")
+    assert [job["args"] for job in client.list_jobs()] == [[3], [1, 1]]
+
+
+def test_point_5_ps_says_what_is_wrong_and_tells_the_jobs_in_the_ledger(
+    server: SimulatedServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = tmp_path / "ledger"
+    monkeypatch.setenv("SPALLOC_LEDGER", str(ledger))
+    with job_of(server, owner="me", ledger=str(ledger), config_filenames=[]) as job:
+        poison(server)
+        code = ps.main(["--hostname", server.host, "--port", str(server.port), "--json"])
+        told = capsys.readouterr()
+    assert code != 0
+    assert "a number that is no integer" in told.err
+    assert [(one["job_id"], one["owner"]) for one in json.loads(told.out)["jobs"]] == [
+        (job.id, "me")
+    ]
