@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     ConnectionLostError,
+    JobDestroyedError,
     ProtocolTimeoutError,
     SpallocError,
     SpallocServerException,
@@ -15,6 +16,7 @@ from spalloc_gevent.errors import (
 )
 from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
+from spalloc_gevent.states import JobState
 from spalloc_gevent.transport.background import BackgroundHub, default_background
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.session import ServerSession, SharedSession
@@ -177,7 +179,8 @@ class ProtocolClient:
         if not isinstance(name, str) or not name:
             raise TypeError(f"a command's name is text, not {name!r}")
         if name == "create_job":
-            check_create_job(args, kwargs)
+            size = check_create_job(args, kwargs)
+            self.session.check_fits(size, kwargs, self._deadline(timeout))
         request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
         if request.route is Route.SUBSCRIPTION:
             return self._change_subscription(name, [*args, *kwargs.values()], timeout)
@@ -226,6 +229,7 @@ class ProtocolClient:
                 after the command had been sent.
         """
         size = check_create_job(args, kwargs)
+        self.session.check_fits(size, kwargs, self._deadline(timeout))
         return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
 
     def job_keepalive(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
@@ -286,7 +290,7 @@ class ProtocolClient:
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
         """
-        self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+        self._set_power("power_on_job_boards", job_id, timeout)
 
     def power_off_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
         """Power the job's boards off; as :meth:`power_on_job_boards`.
@@ -295,7 +299,16 @@ class ProtocolClient:
             job_id: the job's ID.
             timeout: seconds to wait for the reply, which does not wait for the boards.
         """
-        self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+        self._set_power("power_off_job_boards", job_id, timeout)
+
+    def _set_power(self, name: str, job_id: int, timeout: Timeout) -> None:
+        number = as_int(job_id, "job_id")
+        if self.session.server.revives_by_power:
+            state = self.get_job_state(number, timeout)
+            if state["state"] == JobState.destroyed:
+                reason = state["reason"] or "no reason was given"
+                raise JobDestroyedError(f"job {job_id} has been destroyed: {reason}")
+        self._ask(name, number, timeout=timeout)
 
     def destroy_job(
         self, job_id: int, reason: str | None = None, timeout: Timeout = NOT_GIVEN

@@ -309,6 +309,7 @@ class JobLife:
         self._ledger.asked(self.tracked, server, request)
 
     def _create(self, request: JobRequest) -> None:
+        self._session.check_fits(request.size, request.options, Deadline(self._timeout_s))
         command = Request(
             "create_job", request.size, request.options, late_reply=self._destroy_late
         )

@@ -50,7 +50,7 @@ class ServerKind:
     @property
     def lets_go_of_machines(self) -> bool:
         """True if a subscription to machines ends; on the Java server each leaves a thread."""
-        return not self.is_java
+        return not self._ends_lines_as_java
 
     @property
     def tells_keepalive_interval(self) -> bool:
@@ -61,6 +61,16 @@ class ServerKind:
     def may_hang_up_on_list(self) -> bool:
         """True if ``list_jobs`` may be answered by hanging up, on whoever asks, for a time."""
         return self.is_java
+
+    @property
+    def stops_at_too_large_jobs(self) -> bool:
+        """True if a job that fits no machine is taken, and then nobody is given boards."""
+        return self._ends_lines_as_java
+
+    @property
+    def revives_by_power(self) -> bool:
+        """True if power on or off puts a destroyed job back to ready, without boards."""
+        return self._ends_lines_as_java
 
     @property
     def takes_reports(self) -> bool:

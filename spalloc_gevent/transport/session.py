@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,7 @@ from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
 from spalloc_gevent.transport.waiting import sleep
 from spalloc_gevent.wire.answers import is_database_busy
+from spalloc_gevent.wire.checks import check_fits
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.messages import AnyReply, value_of
 from spalloc_gevent.wire.requests import Request
@@ -306,6 +308,23 @@ class ServerSession:
             f"{self.host}:{self.port} did not answer {request.name!r} in {deadline.timeout_s:g} s"
             + (f" ({trouble})" if trouble else "")
         )
+
+    def check_fits(
+        self, size: Sequence[int], options: Mapping[str, Any], deadline: Deadline
+    ) -> None:
+        """Refuse a job that would stop all allocation on the server.
+
+        Args:
+            size, options: the arguments of ``create_job``.
+            deadline: when to give up asking for the machines.
+
+        Raises:
+            ValueError: no machine there can hold it.
+            SpallocError: as for :meth:`call`.
+        """
+        is_shape = len(size) in (1, 2) and max(size) > 1
+        if is_shape and self.server.stops_at_too_large_jobs:
+            check_fits(size, options, self.call(Request("list_machines"), deadline))
 
     # -- notifications ------------------------------------------------------------------
 

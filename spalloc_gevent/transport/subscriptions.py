@@ -195,7 +195,10 @@ class Subscriptions:
         return any(self._wanted_of(kind) for kind in Kind)
 
     def _wanted_of(self, kind: Kind) -> list[Key]:
-        """Without the jobs whose numbers are others' now."""
+        """Without the jobs whose numbers are others' now, and machines whose server would not
+        let go of them."""
+        if kind is Kind.MACHINE and not self._tracked.server.lets_go_of_machines:
+            return []
         return [key for key in self._wanted[kind] if self._tracked.why_lost(key) is None]
 
     # -- the greenlet -----------------------------------------------------------------------

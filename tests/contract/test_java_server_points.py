@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spalloc_gevent import JobState, ProtocolClient, SpallocServerException
+from spalloc_gevent import JobDestroyedError, JobState, ProtocolClient, SpallocServerException
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
 from spalloc_gevent.guardian.servers import GuardedServer, Result
@@ -190,3 +190,50 @@ def test_point_5_ps_says_what_is_wrong_and_tells_the_jobs_in_the_ledger(
     assert [(one["job_id"], one["owner"]) for one in json.loads(told.out)["jobs"]] == [
         (job.id, "me")
     ]
+
+
+# -- 9, 11, 12: what would harm others is not sent --------------------------------------
+
+
+def test_point_9_machines_are_not_subscribed_to(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.list_machines()
+    client.notify_machine("m")
+    client.notify_machine()
+    client.no_notify_machine()
+    assert server.command_counts["notify_machine"] == 0
+
+
+@pytest.mark.parametrize("size", [(5, 1), (2, 4), (24,)])
+def test_point_11_a_shape_that_no_machine_can_hold_is_not_sent(
+    server: SimulatedServer, client: ProtocolClient, size: tuple[int, ...]
+) -> None:
+    client.list_machines()
+    for ask in (
+        lambda: client.create_job(*size, owner="me"),
+        lambda: client.call("create_job", *size, owner="me"),
+        lambda: job_of(server, *size, config_filenames=[]),
+    ):
+        with pytest.raises(ValueError, match=r"no machine can hold .*m 4 x 2"):
+            ask()
+    assert server.command_counts["create_job"] == 0
+
+
+@pytest.mark.parametrize("size", [(), (1,), (2,), (12,), (4, 2)])
+def test_point_11_a_shape_that_fits_is_sent(client: ProtocolClient, size: tuple[int, ...]) -> None:
+    client.list_machines()
+    assert client.create_job(*size, owner="me") == 1
+
+
+def test_point_12_a_destroyed_job_is_sent_no_power(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    with job_of(server, config_filenames=[]) as job:
+        job.wait_until_ready(PATIENCE_S)
+    assert job.id is not None
+    client.list_machines()
+    for set_power in (client.power_on_job_boards, client.power_off_job_boards):
+        with pytest.raises(JobDestroyedError, match="has been destroyed"):
+            set_power(job.id)
+    assert client.get_job_state(job.id)["state"] == JobState.destroyed
