@@ -316,9 +316,19 @@ class JobLife:
         job_id = self._session.call(command, Deadline(self._timeout_s))
         if type(job_id) is not int:
             raise ProtocolError(f"the server was asked for a job and gave {job_id!r} as its number")
-        self._track(TrackedJob(job_id, Identity(request.owner), request.keepalive_s))
+        self._remark_on(job_id, request.keepalive_s)
+        keepalive_s = self._session.server.effective_keepalive_s(request.keepalive_s)
+        self._track(TrackedJob(job_id, Identity(request.owner), keepalive_s))
         # Without its start, another job of the same owner could not be told from it.
         self._refresh_at = monotonic()
+
+    def _remark_on(self, job_id: int, keepalive_s: float | None) -> None:
+        """Tell, once, what the server makes of such a keepalive."""
+        server = self._session.server
+        remark = server.keepalive_remark(keepalive_s)
+        if remark is not None and remark not in server.remarked:
+            server.remarked.add(remark)
+            _log.warning("job %d: %s", job_id, remark)
 
     def _resume(self, job_id: int) -> None:
         command = Request("get_job_state", (job_id,))

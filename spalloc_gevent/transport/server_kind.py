@@ -7,6 +7,11 @@ from spalloc_gevent.transport.connection import Connection
 JAVA_VERSION = "5.0.0"
 """What the Java server says; but a Python server of that version says it too."""
 
+DEFAULT_KEEPALIVE_S = 60.0
+"""What the Java server makes of none."""
+EXPIRY_CHECK_S = 30
+"""How often the Java server looks for jobs whose keepalive has run out, in seconds."""
+
 
 class ServerKind:
     """What the replies have told of a server so far; it is taken for the Python server at first.
@@ -14,11 +19,13 @@ class ServerKind:
     The Java server is known by the ends of its lines, whatever it is asked.
     """
 
-    __slots__ = ("_ends_lines_as_java", "_says_java_version")
+    __slots__ = ("_ends_lines_as_java", "_says_java_version", "remarked")
 
     def __init__(self) -> None:
         self._ends_lines_as_java = False
         self._says_java_version = False
+        self.remarked: set[str] = set()
+        """What has been told of it once."""
 
     def learn(self, connection: Connection) -> None:
         """Take in how the replies on one of its connections end."""
@@ -71,6 +78,30 @@ class ServerKind:
     def revives_by_power(self) -> bool:
         """True if power on or off puts a destroyed job back to ready, without boards."""
         return self._ends_lines_as_java
+
+    def effective_keepalive_s(self, keepalive_s: float | None) -> float | None:
+        """The interval that the server makes of a job's keepalive, both in seconds; None: none."""
+        if not self._ends_lines_as_java:
+            return keepalive_s
+        if keepalive_s is None:
+            return DEFAULT_KEEPALIVE_S
+        return float(int(keepalive_s)) or keepalive_s
+
+    def keepalive_remark(self, keepalive_s: float | None) -> str | None:
+        """What to know about a job's keepalive on this server; None if there is nothing.
+
+        Args:
+            keepalive_s: the interval in seconds; None for none.
+        """
+        if not self._ends_lines_as_java:
+            return None
+        if keepalive_s is None:
+            return "the server makes no keepalive one of 60 s"
+        if keepalive_s % 1:
+            return f"the server cuts a keepalive of {keepalive_s:g} s to {int(keepalive_s)} s"
+        if keepalive_s < EXPIRY_CHECK_S:
+            return f"the server looks for silent jobs only every {EXPIRY_CHECK_S} s"
+        return None
 
     @property
     def takes_reports(self) -> bool:

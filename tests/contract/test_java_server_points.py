@@ -237,3 +237,57 @@ def test_point_12_a_destroyed_job_is_sent_no_power(
         with pytest.raises(JobDestroyedError, match="has been destroyed"):
             set_power(job.id)
     assert client.get_job_state(job.id)["state"] == JobState.destroyed
+
+
+# -- 13 to 17: its words ----------------------------------------------------------------
+
+
+def test_point_13_power_of_a_queued_job_says_that_it_has_no_boards_and_nothing_is_none(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.create_job(4, 2, owner="me")
+    queued = client.create_job(owner="me")
+    await_true(lambda: client.get_job_state(1)["state"] == JobState.ready)
+    with pytest.raises(SpallocServerException, match="no boards currently allocated"):
+        client.power_on_job_boards(queued)
+    assert client.where_is(job_id=queued, chip_x=0, chip_y=0) is None
+    assert set(client.get_job_machine_info(queued).values()) == {None}
+
+
+def test_point_15_a_destroyed_job_is_destroyed_however_often_it_is_asked(
+    client: ProtocolClient,
+) -> None:
+    job_id = client.create_job(3, owner="me")
+    await_true(lambda: client.get_job_state(job_id)["state"] == JobState.ready)
+    client.destroy_job(job_id, "done")
+    for _ in range(2):
+        told = client.get_job_state(job_id)
+        assert (told["state"], told["reason"], told["power"]) == (JobState.destroyed, "done", None)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "kept_s"), [(None, 60.0), (40.5, 40.0), (0.9, 0.9), (7.0, 7.0)]
+)
+def test_point_17_a_job_is_kept_alive_in_the_interval_that_the_server_makes_of_its_keepalive(
+    client: ProtocolClient, asked_s: float | None, kept_s: float
+) -> None:
+    assert client.session.server.effective_keepalive_s(asked_s) == asked_s
+    client.version()
+    assert client.session.server.effective_keepalive_s(asked_s) == kept_s
+
+
+@pytest.mark.parametrize(
+    ("keepalive", "remark"),
+    [(60.0, None), (10.0, "only every 30 s"), (40.5, "to 40 s"), (None, "one of 60 s")],
+)
+def test_point_17_a_keepalive_that_the_server_takes_otherwise_is_remarked_on(
+    server: SimulatedServer,
+    caplog: pytest.LogCaptureFixture,
+    keepalive: float | None,
+    remark: str | None,
+) -> None:
+    with job_of(server, keepalive=keepalive, config_filenames=[]):
+        pass
+    remarks = [entry.message for entry in caplog.records if "the server" in entry.message]
+    assert len(remarks) == (remark is not None)
+    assert all(str(remark) in told for told in remarks)
