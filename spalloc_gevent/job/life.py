@@ -48,7 +48,7 @@ changes."""
 
 
 UNKNOWN_KEEPALIVE_S = 10.0
-"""Of a job that is taken over, where the server does not list its jobs."""
+"""Of a job that is taken over, where the list of jobs does not tell it."""
 LATE_DESTROY_WITHIN_S = 30.0
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
@@ -345,14 +345,13 @@ class JobLife:
             # It tells the time of the last keepalive there; its list, the interval.
             self.tracked.keepalive_s = self._listed_keepalive_s(job_id)
 
-    def _listed_keepalive_s(self, job_id: int) -> float | None:
+    def _listed_keepalive_s(self, job_id: int) -> float:
         try:
             jobs = self._session.call(Request("list_jobs"), Deadline(self._timeout_s))
         except ConnectionLostError as error:
             _log.info("job %d: its keepalive cannot be looked up: %s", job_id, error)
             return UNKNOWN_KEEPALIVE_S
-        keepalive_s: float | None = by_number(jobs).get(job_id, {}).get("keepalive")
-        return keepalive_s
+        return float(by_number(jobs).get(job_id, {}).get("keepalive") or UNKNOWN_KEEPALIVE_S)
 
     def _track(self, tracked: TrackedJob) -> None:
         self.tracked = tracked
