@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
+    ConnectionLostError,
+    JobDestroyedError,
     ProtocolTimeoutError,
+    SpallocError,
     SpallocServerException,
     UnsupportedCommandError,
 )
 from spalloc_gevent.geometry import board_with_chip
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
+from spalloc_gevent.states import JobState
 from spalloc_gevent.transport.background import BackgroundHub, default_background
 from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
@@ -194,7 +198,8 @@ class ProtocolClient:
         if not isinstance(name, str) or not name:
             raise TypeError(f"a command's name is text, not {name!r}")
         if name == "create_job":
-            check_create_job(args, kwargs)
+            size = check_create_job(args, kwargs)
+            self.session.check_fits(size, kwargs, self._deadline(timeout))
         request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
         if request.route is Route.SUBSCRIPTION:
             return self._change_subscription(name, [*args, *kwargs.values()], timeout)
@@ -218,7 +223,9 @@ class ProtocolClient:
         Returns:
             The version as the server tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``.
         """
-        return str(self._ask("version", timeout=timeout))
+        version = str(self._ask("version", timeout=timeout))
+        self.session.server.learn_version(version)
+        return version
 
     def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
         """Ask for boards: make a new job. The command is sent once.
@@ -241,6 +248,7 @@ class ProtocolClient:
                 after the command had been sent.
         """
         size = check_create_job(args, kwargs)
+        self.session.check_fits(size, kwargs, self._deadline(timeout))
         return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
 
     def job_keepalive(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
@@ -301,7 +309,7 @@ class ProtocolClient:
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
         """
-        self._ask("power_on_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+        self._set_power("power_on_job_boards", job_id, timeout)
 
     def power_off_job_boards(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> None:
         """Power the job's boards off; as :meth:`power_on_job_boards`.
@@ -310,7 +318,16 @@ class ProtocolClient:
             job_id: the job's ID.
             timeout: seconds to wait for the reply, which does not wait for the boards.
         """
-        self._ask("power_off_job_boards", as_int(job_id, "job_id"), timeout=timeout)
+        self._set_power("power_off_job_boards", job_id, timeout)
+
+    def _set_power(self, name: str, job_id: int, timeout: Timeout) -> None:
+        number = as_int(job_id, "job_id")
+        if self.session.server.revives_by_power:
+            state = self.get_job_state(number, timeout)
+            if state["state"] == JobState.destroyed:
+                reason = state["reason"] or "no reason was given"
+                raise JobDestroyedError(f"job {job_id} has been destroyed: {reason}")
+        self._ask(name, number, timeout=timeout)
 
     def destroy_job(
         self, job_id: int, reason: str | None = None, timeout: Timeout = NOT_GIVEN
@@ -333,8 +350,21 @@ class ProtocolClient:
 
         Returns:
             Every job that is not destroyed, the oldest first.
+
+        Raises:
+            ConnectionLostError: also when the Java server hangs up on the list, as it does while
+                a job lives that was made with a number that is no integer.
         """
-        return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+        try:
+            return cast("list[JobDescription]", self._ask("list_jobs", timeout=timeout))
+        except ConnectionLostError as error:
+            if not error.may_have_happened or not self._may_hang_up_on_list(timeout):
+                raise
+            raise ConnectionLostError(
+                f"{error}; this server hangs up on the list of jobs while a job lives that was "
+                "made with a number that is no integer: all else works",
+                may_have_happened=True,
+            ) from None
 
     def list_machines(self, timeout: Timeout = NOT_GIVEN) -> list[MachineDescription]:
         """Ask for all machines.
@@ -346,6 +376,14 @@ class ProtocolClient:
             Every machine, the highest priority first; width and height are in triads.
         """
         return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+
+    def _may_hang_up_on_list(self, timeout: Timeout) -> bool:
+        try:
+            # Whatever it answers shows what it is, and that it lives.
+            self.version(timeout)
+        except SpallocError:
+            return False
+        return self.session.server.may_hang_up_on_list
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
@@ -473,15 +511,10 @@ class ProtocolClient:
         self._ask("report_problem", address, timeout=timeout, **place)
 
     def _check_takes_reports(self, timeout: Timeout) -> None:
-        """Raise UnsupportedCommandError on a server that would hang up on a report.
-
-        Its version does not tell: a Python server may say 5.0.0 as well. How it answers about
-        a job that cannot be does: the Java server refuses, which it does for all it does not
-        know, and the Python server answers.
-        """
-        try:
-            self._ask("get_job_state", _NO_JOB, timeout=timeout)
-        except SpallocServerException:
+        """Raise UnsupportedCommandError on a server that would hang up on a report."""
+        # Whatever it answers shows what it is.
+        self.version(timeout)
+        if self.session.server.takes_reports:
             return
         raise UnsupportedCommandError(
             "this server takes no reports of bad boards (only the Java server does); "
@@ -639,10 +672,6 @@ def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
         "y": as_int(y, "y"),
         "z": as_int(z, "z"),
     }
-
-
-_NO_JOB = 0
-"""Jobs are numbered from 1."""
 
 
 def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.errors import ProtocolError, SpallocError, SpallocServerException
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.connection import Connection, connect
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.wire.identity import by_number
 from spalloc_gevent.wire.messages import value_of
 from spalloc_gevent.wire.requests import Request
@@ -34,7 +36,8 @@ class Result(enum.Enum):
 
 
 class GuardedServer:
-    """One server. Every connection begins with its list of jobs, which keeps none of them alive.
+    """One server. Every connection begins with its list of jobs, which keeps none of them alive,
+    unless the server hangs up on that and gives no number twice.
 
     A server that has come back without its memory may have given our number to
     a stranger's job, and that is not ours to keep.
@@ -47,6 +50,8 @@ class GuardedServer:
         self._connection: Connection | None = None
         self._listed: dict[int, Mapping[str, Any]] | None = None
         """None if the server does not list its jobs: there is nothing to tell them apart by."""
+        self._hung_up_on_list = False
+        """True once the list was hung up on, which lasts as long as some job lives."""
         self._rests_until = 0.0
         self._patience = 1.0
 
@@ -78,19 +83,36 @@ class GuardedServer:
         deadline = monotonic() + min(within_s * self._patience, LONGEST_LIST_S)
         self._patience = min(2 * self._patience, MOST_PATIENCE)
         self._connection = connect(self._host, self._port, deadline)
+        self._listed = None
+        if not self._hung_up_on_list or not self._never_reuses_numbers(deadline):
+            self._ask_for_list(deadline)
+        self._patience = 1.0
+
+    def _never_reuses_numbers(self, deadline: float) -> bool:
+        assert self._connection is not None, "connected"
+        # Whatever it answers shows what it is.
+        self._ask(Request("version"), deadline)
+        server = ServerKind()
+        server.learn(self._connection)
+        return server.never_reuses_numbers
+
+    def _ask_for_list(self, deadline: float) -> None:
         try:
             jobs = self._ask(Request("list_jobs"), deadline)
         except SpallocServerException:
-            self._listed = None
-        else:
-            self._listed = by_number(jobs)
-            if not isinstance(jobs, list) or len(self._listed) < len(jobs):
-                raise ProtocolError("what the server tells is no list of jobs")
-        self._patience = 1.0
+            return
+        except TimeoutError:
+            raise
+        except OSError:
+            self._hung_up_on_list = True
+            raise
+        self._listed = by_number(jobs)
+        if not isinstance(jobs, list) or len(self._listed) < len(jobs):
+            raise ProtocolError("what the server tells is no list of jobs")
 
     def _ask(self, request: Request, deadline: float) -> Any:
         assert self._connection is not None, "connected"
-        reply = self._connection.exchange(request, deadline)
+        reply = database.exchange(self._connection, request, deadline)
         if reply is None:
             raise TimeoutError
         return value_of(request.name, reply)

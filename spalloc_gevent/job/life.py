@@ -11,6 +11,7 @@ from typing import Any
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     ClosedError,
+    ConnectionLostError,
     JobDestroyedError,
     ProtocolError,
     ProtocolTimeoutError,
@@ -29,7 +30,6 @@ from spalloc_gevent.transport.switch_interval import switch_interval
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, sleep
 from spalloc_gevent.wire.answers import (
-    LONGEST_BELIEVABLE_KEEPALIVE_S,
     JobStateInfo,
     job_state,
     state_in,
@@ -54,6 +54,8 @@ changes."""
 
 FIRST_LOOK_WITHIN_S = 2.0
 """How long the end of a job waits to see that the server has kept its destroy."""
+UNKNOWN_KEEPALIVE_S = 10.0
+"""Of a job that is taken over, where the list of jobs does not tell it."""
 INTERRUPT_AFTER_S = 0.1
 """How long the end of a job waits for a reply about it that is on its way."""
 
@@ -227,7 +229,7 @@ class JobLife:
         if not self._is_watching:
             self._is_watching = True
             self._session.background.call_soon(self._watch)
-        if self._session.is_java and self.is_in_transition:
+        if self._session.server.is_java and self.is_in_transition:
             self._session.background.call_soon(self._look_by_list)
 
     def end(self, ending: JobOutcome, reason: str | None, *, wait: bool = True) -> None:
@@ -318,15 +320,26 @@ class JobLife:
         self._ledger.asked(self.tracked, server, request)
 
     def _create(self, request: JobRequest) -> None:
+        self._session.check_fits(request.size, request.options, Deadline(self._timeout_s))
         command = Request(
             "create_job", request.size, request.options, late_reply=self._destroy_late
         )
         job_id = self._session.call(command, Deadline(self._timeout_s))
         if type(job_id) is not int:
             raise ProtocolError(f"the server was asked for a job and gave {job_id!r} as its number")
-        self._track(TrackedJob(job_id, Identity(request.owner), request.keepalive_s))
+        self._remark_on(job_id, request.keepalive_s)
+        keepalive_s = self._session.server.effective_keepalive_s(request.keepalive_s)
+        self._track(TrackedJob(job_id, Identity(request.owner), keepalive_s))
         # Without its start, another job of the same owner could not be told from it.
         self._refresh_at = monotonic()
+
+    def _remark_on(self, job_id: int, keepalive_s: float | None) -> None:
+        """Tell, once, what the server makes of such a keepalive."""
+        server = self._session.server
+        remark = server.keepalive_remark(keepalive_s)
+        if remark is not None and remark not in server.remarked:
+            server.remarked.add(remark)
+            _log.warning("job %d: %s", job_id, remark)
 
     def _resume(self, job_id: int) -> None:
         command = Request("get_job_state", (job_id,))
@@ -339,10 +352,17 @@ class JobLife:
         self._track(TrackedJob(job_id, identity, info["keepalive"]))
         self.known, self._known_at = info, monotonic()
         assert self.tracked is not None, "just now"
-        if (info["keepalive"] or 0.0) >= LONGEST_BELIEVABLE_KEEPALIVE_S:
-            # The Java server tells the time of the last keepalive there; its list, the interval.
+        if not self._session.server.tells_keepalive_interval:
+            # It tells the time of the last keepalive there; its list, the interval.
+            self.tracked.keepalive_s = self._listed_keepalive_s(job_id)
+
+    def _listed_keepalive_s(self, job_id: int) -> float:
+        try:
             jobs = self._session.call(Request("list_jobs"), Deadline(self._timeout_s))
-            self.tracked.keepalive_s = by_number(jobs).get(job_id, {}).get("keepalive")
+        except ConnectionLostError as error:
+            _log.info("job %d: its keepalive cannot be looked up: %s", job_id, error)
+            return UNKNOWN_KEEPALIVE_S
+        return float(by_number(jobs).get(job_id, {}).get("keepalive") or UNKNOWN_KEEPALIVE_S)
 
     def _track(self, tracked: TrackedJob) -> None:
         self.tracked = tracked
@@ -556,7 +576,7 @@ class JobLife:
     def _see_destroyed(self, job_id: int, reason: str | None) -> None:
         """See that a job that may have been about to get boards stays destroyed."""
         session = self._session
-        if not session.is_java or not session.background.hub.is_current:
+        if not session.server.is_java or not session.background.hub.is_current:
             return
         checks = session.background.hub.singleton(DestroyChecks)
         within = monotonic() + FIRST_LOOK_WITHIN_S
@@ -585,7 +605,7 @@ class JobLife:
         """
         if not isinstance(reply, Reply) or type(reply.value) is not int:
             return None
-        if self._session.is_java:
+        if self._session.server.is_java:
             self._session.background.hub.spawn_here(self._see_destroyed, reply.value, GIVEN_UP)
         return Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
 from spalloc_gevent.display.terminal import Paint, Style, printable
+from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts import administration, common, output_options
 from spalloc_gevent.scripts.administration import (
     ENDED_BY_SIGNAL,
@@ -24,13 +26,14 @@ from spalloc_gevent.scripts.administration import (
     run,
 )
 from spalloc_gevent.scripts.output_options import Order
-from spalloc_gevent.scripts.presenting import present
+from spalloc_gevent.scripts.presenting import present, show_data
 from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.config import Config
+    from spalloc_gevent.ledger import Entered
     from spalloc_gevent.wire.answers import JobDescription
 
 PROG = "spalloc-ps"
@@ -62,8 +65,10 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(common.read_defaults(PROG))
+    defaults = common.read_defaults(PROG)
+    parser = make_parser(defaults)
     arguments = parser.parse_args(argv)
+    arguments.ledger = defaults.ledger
     output_options.check_output(parser, arguments)
     arguments.columns = output_options.chosen_columns(parser, arguments, COLUMNS)
     common.require_hostname(parser, arguments.hostname)
@@ -74,7 +79,44 @@ def _list(arguments: argparse.Namespace) -> int:
     view = JobsView(
         arguments.columns, arguments.sort, owner=arguments.owner, machine=arguments.machine
     )
-    return present(PROG, view, arguments)
+    try:
+        return present(PROG, view, arguments)
+    except ConnectionLostError as error:
+        if error.may_have_happened and arguments.ledger is not None:
+            show_data(view, time.time(), _jobs_in_ledger(view, arguments), arguments)
+        raise
+
+
+def _jobs_in_ledger(view: JobsView, arguments: argparse.Namespace) -> list[JobDescription]:
+    """The jobs of this user that have not ended, by the ledger, where the server lists none."""
+    from spalloc_gevent.ledger import read_ledger
+
+    try:
+        with open(arguments.ledger, "rb") as lines:
+            entered, _strange = read_ledger(lines)
+    except OSError:
+        return []
+    server = f"{arguments.hostname}:{arguments.port}"
+    ours = [_described(one) for one in entered if one.fate is None and one.server == server]
+    return view.arranged(ours)
+
+
+def _described(one: Entered) -> JobDescription:
+    """A job as it was entered: it has boards since it was granted them."""
+    is_granted = one.granted_at is not None
+    return {
+        "job_id": one.job_id,
+        "owner": one.owner or "",
+        "start_time": one.start_time or one.asked_at or 0.0,
+        "keepalive": None,
+        "state": JobState.ready if is_granted else JobState.queued,
+        "power": True if is_granted else None,
+        "args": list(one.what or ()),
+        "kwargs": {},
+        "allocated_machine_name": one.machine,
+        "boards": [list(board) for board in one.boards] or None,
+        "keepalivehost": None,
+    }
 
 
 # ------------------------------------------------------------------ the columns
@@ -153,8 +195,11 @@ class JobsView(View[list["JobDescription"]]):
         self._machine = machine
 
     def collect(self, client: ProtocolClient) -> list[JobDescription]:
-        chosen = [job for job in client.list_jobs() if self._is_chosen(job)]
-        return arranged(chosen, COLUMNS, self._order)
+        return self.arranged(client.list_jobs())
+
+    def arranged(self, jobs: Sequence[JobDescription]) -> list[JobDescription]:
+        """Those that are chosen, in the order that is."""
+        return arranged([job for job in jobs if self._is_chosen(job)], COLUMNS, self._order)
 
     def _is_chosen(self, job: JobDescription) -> bool:
         return self._owner in (None, job["owner"]) and self._machine in (

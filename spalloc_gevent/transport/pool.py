@@ -272,8 +272,7 @@ class Pool:
 
     def release(self, connection: Connection, request: Request) -> None:
         """Give a clean connection back, to be used by others; harmless when it was given back."""
-        if connection.sent_at > self._tracked.verified_at:
-            self._tracked.verified_at = connection.sent_at
+        self._tracked.answered(connection)
         if self.backoff.is_pending:
             self._answered_after_outage()
         with self._lock:

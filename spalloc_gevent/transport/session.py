@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,14 +16,18 @@ from spalloc_gevent.errors import (
     ProtocolTimeoutError,
     SpallocError,
 )
-from spalloc_gevent.transport import native
+from spalloc_gevent.transport import database, native
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.state_lists import StateLists
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
+from spalloc_gevent.transport.waiting import sleep
+from spalloc_gevent.wire.answers import is_database_busy
+from spalloc_gevent.wire.checks import check_fits
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.messages import AnyReply, value_of
 from spalloc_gevent.wire.requests import Request
@@ -55,14 +60,14 @@ class ServerSession:
         self.host = host
         self.port = port
         self.background = background.use()
-        self.tracked = TrackedJobs()
+        self.server = ServerKind()
+        """What the server is and can, as far as it is known."""
+        self.tracked = TrackedJobs(self.server)
         self.pool = Pool(host, port, self.background, self.tracked, limit)
         self.subscriptions = Subscriptions(host, port, self.background, self.pool, self.tracked)
         self.state_lists = StateLists(self.background, self.call)
         self.pool.on_answer_after_outage = self._try_subscriptions
         self._is_over = False
-        self.is_java = False
-        """True once the Java server has answered here."""
         self.version_checked = False
         """Set by the user of this session once the server's version has been found good."""
         background.sessions.add(self)
@@ -90,7 +95,8 @@ class ServerSession:
 
         A command that only reads, a keepalive and ``destroy_job`` are sent up to three times
         when their connection breaks, up to twice when the server violates the protocol;
-        ``create_job`` and power commands once.
+        ``create_job`` and power commands once. One that the database was too busy for, whichever,
+        has not happened and is sent again until the deadline.
 
         Args:
             request: the command.
@@ -107,10 +113,27 @@ class ServerSession:
             JobDestroyedError: the job that it names is known to be lost.
             ClosedError: the session is closed.
         """
+        reply = self._send(request, deadline)
+        for pause_s in database.pauses() if is_database_busy(reply) else ():
+            if not database.may_ask_again(request, reply, pause_s, deadline.at):
+                break
+            self._pause(pause_s, request)
+            reply = self._send(request, deadline)
+        return value_of(request.name, reply)
+
+    def _pause(self, seconds: float, request: Request) -> None:
+        try:
+            sleep(seconds)
+        except BaseException:
+            self._send_later(request)
+            raise
+
+    def _send(self, request: Request, deadline: Deadline) -> AnyReply:
+        """The reply to a command, sent again as long as that helps against lost connections."""
         if self._is_over:
-            return self.call_directly(request, deadline)
+            return self._send_directly(request, deadline)
         if request.route is Route.ALONE:
-            return self._call_alone(request, deadline)
+            return self._send_alone(request, deadline)
         sends = 0
         while True:
             connection = None
@@ -125,7 +148,6 @@ class ServerSession:
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)
-                self.is_java = connection.leads_to_java_server
                 self.pool.release(connection, request)
             except (OSError, ProtocolError) as error:
                 if connection is None:
@@ -140,10 +162,15 @@ class ServerSession:
             except BaseException:
                 if connection is not None:
                     self.pool.discard(connection, request)
-                if not sends and request.outlives_caller:
-                    self.background.spawn(self._call_later, request)
+                if not sends:
+                    self._send_later(request)
                 raise
-            return value_of(request.name, reply)
+            return reply
+
+    def _send_later(self, request: Request) -> None:
+        """The caller has given up: a command that has to go out goes out without it."""
+        if request.outlives_caller:
+            self.background.spawn(self._call_later, request)
 
     def _call_later(self, request: Request) -> None:
         """Have a command answered that its caller does not wait for any more."""
@@ -165,7 +192,8 @@ class ServerSession:
                 tried.
 
         Returns:
-            The reply, or None if another connection is quicker, or is to be, or the server away.
+            The reply, or None if another connection is quicker, or is to be, the server away, or
+            its database busy.
 
         Raises:
             OSError, ProtocolError: the connection broke.
@@ -188,6 +216,9 @@ class ServerSession:
                 reply = connection.reply(monotonic() + STUCK_STEP_S)
             self.tracked.note_reply_time(monotonic() - connection.sent_at)
             self.pool.release(connection, request)
+            if is_database_busy(reply):
+                _log.debug("the database was too busy for a keepalive of job %s", request.job_id)
+                return None
             return reply
         except OSError as error:
             self._lose(connection, request, error)
@@ -195,7 +226,7 @@ class ServerSession:
         finally:
             self.pool.discard(connection, request)
 
-    def _call_alone(self, request: Request, deadline: Deadline) -> Any:
+    def _send_alone(self, request: Request, deadline: Deadline) -> AnyReply:
         """Have a command answered that a server may answer by hanging up."""
         if self.is_closed:
             raise ClosedError(f"{request.name!r} was called on a closed client")
@@ -212,24 +243,26 @@ class ServerSession:
             self.pool.drain(connection)
             raise self._too_late(request, deadline)
         connection.close()
-        return value_of(request.name, reply)
+        return reply
 
     def call_directly(self, request: Request, deadline: Deadline) -> Any:
         """As :meth:`call`, over a connection of its own that is verified here.
 
         For when the session is closed, or the program ends.
         """
+        return value_of(request.name, self._send_directly(request, deadline))
+
+    def _send_directly(self, request: Request, deadline: Deadline) -> AnyReply:
         connection = connect(self.host, self.port, deadline.at)
         try:
             self.tracked.verify(connection, _nothing)
             self._check_not_lost(request)
-            reply = connection.exchange(request, deadline.at)
-            self.is_java = connection.leads_to_java_server
+            reply = database.exchange(connection, request, deadline.at)
         finally:
             connection.close()
         if reply is None:
             raise self._too_late(request, deadline)
-        return value_of(request.name, reply)
+        return reply
 
     def _try_subscriptions(self) -> None:
         if self.background.started:
@@ -277,6 +310,23 @@ class ServerSession:
             f"{self.host}:{self.port} did not answer {request.name!r} in {deadline.timeout_s:g} s"
             + (f" ({trouble})" if trouble else "")
         )
+
+    def check_fits(
+        self, size: Sequence[int], options: Mapping[str, Any], deadline: Deadline
+    ) -> None:
+        """Refuse a job that would stop all allocation on the server.
+
+        Args:
+            size, options: the arguments of ``create_job``.
+            deadline: when to give up asking for the machines.
+
+        Raises:
+            ValueError: no machine there can hold it.
+            SpallocError: as for :meth:`call`.
+        """
+        is_shape = len(size) in (1, 2) and max(size) > 1
+        if is_shape and self.server.stops_at_too_large_jobs:
+            check_fits(size, options, self.call(Request("list_machines"), deadline))
 
     # -- notifications ------------------------------------------------------------------
 
@@ -343,7 +393,7 @@ class ServerSession:
         self.pool.forked()
         self.subscriptions.forked()
         self.background.forked()
-        self.tracked = TrackedJobs()
+        self.tracked = TrackedJobs(self.server)
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.background import BackgroundUse
 from spalloc_gevent.transport.backoff import ConnectBackoff
 from spalloc_gevent.transport.connection import CONNECT_WITHIN_S, Connection, connect
@@ -194,7 +195,10 @@ class Subscriptions:
         return any(self._wanted_of(kind) for kind in Kind)
 
     def _wanted_of(self, kind: Kind) -> list[Key]:
-        """Without the jobs whose numbers are others' now."""
+        """Without the jobs whose numbers are others' now, and machines whose server would not
+        let go of them."""
+        if kind is Kind.MACHINE and not self._tracked.server.lets_go_of_machines:
+            return []
         return [key for key in self._wanted[kind] if self._tracked.why_lost(key) is None]
 
     # -- the greenlet -----------------------------------------------------------------------
@@ -235,7 +239,7 @@ class Subscriptions:
             self._news = Waiter()
             self._bring_up_to_date(connection)
             deadline = quiet_since + PROBE_AFTER_S
-            if self._needs_renewal(connection):
+            if self._needs_renewal():
                 deadline = self._renewed_at + RENEW_AFTER_S
             if wait_readable(connection, deadline, self._news):
                 connection.receive()
@@ -268,7 +272,7 @@ class Subscriptions:
 
     def _next_command(self, connection: Connection) -> tuple[Confirmed, str, Key] | None:
         for kind, confirmed in self._confirmed.items():
-            if kind is Kind.JOB and self._needs_renewal(connection) and self._may_renew():
+            if kind is Kind.JOB and self._needs_renewal() and self._may_renew():
                 confirmed.keys.clear()
                 self._ask(connection, "no_notify_job", None)
                 self._renewed_at, self._uncovered = monotonic(), False
@@ -277,9 +281,9 @@ class Subscriptions:
                 return confirmed, *command
         return None
 
-    def _needs_renewal(self, connection: Connection) -> bool:
+    def _needs_renewal(self) -> bool:
         is_for_all = None in self._confirmed[Kind.JOB].keys
-        return self._uncovered and is_for_all and connection.leads_to_java_server
+        return self._uncovered and is_for_all and not self._tracked.server.subscribes_to_new_jobs
 
     def _may_renew(self) -> bool:
         return monotonic() >= self._renewed_at + RENEW_AFTER_S
@@ -287,7 +291,7 @@ class Subscriptions:
     def _ask(self, connection: Connection, name: str, key: Key) -> None:
         # For all without an argument, which both servers take: the Java server refuses null.
         request = Request(name, () if key is None else (key,))
-        reply = connection.exchange(request, monotonic() + ANSWER_WITHIN_S)
+        reply = database.exchange(connection, request, monotonic() + ANSWER_WITHIN_S)
         if reply is None:
             told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)

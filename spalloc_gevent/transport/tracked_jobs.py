@@ -5,7 +5,7 @@ may be a stranger's. So a connection that is made while jobs are held is verifie
 anybody uses it. It leads to the server that has our jobs if a connection that was verified
 has had a reply to a command that was sent after the new one was made: both lead to a server
 that lives now. Where there is none, the new one is asked for the list of jobs, which keeps
-none of them alive. The Java server never gives a number twice: there, all are verified.
+none of them alive. Where no number is given twice, all are verified.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from time import monotonic
 
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.states import JobState
+from spalloc_gevent.transport import database
 from spalloc_gevent.transport.connection import Connection
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.waiting import ChangeCounter
-from spalloc_gevent.wire.answers import JobStateInfo, job_state, means_no_job
+from spalloc_gevent.wire.answers import JobStateInfo, Refusal, job_state, kind_of_refusal
 from spalloc_gevent.wire.identity import Identity, as_start_time, by_number
 from spalloc_gevent.wire.messages import AnyReply, ErrorReply
 from spalloc_gevent.wire.requests import Request
@@ -98,7 +100,8 @@ def unknown_job(reason: str) -> JobStateInfo:
 class TrackedJobs:
     """The tracked jobs of one server; changed in the background only, and asked from anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: ServerKind) -> None:
+        self.server = server
         # Almost always one; but a job may be resumed twice, or have the number of a lost one.
         self._jobs: dict[int, tuple[TrackedJob, ...]] = {}
         self.count = 0
@@ -106,8 +109,6 @@ class TrackedJobs:
         self.has_lost = False
         """True once one of them has ended, or was lost: its number may be another's."""
         self._shortest_s: float | None = None
-        self.server_keeps_numbers = False
-        """True once the Java server has answered, which never gives a number twice."""
         self.verified_at = -math.inf
         """When the last command was sent that was answered over a verified connection."""
         self.slow_reply_s = 0.0
@@ -157,6 +158,7 @@ class TrackedJobs:
 
     def answered(self, connection: Connection) -> None:
         """A verified connection has had the reply to its last command."""
+        self.server.learn(connection)
         if connection.sent_at > self.verified_at:
             self.verified_at = connection.sent_at
 
@@ -168,8 +170,7 @@ class TrackedJobs:
         """True if a new connection leads to the server that has our jobs."""
         return (
             not self._jobs
-            or self.server_keeps_numbers
-            or connection.leads_to_java_server
+            or self.server.never_reuses_numbers
             or connection.made_at < self.verified_at
         )
 
@@ -214,7 +215,8 @@ class TrackedJobs:
         def listed_late(reply: AnyReply) -> None:
             listed(reply)
 
-        reply = connection.exchange(Request("list_jobs", late_reply=listed_late), deadline)
+        request = Request("list_jobs", late_reply=listed_late)
+        reply = database.exchange(connection, request, deadline)
         if reply is None:
             # It still counts when it comes; the next one is waited for longer.
             self._patience *= 2
@@ -248,11 +250,11 @@ def _take_list(asked_for: Iterable[TrackedJob], reply: AnyReply) -> list[Tracked
 
 def _ask_for_state(connection: Connection, job: TrackedJob, deadline: float) -> None:
     """Ask what became of a job that is not in the list: its number may be nobody's."""
-    reply = connection.exchange(Request("get_job_state", (job.job_id,)), deadline)
+    reply = database.exchange(connection, Request("get_job_state", (job.job_id,)), deadline)
     if reply is None:
         raise ConnectionLostError("the server did not tell the state of a job in time")
     if isinstance(reply, ErrorReply):
-        if means_no_job(reply.reason):
+        if kind_of_refusal(reply.reason) is Refusal.NO_JOB:
             job.learn_end(unknown_job(FORGOTTEN))
         return
     info = job_state(reply.value)

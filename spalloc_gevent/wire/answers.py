@@ -5,12 +5,14 @@ Dictionaries, as the existing client gives them; typed, so that nobody casts.
 
 from __future__ import annotations
 
+import enum
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, cast
 
 from spalloc_gevent.errors import ProtocolError, SpallocServerException, UnknownStateError
 from spalloc_gevent.states import JobState
+from spalloc_gevent.wire.messages import AnyReply, ErrorReply
 
 LONGEST_BELIEVABLE_KEEPALIVE_S = 10_000_000.0
 """Anything longer is the Java server's time stamp of the last keepalive."""
@@ -139,7 +141,7 @@ def state_in(ask: Callable[[], Any]) -> JobStateInfo:
     try:
         return job_state(ask())
     except SpallocServerException as error:
-        if not means_no_job(error.reason):
+        if kind_of_refusal(error.reason) is not Refusal.NO_JOB:
             raise
         return UNKNOWN_JOB.copy()
 
@@ -157,15 +159,39 @@ def _object(answer: Any, what: str) -> Mapping[str, Any]:
     return answer
 
 
-NO_SUCH = ("no such", "not allocated", "no boards currently allocated", "not found", "unknown")
-"""Beginnings and parts of the Java server's refusals that mean what null means elsewhere."""
+class Refusal(enum.Enum):
+    """What a refusal means."""
+
+    NO_JOB = "there is no such job: nothing else says that a job is gone"
+    NOTHING_THERE = "what was asked for is not there: null on the Python server"
+    DATABASE_BUSY = "nothing has happened, and the same may be asked again"
+    OTHER = "what its text says"
 
 
-def means_no_job(refusal: str) -> bool:
-    """True if a refusal says that there is no such job; nothing else may be taken for that."""
-    return "no such job" in refusal.lower()
+_PARTS = (
+    ("deadlock found when trying to get lock", Refusal.DATABASE_BUSY),
+    ("lock wait timeout", Refusal.DATABASE_BUSY),
+    ("no such job", Refusal.NO_JOB),
+    ("no such", Refusal.NOTHING_THERE),
+    ("not allocated", Refusal.NOTHING_THERE),
+    ("no boards currently allocated", Refusal.NOTHING_THERE),
+    ("not found", Refusal.NOTHING_THERE),
+    ("unknown", Refusal.NOTHING_THERE),
+)
+"""Parts of refusals; the first that is found counts."""
 
 
-def means_nothing(refusal: str) -> bool:
+def kind_of_refusal(reason: str) -> Refusal:
+    """What the text of a refusal means."""
+    told = reason.lower()
+    return next((kind for part, kind in _PARTS if part in told), Refusal.OTHER)
+
+
+def is_database_busy(reply: AnyReply | None) -> bool:
+    """True if a reply is a refusal by the database: nothing has happened."""
+    return isinstance(reply, ErrorReply) and kind_of_refusal(reply.reason) is Refusal.DATABASE_BUSY
+
+
+def means_nothing(reason: str) -> bool:
     """True if a refusal only says that what was asked for is not there."""
-    return any(words in refusal.lower() for words in NO_SUCH)
+    return kind_of_refusal(reason) in (Refusal.NO_JOB, Refusal.NOTHING_THERE)

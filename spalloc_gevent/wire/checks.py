@@ -173,6 +173,38 @@ def check_torus(size: tuple[int, ...], require_torus: object) -> None:
         raise ValueError("require_torus=True asks for a whole machine: it cannot go with one board")
 
 
+def check_fits(
+    size: Sequence[int], options: Mapping[str, Any], machines: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a shape that none of the machines meant can hold, as the Java server lays it out.
+
+    Args:
+        size: the positional arguments of ``create_job``.
+        options: its keywords.
+        machines: what ``list_machines`` tells.
+
+    Raises:
+        ValueError: none of them can hold it; it names their sizes.
+    """
+    name, tags = options.get("machine"), set(options.get("tags") or ("default",))
+    meant = [m for m in machines if (m["name"] == name if name else tags <= set(m["tags"]))]
+    if not meant or any(_fits(size, m["width"], m["height"]) for m in meant):
+        return
+    what = f"{size[0]} boards" if len(size) == 1 else f"{size[0]} x {size[1]} triads"
+    sizes = ", ".join(f"{m['name']} {m['width']} x {m['height']}" for m in meant)
+    raise ValueError(f"no machine can hold {what}; sizes in triads: {sizes}")
+
+
+def _fits(size: Sequence[int], width: int, height: int) -> bool:
+    if len(size) == 2:
+        return size[0] <= width and size[1] <= height
+    if len(size) != 1 or size[0] == 1:
+        return True
+    triads = -(-size[0] // 3)
+    columns = min(math.isqrt(triads - 1) + 1, width)
+    return -(-triads // columns) <= height
+
+
 WHERE_IS_STYLES: tuple[tuple[str, ...], ...] = (
     ("machine", "x", "y", "z"),
     ("machine", "cabinet", "frame", "board"),

@@ -20,6 +20,7 @@ from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.ledger import Ledger
 from spalloc_gevent.simulator import Drop, JavaOptions, MachineSpec, SimulatedServer
 from spalloc_gevent.simulator import server as simulator_server
+from spalloc_gevent.wire.checks import check_fits
 from spalloc_gevent.wire.requests import Request
 from tests.docs.message_stage import Stage, told
 
@@ -225,6 +226,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "tags must be a list of text, not <value>": rejects(tags="tag"),
     "tags must be a list of text; <value> is none": rejects(tags=[3]),
     "machine must be the name of a machine, not <value>": rejects(machine=3),
+    "no machine can hold <what>; sizes in triads: <sizes>": of(
+        check_fits, (5, 1), {"machine": "m"}, [{"name": "m", "width": 4, "height": 2}]
+    ),
     "machine=<name> and tags=<tags> given: only one of the two may be, the other must be None": (
         rejects(machine="m", tags=["t"])
     ),

@@ -67,6 +67,17 @@ def no_answer_at_all(stage: Stage) -> str:
         return told(ProtocolClient(*where).connect)
 
 
+def list_hung_up_on(_stage: Stage) -> str:
+    """A Java server with a job that was made with a text for a number."""
+    poison = b'{"command": "create_job", "args": ["2"], "kwargs": {"owner": "x"}}\n'
+    with SimulatedServer(dialect="java") as server:
+        with socket.create_connection((server.host, server.port), LONG_S) as somebody:
+            somebody.sendall(poison)
+            somebody.recv(4096)
+        with contextlib.closing(ProtocolClient(server.host, server.port, LONG_S)) as client:
+            return told(client.list_jobs)
+
+
 def broke_three_times(stage: Stage) -> str:
     return told(stage.client(stage.scripted(hang_up)).list_machines)
 
@@ -482,6 +493,8 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "no answer to the connection attempt in <seconds> s": no_answer_at_all,
     "the connection to <host>:<port> broke before <command> was answered: <why>; "
     "sending it again did not help": broke_three_times,
+    "<>; this server hangs up on the list of jobs while a job lives that was made with a number "
+    "that is no integer: all else works": list_hung_up_on,
     "the connection to <host>:<port> broke before <command> was answered: <why>; the server may "
     "or may not have carried it out: look with list_jobs before asking again": broke_in_power,
     "the server closed the connection": broke_three_times,

@@ -109,6 +109,8 @@ def test_an_unknown_job_is_unknown(server: SimulatedServer) -> None:
 
 def test_what_can_never_be_met_is_refused_clearly(server: SimulatedServer) -> None:
     with pytest.raises(SpallocServerException, match="no machine available"):
+        job_of(server, machine="nowhere", config_filenames=[])
+    with pytest.raises(ValueError, match="no machine can hold 1000 boards"):
         job_of(server, 1000, config_filenames=[])
     with pytest.raises(SpallocError, match="owner"):
         job_of(server, owner="dépêche", config_filenames=[])

@@ -14,6 +14,7 @@ from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport import tracked_jobs
 from spalloc_gevent.transport.connection import Connection
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.tracked_jobs import (
     FORGOTTEN,
     LIST_SHARE,
@@ -53,7 +54,7 @@ class FakeConnection:
 
 @pytest.fixture
 def tracked() -> TrackedJobs:
-    return TrackedJobs()
+    return TrackedJobs(ServerKind())
 
 
 def verify(
@@ -210,11 +211,22 @@ def test_the_word_of_another_connection_saves_the_list(tracked: TrackedJobs) -> 
 
 def test_the_server_that_never_gives_a_number_twice_is_not_asked(tracked: TrackedJobs) -> None:
     track(tracked, 1)
-    connection = FakeConnection()
-    connection.leads_to_java_server = True
+    answered = FakeConnection()
+    answered.leads_to_java_server = True
+    tracked.answered(cast("Connection", answered))
+    # Made after the last reply, so that nothing else vouches for it.
+    verify(tracked, FakeConnection(made_at=50.0))
+
+
+def test_its_version_alone_is_no_proof_that_a_server_never_gives_a_number_twice(
+    tracked: TrackedJobs,
+) -> None:
+    track(tracked, 1)
+    tracked.server.learn_version("5.0.0")
+    connection = FakeConnection([listed(1)])
     verify(tracked, connection)
-    tracked.server_keeps_numbers = True
-    verify(tracked, FakeConnection())
+    assert connection.questions == [("list_jobs", None)]
+    assert tracked.server.is_java
 
 
 def test_the_list_that_one_is_told_serves_all_that_were_made_before(tracked: TrackedJobs) -> None:

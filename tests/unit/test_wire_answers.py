@@ -8,16 +8,21 @@ from typing import Any, get_type_hints
 import pytest
 
 from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.simulator.java_commands import DATABASE_BUSY
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
     NO_MACHINE,
     UNKNOWN_JOB,
     JobStateInfo,
     MachineInfo,
+    Refusal,
+    is_database_busy,
     job_state,
+    kind_of_refusal,
     machine_info,
     means_nothing,
 )
+from spalloc_gevent.wire.messages import ErrorReply, Reply
 
 READY: dict[str, Any] = {
     "state": 3,
@@ -113,6 +118,19 @@ def test_the_constants_have_every_documented_key() -> None:
 )
 def test_a_refusal_of_the_java_server_may_only_mean_that_nothing_is_there(refusal: str) -> None:
     assert means_nothing(refusal)
+
+
+def test_only_one_refusal_says_that_a_job_is_gone() -> None:
+    assert kind_of_refusal("no such job") is Refusal.NO_JOB
+    others = ("no such machine", "boards not allocated", "unknown command", "Deadlock", "")
+    assert Refusal.NO_JOB not in map(kind_of_refusal, others)
+
+
+@pytest.mark.parametrize("refusal", DATABASE_BUSY)
+def test_a_refusal_by_the_database_says_that_nothing_has_happened(refusal: str) -> None:
+    assert kind_of_refusal(refusal) is Refusal.DATABASE_BUSY
+    assert is_database_busy(ErrorReply(refusal))
+    assert not is_database_busy(Reply(refusal))
 
 
 @pytest.mark.parametrize("refusal", ["", "owner must be specified for all jobs", "internal error"])

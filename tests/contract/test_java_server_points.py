@@ -1,0 +1,293 @@
+"""What the Java server does in its own way, point by point, and what the client makes of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spalloc_gevent import JobDestroyedError, JobState, ProtocolClient, SpallocServerException
+from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.guardian.guarded_jobs import GuardedJob
+from spalloc_gevent.guardian.servers import GuardedServer, Result
+from spalloc_gevent.scripts import ps
+from spalloc_gevent.simulator import MachineSpec, SimulatedServer
+from spalloc_gevent.simulator.java_options import JavaOptions
+from spalloc_gevent.wire.identity import Identity
+from tests.contract.support import PATIENCE_S, await_true, job_of, listed
+from tests.faults.proxy import ChaosProxy, End
+from tests.faults.support import connected
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedServer]:
+    with SimulatedServer([MachineSpec("m", 4, 2)], dialect="java") as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: SimulatedServer) -> Iterator[ProtocolClient]:
+    with connected(server) as opened:
+        yield opened
+
+
+def test_the_server_is_known_by_whatever_it_answers(client: ProtocolClient) -> None:
+    client.list_machines()
+    server = client.session.server
+    assert server.is_java
+    assert server.never_reuses_numbers
+    assert server.takes_reports
+    assert not server.tells_keepalive_interval
+    assert not server.lets_go_of_machines
+    assert not server.subscribes_to_new_jobs
+
+
+def test_a_python_server_that_says_the_java_servers_version_is_not_taken_for_it() -> None:
+    with SimulatedServer(version="5.0.0") as python, connected(python) as client:
+        assert client.version() == "5.0.0"
+        assert not client.session.server.never_reuses_numbers
+        assert not client.session.server.takes_reports
+
+
+# -- 4: any command may be refused because the database was busy -----------------------
+
+
+def test_point_4_with_one_command_in_ten_refused_no_job_is_lost_and_nothing_is_raised() -> None:
+    options = JavaOptions(database_refusals=10, expiry_check_seconds=0.5)
+    with SimulatedServer([MachineSpec("m", 8, 8)], dialect="java", java=options) as server:
+        jobs = [job_of(server, keepalive=2.0, config_filenames=[]) for _ in range(40)]
+        for job in jobs:
+            job.wait_until_ready(PATIENCE_S)
+        for job in jobs[:5]:
+            job.set_power(False)
+        told = server.command_counts["get_job_state"]
+        await_true(lambda: server.command_counts["get_job_state"] >= told + 5 * len(jobs))
+        assert {job.state for job in jobs} == {JobState.ready}
+        for job in jobs:
+            job.destroy()
+        assert listed(server) == []
+
+
+def test_point_4_a_refusal_is_told_when_it_lasts_as_long_as_the_call() -> None:
+    busy = JavaOptions(database_refusals=1)
+    with SimulatedServer(dialect="java", java=busy) as server, connected(server) as client:
+        with pytest.raises(SpallocServerException, match="try restarting transaction"):
+            client.create_job(owner="me", timeout=0.2)
+        assert server.command_counts["create_job"] > 1
+
+
+# -- 5: a number that is no integer poisons the list of jobs ---------------------------
+
+
+def poison(server: SimulatedServer) -> None:
+    """Somebody else makes the job that nobody can list; its keepalive outlives the test."""
+    line = b'{"command": "create_job", "args": ["2"], "kwargs": {"owner": "x", "keepalive": 600}}\n'
+    with socket.create_connection((server.host, server.port), PATIENCE_S) as sock:
+        sock.sendall(line)
+        assert b"return" in sock.recv(4096)
+
+
+def test_point_5_a_list_that_is_hung_up_on_says_why_and_blocks_no_call(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    poison(server)
+    for _ in range(3):
+        with pytest.raises(ConnectionLostError, match="a number that is no integer"):
+            client.list_jobs()
+        assert client.get_job_state(1)["state"] != JobState.unknown
+        assert len(client.list_machines()) == 1
+
+
+def test_point_5_no_held_job_is_lost_when_connections_break_and_the_list_is_hung_up_on() -> None:
+    options = JavaOptions(expiry_check_seconds=0.2)
+    machines = [MachineSpec("m", 4, 2)]
+    with (
+        SimulatedServer(machines, dialect="java", java=options) as server,
+        ChaosProxy(server) as proxy,
+    ):
+        jobs = [job_of(proxy, keepalive=2.0, config_filenames=[]) for _ in range(10)]
+        for job in jobs:
+            job.wait_until_ready(PATIENCE_S)
+        poison(server)
+        proxy.cut(End.RST)
+        told = server.command_counts["get_job_state"]
+        await_true(lambda: server.command_counts["get_job_state"] >= told + 5 * len(jobs))
+        assert {job.state for job in jobs} == {JobState.ready}
+        assert server.command_counts["list_jobs"] == 0
+        for job in jobs:
+            job.destroy()
+
+
+def test_point_5_the_guardian_gets_by_without_the_list(server: SimulatedServer) -> None:
+    job = job_of(server, keepalive=60.0, config_filenames=[])
+    assert job.id is not None
+    poison(server)
+    guarded = GuardedServer(server.host, server.port)
+    ours = GuardedJob(0, server.host, server.port, job.id, 60.0, Identity("me"))
+    await_true(lambda: guarded.keep_alive(ours) is Result.SENT)
+    guarded.close()
+    job.destroy()
+
+
+def test_point_5_a_job_is_taken_over_where_the_list_is_hung_up_on(server: SimulatedServer) -> None:
+    job = job_of(server, keepalive=60.0, config_filenames=[])
+    job.close()
+    poison(server)
+    with job_of(server, resume_job_id=job.id, config_filenames=[]) as resumed:
+        assert resumed.state is JobState.ready
+
+
+@pytest.mark.parametrize("number", [3.0, 1.5, True, "2"])
+def test_point_5_a_number_that_is_no_integer_is_never_sent(
+    server: SimulatedServer, client: ProtocolClient, number: Any
+) -> None:
+    for ask in (
+        lambda: job_of(server, number, config_filenames=[]),
+        lambda: client.create_job(number, owner="me"),
+        lambda: client.call("create_job", number, owner="me"),
+    ):
+        with pytest.raises(TypeError, match="whole number"):
+            ask()
+    assert server.command_counts["create_job"] == 0
+
+
+class Integer:
+    """A whole number as numpy's are: no int."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+def test_point_5_integers_of_others_are_sent_as_integers(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.call("create_job", Integer(3), owner="me")
+    client.call("create_job", Integer(1), Integer(1), owner="me")
+    assert [job["args"] for job in client.list_jobs()] == [[3], [1, 1]]
+
+
+def test_point_5_ps_says_what_is_wrong_and_tells_the_jobs_in_the_ledger(
+    server: SimulatedServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = tmp_path / "ledger"
+    monkeypatch.setenv("SPALLOC_LEDGER", str(ledger))
+    with job_of(server, owner="me", ledger=str(ledger), config_filenames=[]) as job:
+        poison(server)
+        code = ps.main(["--hostname", server.host, "--port", str(server.port), "--json"])
+        told = capsys.readouterr()
+    assert code != 0
+    assert "a number that is no integer" in told.err
+    assert [(one["job_id"], one["owner"]) for one in json.loads(told.out)["jobs"]] == [
+        (job.id, "me")
+    ]
+
+
+# -- 9, 11, 12: what would harm others is not sent --------------------------------------
+
+
+def test_point_9_machines_are_not_subscribed_to(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.list_machines()
+    client.notify_machine("m")
+    client.notify_machine()
+    client.no_notify_machine()
+    assert server.command_counts["notify_machine"] == 0
+
+
+@pytest.mark.parametrize("size", [(5, 1), (2, 4), (24,)])
+def test_point_11_a_shape_that_no_machine_can_hold_is_not_sent(
+    server: SimulatedServer, client: ProtocolClient, size: tuple[int, ...]
+) -> None:
+    client.list_machines()
+    for ask in (
+        lambda: client.create_job(*size, owner="me"),
+        lambda: client.call("create_job", *size, owner="me"),
+        lambda: job_of(server, *size, config_filenames=[]),
+    ):
+        with pytest.raises(ValueError, match=r"no machine can hold .*m 4 x 2"):
+            ask()
+    assert server.command_counts["create_job"] == 0
+
+
+@pytest.mark.parametrize("size", [(), (1,), (2,), (12,), (4, 2)])
+def test_point_11_a_shape_that_fits_is_sent(client: ProtocolClient, size: tuple[int, ...]) -> None:
+    client.list_machines()
+    assert client.create_job(*size, owner="me") == 1
+
+
+def test_point_12_a_destroyed_job_is_sent_no_power(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    with job_of(server, config_filenames=[]) as job:
+        job.wait_until_ready(PATIENCE_S)
+    assert job.id is not None
+    client.list_machines()
+    for set_power in (client.power_on_job_boards, client.power_off_job_boards):
+        with pytest.raises(JobDestroyedError, match="has been destroyed"):
+            set_power(job.id)
+    assert client.get_job_state(job.id)["state"] == JobState.destroyed
+
+
+# -- 13 to 17: its words ----------------------------------------------------------------
+
+
+def test_point_13_power_of_a_queued_job_says_that_it_has_no_boards_and_nothing_is_none(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.create_job(4, 2, owner="me")
+    queued = client.create_job(owner="me")
+    await_true(lambda: client.get_job_state(1)["state"] == JobState.ready)
+    with pytest.raises(SpallocServerException, match="no boards currently allocated"):
+        client.power_on_job_boards(queued)
+    assert client.where_is(job_id=queued, chip_x=0, chip_y=0) is None
+    assert set(client.get_job_machine_info(queued).values()) == {None}
+
+
+def test_point_15_a_destroyed_job_is_destroyed_however_often_it_is_asked(
+    client: ProtocolClient,
+) -> None:
+    job_id = client.create_job(3, owner="me")
+    await_true(lambda: client.get_job_state(job_id)["state"] == JobState.ready)
+    client.destroy_job(job_id, "done")
+    for _ in range(2):
+        told = client.get_job_state(job_id)
+        assert (told["state"], told["reason"], told["power"]) == (JobState.destroyed, "done", None)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "kept_s"), [(None, 60.0), (40.5, 40.0), (0.9, 0.9), (7.0, 7.0)]
+)
+def test_point_17_a_job_is_kept_alive_in_the_interval_that_the_server_makes_of_its_keepalive(
+    client: ProtocolClient, asked_s: float | None, kept_s: float
+) -> None:
+    assert client.session.server.effective_keepalive_s(asked_s) == asked_s
+    client.version()
+    assert client.session.server.effective_keepalive_s(asked_s) == kept_s
+
+
+@pytest.mark.parametrize(
+    ("keepalive", "remark"),
+    [(60.0, None), (10.0, "only every 30 s"), (40.5, "to 40 s"), (None, "one of 60 s")],
+)
+def test_point_17_a_keepalive_that_the_server_takes_otherwise_is_remarked_on(
+    server: SimulatedServer,
+    caplog: pytest.LogCaptureFixture,
+    keepalive: float | None,
+    remark: str | None,
+) -> None:
+    with job_of(server, keepalive=keepalive, config_filenames=[]):
+        pass
+    remarks = [entry.message for entry in caplog.records if "the server" in entry.message]
+    assert len(remarks) == (remark is not None)
+    assert all(str(remark) in told for told in remarks)
