@@ -164,7 +164,7 @@ COLUMNS: tuple[Column[Found], ...] = (
     Column("boards", "Boards", lambda found: Cell(_boards(found)), _boards),
     Column(
         "fate",
-        "JobOutcome",
+        "Fate",
         lambda found: Cell(printable(found.fate), (_FINE.get(found.fate, Style.RED),)),
         lambda found: found.fate,
     ),
