@@ -94,7 +94,7 @@ class Ledger:
 
 
 class LedgerEntry:
-    """One allocation in a ledger; any thread may use it, and each event is written once."""
+    """One allocation in a ledger; each event is written once. For one thread at a time."""
 
     def __init__(self, ledger: Ledger, job_id: int, server: str, asked: Mapping[str, Any]) -> None:
         """`server`: host and port; `asked`: owner, label, what and options, or what was resumed."""
@@ -128,12 +128,9 @@ class LedgerEntry:
         self._once("ended", {"fate": fate.value, "reason": reason})
 
     def _once(self, event: str, details: Mapping[str, Any]) -> None:
-        try:
-            # One step for all threads: the first of them writes.
+        if event in self._unwritten:
             self._unwritten.remove(event)
-        except KeyError:
-            return
-        self._add(event, details)
+            self._add(event, details)
 
     def _add(self, event: str, details: Mapping[str, Any]) -> None:
         # A forked child knows nothing of its parent's jobs.

@@ -9,12 +9,13 @@ from spalloc_gevent.config import Config
 from spalloc_gevent.job.request import JobRequest
 from spalloc_gevent.ledger import JobOutcome, Ledger, LedgerEntry
 from spalloc_gevent.states import JobState
+from spalloc_gevent.transport import native
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.answers import JobStateInfo, MachineInfo
 
 
 class LedgerRecorder:
-    """Does nothing where no ledger is kept, so that a job need not ask."""
+    """Does nothing where no ledger is kept, so that a job need not ask; for any thread."""
 
     def __init__(self, given: Mapping[str, Any], config: Config) -> None:
         """Raises ConfigError for a ledger that cannot be written to."""
@@ -24,6 +25,7 @@ class LedgerRecorder:
             raise TypeError(f"label must be a text or None, not {label!r}")
         self._label = label
         self._ledger = None if path is None else Ledger(str(path))
+        self._lock = native.new_rlock()
         self._entry: LedgerEntry | None = None
         self._job: TrackedJob | None = None
 
@@ -48,16 +50,19 @@ class LedgerRecorder:
 
     def granted(self, info: MachineInfo) -> None:
         if self._entry is not None and self._job is not None:
-            self._entry.granted(info, self._job.identity.start_time)
+            with self._lock:
+                self._entry.granted(info, self._job.identity.start_time)
 
     def gone(self, info: JobStateInfo) -> None:
         """What the server, or what is known of it, says of the job's end."""
-        fate = JobOutcome.LOST if info["state"] == JobState.unknown else JobOutcome.DESTROYED
-        self.ended(fate, info["reason"])
+        outcome = JobOutcome.LOST if info["state"] == JobState.unknown else JobOutcome.DESTROYED
+        self.ended(outcome, info["reason"])
 
-    def ended(self, fate: JobOutcome, reason: str | None) -> None:
+    def ended(self, outcome: JobOutcome, reason: str | None) -> None:
+        """It is this program's no more."""
         if self._entry is not None:
-            self._entry.ended(fate, reason)
+            with self._lock:
+                self._entry.ended(outcome, reason)
 
 
 def _options(request: JobRequest) -> dict[str, Any]:
