@@ -274,9 +274,8 @@ print(*{{"gevent", "greenlet", "argparse", "asyncio", "ssl", "subprocess"}} & se
     said = subprocess.run(python, capture_output=True, text=True, check=True).stdout
     ours, others = said.split("\n")[:2]
     folders = {name.split(".")[1] for name in ours.split()}
-    assert folders == {"_version", "deadline", "errors", "guardian", "transport", "wire"}
+    assert folders == {"_version", "deadline", "errors", "guardian", "states", "transport", "wire"}
     transport = {name for name in ours.split() if ".transport." in name}
-    assert transport == {
-        f"spalloc_gevent.transport.{name}" for name in ("connection", "native", "waiting")
-    }
+    needed = ("connection", "database", "native", "server_kind", "waiting")
+    assert transport == {f"spalloc_gevent.transport.{name}" for name in needed}
     assert others == ""
