@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from time import monotonic
 
-from spalloc_gevent.errors import ConnectionLostError, ProtocolError, SpallocError
+from spalloc_gevent.errors import ProtocolError, SpallocError
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import Connection, connect
@@ -181,7 +181,7 @@ class _ServerChecks:
             self._connection = connect(self._host, self._port, deadline)
         reply = self._connection.exchange(request, deadline)
         if reply is None:
-            raise ConnectionLostError(f"no answer to {request.name!r} in {ANSWER_WITHIN_S:g} s")
+            raise TimeoutError
         return reply
 
     def _hang_up(self) -> None:

@@ -529,6 +529,9 @@ class Pool:
                 try:
                     connection = self._make_connection()
                 except (OSError, ProtocolError) as error:
+                    if not isinstance(error, ConnectionLostError):
+                        told = f"the server at {self.host}:{self.port} closed a new connection"
+                        error = ConnectionLostError(f"{told}: {error}")
                     self._attempt_failed(error, began, goes_on=self._is_server_waited_for)
                 else:
                     self._add(connection)
@@ -575,7 +578,8 @@ class Pool:
     def _should_probe(self) -> bool:
         """True if others can serve meanwhile: they have answered, and this one may never do."""
         first = next(iter((*self._keepalives, *self._line)), None)
-        return len(self._open) > 1 and not (first is not None and first.wants_new)
+        can_others_serve = any(other.has_answered for other in list(self._open))
+        return can_others_serve and not (first is not None and first.wants_new)
 
     def ask_another(self) -> None:
         """Have a connection that is in use answer: it leads to the server that has our jobs."""

@@ -97,12 +97,11 @@ def _json_object(line: bytes, sender: str) -> dict[str, Any]:
     except RecursionError:
         wrong = "JSON nested too deep"
     else:
-        if end < len(text) and text[end:].strip():
-            wrong = "invalid JSON"
-        elif isinstance(body, dict):
+        if isinstance(body, dict) and not text[end:].strip():
             return body
-        else:
-            wrong = "JSON that is no object"
+        if not text[end:].strip():
+            raise ProtocolError(f"{sender} sent JSON that is no object: {quoted(line)}")
+        wrong = "invalid JSON"
     raise ProtocolError(f"{sender} sent {wrong}: {quoted(line)}")
 
 

@@ -74,7 +74,7 @@ def list_hung_up_on(_stage: Stage) -> str:
         with socket.create_connection((server.host, server.port), LONG_S) as somebody:
             somebody.sendall(poison)
             somebody.recv(4096)
-        with contextlib.closing(ProtocolClient(server.host, server.port, LONG_S)) as client:
+        with contextlib.closing(ProtocolClient(server.host, server.port).open()) as client:
             return told(client.list_jobs)
 
 
@@ -102,15 +102,11 @@ def session_with(stage: Stage, server: Any, **options: Any) -> ServerSession:
 
 
 def hung_up_when_new(stage: Stage) -> str:
-    """What is told to one in line when the only connection, a new one, is closed."""
-    session = session_with(stage, stage.server, limit=1)
-    request = Request("list_jobs")
-    connection = session.pool.acquire(request, math.inf)
-    waiting_one = gevent.spawn(told, session.call, Request("list_machines"), Deadline(LONG_S))
-    gevent.sleep(0)
-    # On the background thread, which makes no other connection meanwhile.
-    session.background.run(session._lose, connection, request, ConnectionResetError("gone"))
-    return str(waiting_one.get())
+    """What is logged, and told in brackets by a call that is late, of a connection like that."""
+    server = stage.started(ScriptedServer(lambda peer, _: peer.hang_up()))
+    session = session_with(stage, server)
+    told(session.call, Request("list_machines"), Deadline(LONG_S))
+    return str(session.pool.backoff.error)
 
 
 def silent_when_new(stage: Stage) -> str:

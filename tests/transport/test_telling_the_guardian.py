@@ -276,6 +276,6 @@ print(*{{"gevent", "greenlet", "argparse", "asyncio", "ssl", "subprocess"}} & se
     folders = {name.split(".")[1] for name in ours.split()}
     assert folders == {"_version", "deadline", "errors", "guardian", "states", "transport", "wire"}
     transport = {name for name in ours.split() if ".transport." in name}
-    needed = ("connection", "database", "native", "server_kind", "waiting")
+    needed = ("backoff", "connection", "database", "native", "server_kind", "waiting")
     assert transport == {f"spalloc_gevent.transport.{name}" for name in needed}
     assert others == ""
