@@ -229,7 +229,7 @@ class JobLife:
         if not self._is_watching:
             self._is_watching = True
             self._session.background.call_soon(self._watch)
-        if self._session.server.is_java and self.is_in_transition:
+        if self._session.server.holds_up_questions and self.is_in_transition:
             self._session.background.call_soon(self._look_by_list)
 
     def end(self, ending: JobOutcome, reason: str | None, *, wait: bool = True) -> None:
@@ -576,7 +576,7 @@ class JobLife:
     def _see_destroyed(self, job_id: int, reason: str | None) -> None:
         """See that a job that may have been about to get boards stays destroyed."""
         session = self._session
-        if not session.server.is_java or not session.background.hub.is_current:
+        if not (session.server.may_undo_destroys and session.background.hub.is_current):
             return
         checks = session.background.hub.singleton(DestroyChecks)
         within = monotonic() + FIRST_LOOK_WITHIN_S
@@ -605,7 +605,7 @@ class JobLife:
         """
         if not isinstance(reply, Reply) or type(reply.value) is not int:
             return None
-        if self._session.server.is_java:
+        if self._session.server.may_undo_destroys:
             self._session.background.hub.spawn_here(self._see_destroyed, reply.value, GIVEN_UP)
         return Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
 

@@ -50,6 +50,16 @@ class ServerKind:
         return self._ends_lines_as_java
 
     @property
+    def may_undo_destroys(self) -> bool:
+        """True if an allocation that is under way brings a destroyed job back."""
+        return self._ends_lines_as_java
+
+    @property
+    def holds_up_questions(self) -> bool:
+        """True if a command that names a job waits while boards are allocated to it."""
+        return self._ends_lines_as_java
+
+    @property
     def subscribes_to_new_jobs(self) -> bool:
         """True if a subscription to all jobs covers those that are made after it."""
         return not self._ends_lines_as_java
