@@ -216,6 +216,8 @@ class Job:
         if self._client.in_parent_process and self._life.end_told is None:
             message = f"job {self.id} was neither destroyed nor closed: nobody keeps it alive now"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+            # Now: the end of the life is not waited for.
+            self._ledger.ended(JobOutcome.CLOSED, None)
         self._life.end(JobOutcome.CLOSED, None, wait=False)
 
     @property

@@ -118,7 +118,7 @@ def test_a_chip_that_the_job_does_not_have_is_not_reported(
 
 def test_a_job_without_boards_has_no_chip_to_report(java: SimulatedServer) -> None:
     with ready(java, 2, 2, keepalive=600.0), asked(java, 1, keepalive=600.0) as queued:
-        with pytest.raises(ValueError, match="has no chip"):
+        with pytest.raises(ValueError, match="has no boards"):
             queued.report_problem(0, 0)
         assert reports_to(java) == []
 
