@@ -586,8 +586,9 @@ def test_a_job_destroyed_by_somebody_is_kept_alive_no_longer(server: Server) -> 
         destroy_from_elsewhere(server, job.id, "enough")
         _end_of(job)
         sent = tap.count("get_job_state")
-        time.sleep(0.6)  # three intervals: a keepalive that goes on is seen
-        assert tap.count("get_job_state") == sent
+        time.sleep(0.6)  # three intervals: a keepalive that goes on is seen six times
+        # One may have been on its way.
+        assert tap.count("get_job_state") <= sent + 1
 
 
 def test_waiting_outlives_a_restart_of_the_server(server: StoppableServer) -> None:
