@@ -164,11 +164,6 @@ class ProtocolClient:
         self._queue = None
         self.shared_session.close()
 
-    def close_later(self) -> None:
-        """As :meth:`close`, waiting for nothing: for finalisers."""
-        self._queue = None
-        self.shared_session.close(0.0)
-
     # -- any command --------------------------------------------------------------------
 
     def call(self, name: str, *args: Any, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Any:

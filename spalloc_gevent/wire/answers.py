@@ -14,9 +14,6 @@ from spalloc_gevent.errors import ProtocolError, SpallocServerException, Unknown
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.messages import AnyReply, ErrorReply
 
-LONGEST_BELIEVABLE_KEEPALIVE_S = 10_000_000.0
-"""Anything longer is the Java server's time stamp of the last keepalive."""
-
 
 class JobStateInfo(TypedDict):
     """What ``get_job_state`` tells."""
