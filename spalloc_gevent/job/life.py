@@ -372,9 +372,13 @@ class JobLife:
         """Ask for the job's state, which counts as its keepalive, until the program ends it."""
         while self.ending is None:
             now = monotonic()
-            if now < self._next_at():
+            next_at = self._next_at()
+            if now < next_at:
+                if self._is_watching:
+                    # Who waits from now on wakes nobody here, and may be told of nothing.
+                    next_at = min(next_at, now + SAFETY_REFRESH_S)
                 self._pause = Waiter()
-                self._pause.wait(self._next_at())
+                self._pause.wait(next_at)
                 continue
             try:
                 self._is_asking = True
@@ -448,6 +452,7 @@ class JobLife:
     def _watch(self) -> None:
         if self.ending is None and self.end_told is None:
             self._session.subscriptions.watch_job(self.job_id, self._refresh)
+            self._interrupt_pause()
 
     @property
     def is_in_transition(self) -> bool:

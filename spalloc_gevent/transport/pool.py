@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 8
 MOST_GROWING = 4
-"""The server's backlog is 5: no more new connections than this wait for their first reply."""
+"""The server's backlog is 5: no more connections than this are made at once."""
 
 HAND_OVER_AFTER_S = 0.01
 """A plain thread is woken for a connection only after this time in the line. Woken at once, for

@@ -15,9 +15,12 @@ import pytest
 
 from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.transport import pool
 from spalloc_gevent.transport.backoff import FIRST_DELAY_S
+from spalloc_gevent.transport.connection import Connection, connect
 from spalloc_gevent.transport.notification_queue import MOST_KEYS, MOST_UNREAD
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, MOST_GROWING
+from spalloc_gevent.transport.waiting import sleep
 from tests.conftest import MakeRealServer
 from tests.contract.support import await_true
 from tests.faults.proxy import ChaosProxy, Where
@@ -132,18 +135,30 @@ def in_another_thread(wait: Callable[[], None]) -> None:
 # -- the client comes in crowds ----------------------------------------------------------------
 
 
-def test_a_crowd_of_callers_makes_no_more_connects_at_once_than_a_backlog_holds() -> None:
-    with echoing_behind_proxy() as (_, proxy), connected(proxy) as client:
-        proxy.freeze(new=True)
+def test_a_crowd_of_callers_makes_no_more_connects_at_once_than_a_backlog_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One is made by the first caller, the others in the background.
+    most_allowed = 1 + MOST_GROWING
+    in_the_making: list[int] = []
+    seen: list[int] = []
+
+    def held_up(host: str, port: int, deadline: float) -> Connection:
+        in_the_making.append(port)
+        seen.append(len(in_the_making))
+        while max(seen) < most_allowed:
+            sleep(0.001)
+        connection = connect(host, port, deadline)
+        in_the_making.pop()
+        return connection
+
+    monkeypatch.setattr(pool, "connect", held_up)
+    with ScriptedServer() as server, connected(server) as client:
         crowd = [gevent.spawn(ask, client, n) for n in range(300)]
-        # One is made by the first caller, the others in the background.
-        all_asked = f"{1 + MOST_GROWING} in-flight"
-        in_another_thread(lambda: await_true(lambda: all_asked in repr(client)))
-        assert proxy.counts["made"] == 1 + MOST_GROWING
-        proxy.thaw()
         gevent.joinall(crowd, LONG_S, raise_error=True)
         assert [greenlet.value for greenlet in crowd] == [own(n) for n in range(300)]
-        assert proxy.counts["made"] <= DEFAULT_LIMIT
+    assert max(seen) == most_allowed
+    assert len(seen) <= DEFAULT_LIMIT
 
 
 @pytest.mark.real_server

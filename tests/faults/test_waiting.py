@@ -107,9 +107,10 @@ def test_a_notification_that_is_lost_is_made_up_for(monkeypatch: pytest.MonkeyPa
     script, over = JobScript(), threading.Event()
 
     def state(peer: Peer, command: Command) -> bool:
-        if over.is_set():
+        is_over = over.is_set()
+        if is_over:
             peer.answer(ready_state(state=JobState.destroyed, reason="unannounced"))
-        return over.is_set()
+        return is_over
 
     script.on_state = state
     with ScriptedServer(script) as server:

@@ -42,6 +42,10 @@ class FloatLike:
     def __float__(self) -> float:
         return self.value
 
+    def __repr__(self) -> str:
+        # The test's name, which is the same in every process of a parallel run.
+        return f"FloatLike({self.value})"
+
 
 def accepted(*size: object, **options: object) -> tuple[int, ...]:
     return check_create_job(size, {"owner": "me", **options})
@@ -139,7 +143,7 @@ def test_every_keyword_of_the_server_is_accepted_at_once() -> None:
         {"machine": "m", "tags": None},
         {"tags": []},
         {"tags": ("a", "b")},
-        {"tags": {"a", "b"}},
+        {"tags": {"a"}},
         {"tags": frozenset({"a"})},
         {"min_ratio": 0},
         {"min_ratio": 0.0},
