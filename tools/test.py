@@ -31,13 +31,18 @@ class Step:
     arguments: tuple[str, ...]
 
 
+IN_PARALLEL = ("-n", "4", "--dist", "worksteal")
+"""Most tests wait for something; tests that share a fixture stay together."""
+
+
 def steps(pytest_arguments: Sequence[str]) -> list[Step]:
     """All checks in the order they run; the tests last, so that their verdict ends the output."""
+    parallel = () if pytest_arguments else IN_PARALLEL
     return [
         Step("ruff check", ("-m", "ruff", "check", ".")),
         Step("ruff format", ("-m", "ruff", "format", "--check", ".")),
         Step("mypy", ("-m", "mypy")),
-        Step("pytest", ("-m", "pytest", "-v", *pytest_arguments)),
+        Step("pytest", ("-m", "pytest", "-v", *parallel, *pytest_arguments)),
     ]
 
 

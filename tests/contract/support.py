@@ -45,8 +45,11 @@ class StoppableServer(Server, Protocol):
 
 
 def job_of(server: Server, *what: int, **keywords: Any) -> Job:
-    """A job asked of `server`; nothing is waited for, and the caller ends it."""
-    given = {"owner": "me", **keywords}
+    """A job asked of `server`; nothing is waited for, and the caller ends it.
+
+    The server has its time to answer, whoever else uses the machine, unless a test says otherwise.
+    """
+    given = {"owner": "me", "timeout": PATIENCE_S, **keywords}
     return Job(*what, hostname=server.host, port=server.port, **given)
 
 

@@ -18,7 +18,7 @@ from tests.faults.support import connected
 from tests.transport.scripted_server import LONG_S
 from tools.costs import own_heap_kib
 
-MOST_GROWTH_KIB = 2 * 1024
+MOST_GROWTH_KIB = 1536
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def server() -> Iterator[SimulatedServer]:
 
 
 def cycle_jobs(server: SimulatedServer) -> None:
-    for _ in range(5_000):
+    for _ in range(2_000):
         job_of(server, keepalive=60.0, config_filenames=[]).destroy()
 
 

@@ -98,7 +98,7 @@ COLLECTED = """
 import gc, threading
 from gevent.monkey import get_original
 
-kept_alive = [new_job(keepalive=1.0) for _ in range(5)]
+kept_alive = [new_job(keepalive=3.0) for _ in range(5)]
 main, collected_in = threading.get_ident(), []
 gc.callbacks.append(lambda *_: collected_in.append(threading.get_ident()))
 finished = get_original("_thread", "allocate_lock")()

@@ -30,6 +30,8 @@ from tests.contract.support import (
 from tests.transport.programs import ROOT
 
 PROMPT_S = 100.0
+PLUGINS = [f"-p{name}" for name in ("xdist", "pytest_forked", "pytest_timeout")]
+"""Those that a suite here uses; the others of this environment take a second to load."""
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 
@@ -58,11 +60,11 @@ class Suite:
         self.folder.joinpath("test_it.py").write_text(head + textwrap.dedent(tests))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        python = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        python = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PLUGINS]
         return subprocess.Popen(
             [*python, *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
