@@ -22,9 +22,8 @@ from spalloc_gevent.transport.notification_queue import MOST_KEYS, MOST_UNREAD
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, MOST_GROWING
 from spalloc_gevent.transport.waiting import sleep
 from tests.conftest import MakeRealServer
-from tests.contract.support import await_true
 from tests.faults.proxy import ChaosProxy, Where
-from tests.faults.support import ask, client_of, connected, echoing_behind_proxy, own
+from tests.faults.support import ask, client_of, connected, own
 from tests.transport.scripted_server import LONG_S, Command, Peer, ScriptedServer, echo, first_only
 from tools.costs import own_heap_kib
 from tools.real_machine import machine_with_boards
