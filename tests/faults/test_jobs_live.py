@@ -41,7 +41,7 @@ def held(server: Where, keepalives: Sequence[float]) -> Iterator[list[Job]]:
 
 # -- a server that does not expire them: what goes out, and in which order ------------------
 
-MANY, OFTEN_S = 200, 1.0
+MANY, OFTEN_S = 200, 2.0
 STUCK = set(range(1000, 1000 + DEFAULT_LIMIT))
 """Numbers of jobs that nobody holds."""
 
