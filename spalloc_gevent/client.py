@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spalloc_gevent.deadline import Deadline
@@ -14,12 +14,20 @@ from spalloc_gevent.errors import (
     SpallocServerException,
     UnsupportedCommandError,
 )
-from spalloc_gevent.geometry import board_with_chip
+from spalloc_gevent.geometry import (
+    Board,
+    Torus,
+    board_of_chip,
+    board_with_chip,
+    job_origin,
+    wrapped_chip,
+)
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport.background import BackgroundHub, default_background
 from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.transport.session import ServerSession, SharedSession
 from spalloc_gevent.wire.answers import (
     NO_MACHINE,
@@ -28,9 +36,11 @@ from spalloc_gevent.wire.answers import (
     Location,
     MachineDescription,
     MachineInfo,
+    java_location,
     machine_info,
     means_nothing,
     state_in,
+    with_links_renumbered,
 )
 from spalloc_gevent.wire.checks import as_int, at_least, check_create_job, check_where_is
 from spalloc_gevent.wire.commands import Route
@@ -128,6 +138,10 @@ class ProtocolClient:
         return self.shared_session.get()
 
     @property
+    def _server(self) -> ServerKind:
+        return self.session.server
+
+    @property
     def in_parent_process(self) -> bool:
         """True in the process that made this client, False in its forked children."""
         return self.shared_session.in_parent_process
@@ -219,7 +233,7 @@ class ProtocolClient:
             The version as the server tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``.
         """
         version = str(self._ask("version", timeout=timeout))
-        self.session.server.learn_version(version)
+        self._server.learn_version(version)
         return version
 
     def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
@@ -317,7 +331,7 @@ class ProtocolClient:
 
     def _set_power(self, name: str, job_id: int, timeout: Timeout) -> None:
         number = as_int(job_id, "job_id")
-        if self.session.server.revives_by_power:
+        if self._server.revives_by_power:
             state = self.get_job_state(number, timeout)
             if state["state"] == JobState.destroyed:
                 reason = state["reason"] or "no reason was given"
@@ -368,9 +382,14 @@ class ProtocolClient:
             timeout: seconds to wait for the reply.
 
         Returns:
-            Every machine, the highest priority first; width and height are in triads.
+            Every machine, the highest priority first; width and height are in triads. The Java
+            server tells of dead links from both ends, and of none of the boards that were never
+            there.
         """
-        return cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+        machines = cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
+        if self._server.numbers_links_clockwise:
+            return [with_links_renumbered(machine) for machine in machines]
+        return machines
 
     def _may_hang_up_on_list(self, timeout: Timeout) -> bool:
         try:
@@ -378,7 +397,7 @@ class ProtocolClient:
             self.version(timeout)
         except SpallocError:
             return False
-        return self.session.server.may_hang_up_on_list
+        return self._server.may_hang_up_on_list
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
@@ -415,11 +434,14 @@ class ProtocolClient:
     def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
         """Ask where a board or chip is.
 
+        On the Java server only the board and its job are taken from the answer; the chips are
+        computed, from the lists of machines and, where a job has the board, of jobs.
+
         Args:
-            timeout: seconds to wait for the reply.
+            timeout: seconds to wait for each reply.
             kwargs: exactly (machine, x, y, z), (machine, cabinet, frame, board), (machine,
                 chip_x, chip_y) or (job_id, chip_x, chip_y). Coordinates too large wrap around
-                on the Python server.
+                on the Python server; on the Java server nothing is there.
 
         Returns:
             All that is known of its place; None if there is no such board or chip.
@@ -428,7 +450,52 @@ class ProtocolClient:
             ValueError: other keywords; nothing is sent.
         """
         question = check_where_is(kwargs)
-        return cast("Location | None", self._ask_or_none("where_is", question, timeout))
+        told = cast("Location | None", self._ask_or_none("where_is", question, timeout))
+        # Whatever it answers shows what it is.
+        if not self._server.misplaces_chips:
+            return told
+        return self._where_is_on_java(question, told, timeout)
+
+    def _where_is_on_java(
+        self, question: dict[str, Any], told: Location | None, timeout: Timeout
+    ) -> Location | None:
+        is_about_machine_chip = {"machine", "chip_x"} <= set(question)
+        if told is None and not is_about_machine_chip:
+            return None
+        name = question["machine"] if told is None else told["machine"]
+        torus = self._torus(name, timeout)
+        if torus is None:
+            return None
+        if is_about_machine_chip:
+            chip = question["chip_x"], question["chip_y"]
+            if chip != wrapped_chip(chip, *torus):
+                return None
+            x, y, z = board_of_chip(chip, *torus)
+            of_board = {"machine": name, "x": x, "y": y, "z": z}
+            told = cast("Location | None", self._ask_or_none("where_is", of_board, timeout))
+        if told is None:
+            return None
+        return java_location(told, question, torus, self._origin(told["job_id"], timeout))
+
+    def _torus(self, name: str, timeout: Timeout) -> Torus | None:
+        """The size of a machine in triads; None if there is none of that name."""
+        machines = self.list_machines(timeout)
+        return next(((m["width"], m["height"]) for m in machines if m["name"] == name), None)
+
+    def _origin(self, job_id: int | None, timeout: Timeout) -> Board | None:
+        """The board that a job's chips are counted from; None while it has no boards."""
+        if job_id is None:
+            return None
+        boards: Iterable[Sequence[int]] | None
+        try:
+            # Whosever job it is, the list does not keep it alive.
+            jobs = self.list_jobs(timeout)
+            boards = next((job["boards"] for job in jobs if job["job_id"] == job_id), None)
+        except ConnectionLostError as error:
+            if not error.may_have_happened:
+                raise
+            boards = self.get_job_machine_info(job_id, timeout)["boards"]
+        return job_origin([(x, y, z) for x, y, z in boards]) if boards else None
 
     def report_problem(
         self,
@@ -509,7 +576,7 @@ class ProtocolClient:
         """Raise UnsupportedCommandError on a server that would hang up on a report."""
         # Whatever it answers shows what it is.
         self.version(timeout)
-        if self.session.server.takes_reports:
+        if self._server.takes_reports:
             return
         raise UnsupportedCommandError(
             "this server takes no reports of bad boards (only the Java server does); "

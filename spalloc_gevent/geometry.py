@@ -16,6 +16,7 @@ __all__ = [
     "BOARDS_PER_TRIAD",
     "BOARD_CHIPS",
     "CHIPS_PER_BOARD",
+    "LINKS_CLOCKWISE",
     "TRIAD_CHIPS",
     "Board",
     "BoardLink",
@@ -31,6 +32,7 @@ __all__ = [
     "ends_of_link",
     "ethernet_chip",
     "hexagon_position",
+    "job_chip",
     "job_dimensions",
     "machine_chip",
     "neighbour",
@@ -80,6 +82,16 @@ class Link(enum.IntEnum):
         """The link by which the neighbour down this one leads back."""
         return Link((self + 3) % 6)
 
+
+LINKS_CLOCKWISE: tuple[Link, ...] = (
+    Link.north,
+    Link.north_east,
+    Link.east,
+    Link.south,
+    Link.south_west,
+    Link.west,
+)
+"""In the order in which the Java server numbers them."""
 
 # From one board's Ethernet chip to that of the board down the link.
 _TO_NEIGHBOUR: Mapping[Link, Chip] = {
@@ -214,6 +226,15 @@ def machine_chip(job_chip: Chip, origin: Board, width: int, height: int) -> Chip
     """A job's chip in the coordinates of its machine, a torus of `width` x `height` triads."""
     x, y = ethernet_chip(origin)
     return wrapped_chip((x + job_chip[0], y + job_chip[1]), width, height)
+
+
+def job_chip(chip: Chip, origin: Board, width: int, height: int) -> Chip:
+    """What :func:`machine_chip` undoes: a machine's chip as the job counts it.
+
+    For jobs that wrap around wherever they span the machine, as all do on the Java server.
+    """
+    x, y = ethernet_chip(origin)
+    return wrapped_chip((chip[0] - x, chip[1] - y), width, height)
 
 
 def chip_in_job(chip: Chip, board: Board, origin: Board, dimensions: tuple[int, int]) -> Chip:

@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spalloc_gevent.geometry import BOARDS_PER_TRIAD, Board, Link, boards_of_triads, ends_of_link
+from spalloc_gevent.geometry import (
+    BOARDS_PER_TRIAD,
+    LINKS_CLOCKWISE,
+    Board,
+    Link,
+    boards_of_triads,
+    ends_of_link,
+)
 from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.jobs import DEFAULT_TAGS, Job, Jobs, Site
 from spalloc_gevent.simulator.machine import (
@@ -35,12 +42,6 @@ _STORING_SHARE = 0.4
 _FIRST_EXPIRY_CHECK_S = 5.5
 _ROUNDING_S = 1.0
 """Times are whole seconds there, so that a keepalive may last so much longer."""
-_LINK_NUMBERS: Mapping[Link, int] = {
-    link: number
-    for number, link in enumerate(
-        (Link.north, Link.north_east, Link.east, Link.south, Link.south_west, Link.west)
-    )
-}
 
 
 class JavaMachine(Machine):
@@ -74,7 +75,9 @@ class JavaMachine(Machine):
         return {
             **super().described(),
             "dead_boards": self._dead,
-            "dead_links": sorted((x, y, z, _LINK_NUMBERS[n]) for x, y, z, n in self.dead_links),
+            "dead_links": sorted(
+                (x, y, z, LINKS_CLOCKWISE.index(n)) for x, y, z, n in self.dead_links
+            ),
         }
 
     @property

@@ -89,6 +89,21 @@ class ServerKind:
         """True if power on or off puts a destroyed job back to ready, without boards."""
         return self._ends_lines_as_java
 
+    @property
+    def misplaces_chips(self) -> bool:
+        """True if ``where_is`` is to be believed about boards only, not about chips."""
+        return self._ends_lines_as_java
+
+    @property
+    def numbers_links_clockwise(self) -> bool:
+        """True if links are numbered from the north clockwise, not from the east the other way."""
+        return self._ends_lines_as_java
+
+    @property
+    def tells_absent_boards(self) -> bool:
+        """True if the boards that were never there count among a machine's dead ones."""
+        return not self._ends_lines_as_java
+
     def effective_keepalive_s(self, keepalive_s: float | None) -> float | None:
         """The interval that the server makes of a job's keepalive, both in seconds; None: none."""
         if not self._ends_lines_as_java:

@@ -11,6 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, cast
 
 from spalloc_gevent.errors import ProtocolError, SpallocServerException, UnknownStateError
+from spalloc_gevent.geometry import (
+    LINKS_CLOCKWISE,
+    Board,
+    Torus,
+    chip_on_board,
+    ethernet_chip,
+    job_chip,
+    wrapped_chip,
+)
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.messages import AnyReply, ErrorReply
 
@@ -148,6 +157,42 @@ def machine_info(answer: Any) -> MachineInfo:
     return cast("MachineInfo", {**NO_MACHINE, **_object(answer, "a job's machine")})
 
 
+def with_links_renumbered(machine: MachineDescription) -> MachineDescription:
+    """A machine whose dead links are numbered clockwise, with the numbers of
+    :class:`~spalloc_gevent.geometry.Link`."""
+    links = [[x, y, z, int(LINKS_CLOCKWISE[n])] for x, y, z, n in machine["dead_links"]]
+    return {**machine, "dead_links": links}
+
+
+def java_location(
+    told: Location, question: Mapping[str, Any], torus: Torus, origin: Board | None
+) -> Location:
+    """The Java server's answer to ``where_is`` with the chips that it gets wrong.
+
+    Args:
+        told: the answer, right about the board and the job.
+        question: what was asked for, in any of the four ways.
+        torus: the machine's size in triads.
+        origin: the board that the job's chips are counted from; None without a job.
+    """
+    x, y, z = told["logical"]
+    corner, asked = ethernet_chip((x, y, z)), None
+    if "chip_x" in question:
+        asked = question["chip_x"], question["chip_y"]
+    # A job begins at a corner of triads, or has one board: its chips lie on boards as a machine's.
+    on_board = (0, 0) if asked is None else chip_on_board(asked)
+    chip = wrapped_chip((corner[0] + on_board[0], corner[1] + on_board[1]), *torus)
+    return {
+        "machine": told["machine"],
+        "logical": told["logical"],
+        "physical": told["physical"],
+        "chip": list(chip),
+        "board_chip": list(on_board),
+        "job_id": None if origin is None else told["job_id"],
+        "job_chip": None if origin is None else list(job_chip(chip, origin, *torus)),
+    }
+
+
 def _object(answer: Any, what: str) -> Mapping[str, Any]:
     if answer is None:
         return {}
@@ -174,6 +219,7 @@ _PARTS = (
     ("no boards currently allocated", Refusal.NOTHING_THERE),
     ("not found", Refusal.NOTHING_THERE),
     ("unknown", Refusal.NOTHING_THERE),
+    ("negative values not supported", Refusal.NOTHING_THERE),
 )
 """Parts of refusals; the first that is found counts."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from spalloc_gevent.geometry import ethernet_chip
 from spalloc_gevent.scripts import where_is
+from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.conftest import Site
 from tests.cli.either_server import Office
 from tests.cli.either_server import make_office_fixture as make_office_fixture
@@ -64,6 +65,31 @@ def test_chip_of_the_whole_machine_is_found_with_its_place_on_its_board(office: 
         assert ended.code == 0
         assert ended.value("Board coordinate") == "(0, 0, 1)"
         assert ended.value("Coordinates within board") == "(1, 2)"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("--job-chip", 1, 1, 2),
+        ("--chip", "m", 29, 22),
+        ("--board", "m", 2, 1, 2),
+        ("--physical", "m", 0, 0, 20),
+    ],
+)
+def test_the_java_server_is_not_believed_about_chips(
+    capsys: pytest.CaptureFixture[str], question: tuple[object, ...]
+) -> None:
+    with SimulatedServer([MachineSpec()], dialect="java") as server:
+        office = Office(server, capsys)
+        office.create_ready_job(2, 1, 2)
+        ended = office.run(where_is.main, *question)
+        office.client.close()
+    assert ended.code == 0
+    on_board = "chip" in str(question[0])
+    assert ended.value("Physical location") == "Cabinet 0, Frame 0, Board 20"
+    assert ended.value("Board coordinate") == "(2, 1, 2)"
+    assert ended.value("Machine chip coordinates") == ("(29, 22)" if on_board else "(28, 20)")
+    assert ended.value("Coordinates within job") == ("(1, 2)" if on_board else "(0, 0)")
 
 
 def test_coordinates_may_have_commas_between_them(office: Office) -> None:

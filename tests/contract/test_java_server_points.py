@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from spalloc_gevent import JobDestroyedError, JobState, ProtocolClient, SpallocServerException
 from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.geometry import Link, boards_of_triads, ends_of_link
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
 from spalloc_gevent.guardian.servers import GuardedServer, Result
 from spalloc_gevent.scripts import ps
@@ -190,6 +192,140 @@ def test_point_5_ps_says_what_is_wrong_and_tells_the_jobs_in_the_ledger(
     assert [(one["job_id"], one["owner"]) for one in json.loads(told.out)["jobs"]] == [
         (job.id, "me")
     ]
+
+
+# -- 6, 7, 8: places ---------------------------------------------------------------------
+
+TORN = [(1, 1, 1), (0, 2, 2)]
+"""Boards that are not on the machine of these tests: the Python server calls them dead."""
+
+
+@pytest.fixture
+def alike() -> Iterator[tuple[ProtocolClient, ProtocolClient]]:
+    """Clients of a Python and of a Java server with one machine and the same jobs on it."""
+    sizes = [(3, 1), (1, 1), (1, 1), (2, 2, 1), (2, 2, 2)]
+    with (
+        SimulatedServer([MachineSpec("m", 3, 3, dead_boards=TORN)]) as python,
+        SimulatedServer([MachineSpec("m", 3, 3, absent=TORN)], dialect="java") as java,
+        connected(python) as of_python,
+        connected(java) as of_java,
+    ):
+        for client in (of_python, of_java):
+            for size in sizes:
+                await_ready(client, client.create_job(*size, owner="me"))
+        boards = [boards_of_jobs(client) for client in (of_python, of_java)]
+        assert boards[0] == boards[1]
+        assert len(boards[0]) == len(sizes)
+        yield of_python, of_java
+
+
+def await_ready(client: ProtocolClient, job_id: int) -> None:
+    await_true(lambda: client.get_job_state(job_id)["state"] == JobState.ready)
+
+
+def boards_of_jobs(client: ProtocolClient) -> dict[int, list[list[int]]]:
+    return {job["job_id"]: sorted(job["boards"] or ()) for job in client.list_jobs()}
+
+
+def facts(client: ProtocolClient, **question: Any) -> Any:
+    """What is told of a place, but for the place in the racks, which is another on each."""
+    location = client.where_is(**question)
+    if location is None:
+        return None
+    told: dict[str, Any] = {**location}
+    assert told.pop("physical") == client.get_board_position("m", *location["logical"])
+    assert len(told) == 6
+    return told
+
+
+def test_point_6_every_chip_of_a_machine_is_told_as_by_the_python_server(
+    alike: tuple[ProtocolClient, ProtocolClient],
+) -> None:
+    of_python, of_java = alike
+    for chip in itertools.product(range(36), range(0, 36, 3)):
+        question = {"machine": "m", "chip_x": chip[0], "chip_y": chip[1]}
+        assert facts(of_java, **question) == facts(of_python, **question)
+
+
+def test_point_6_a_chip_outside_the_machine_is_nowhere(
+    alike: tuple[ProtocolClient, ProtocolClient],
+) -> None:
+    for x, y in ((36, 0), (0, 36), (-1, 0), (5000, 5000)):
+        assert alike[1].where_is(machine="m", chip_x=x, chip_y=y) is None
+    assert alike[1].where_is(machine="n", chip_x=0, chip_y=0) is None
+
+
+def test_point_7_every_board_is_told_as_by_the_python_server(
+    alike: tuple[ProtocolClient, ProtocolClient],
+) -> None:
+    of_python, of_java = alike
+    for x, y, z in boards_of_triads(0, 0, 3, 3):
+        told = facts(of_java, machine="m", x=x, y=y, z=z)
+        assert told == facts(of_python, machine="m", x=x, y=y, z=z)
+        assert (told is None) == ((x, y, z) in TORN)
+        place = of_java.get_board_position("m", x, y, z)
+        if place is not None:
+            where = dict(zip(("cabinet", "frame", "board"), place, strict=True))
+            assert facts(of_java, machine="m", **where) == told
+
+
+def test_point_7_every_chip_of_a_job_is_told_as_by_the_python_server(
+    alike: tuple[ProtocolClient, ProtocolClient],
+) -> None:
+    of_python, of_java = alike
+    for job_id in boards_of_jobs(of_java):
+        info = of_java.get_job_machine_info(job_id)
+        assert info["width"] is not None
+        assert info["height"] is not None
+        for x, y in itertools.product(range(info["width"]), range(0, info["height"], 3)):
+            question = {"job_id": job_id, "chip_x": x, "chip_y": y}
+            told = facts(of_java, **question)
+            assert told == facts(of_python, **question)
+            assert told is None or told["job_chip"] == [x, y]
+
+
+def test_point_7_a_chip_outside_a_job_is_nowhere(
+    alike: tuple[ProtocolClient, ProtocolClient],
+) -> None:
+    for job_id, x, y in ((1, 36, 0), (1, 0, 28), (2, 15, 15), (5, 8, 8), (5, 0, -1), (9, 0, 0)):
+        assert alike[1].where_is(job_id=job_id, chip_x=x, chip_y=y) is None
+
+
+def test_point_7_places_are_right_where_the_list_of_jobs_is_hung_up_on(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    job_id = client.create_job(2, 1, 2, owner="me")
+    await_ready(client, job_id)
+    poison(server)
+    told = client.where_is(machine="m", chip_x=29, chip_y=22)
+    assert told is not None
+    assert (told["job_id"], told["job_chip"], told["board_chip"]) == (job_id, [1, 2], [1, 2])
+
+
+def test_point_7_a_job_tells_where_its_chips_are(server: SimulatedServer) -> None:
+    with job_of(server, 2, 1, 2, config_filenames=[]) as job:
+        job.wait_until_ready(PATIENCE_S)
+        with connected(server) as client:
+            place = client.get_board_position("m", 2, 1, 2)
+        assert list(job.where_is_machine(1, 2)) == place
+        with pytest.raises(ValueError, match="has no chip"):
+            job.where_is_machine(8, 8)
+
+
+def test_point_8_dead_links_have_the_numbers_of_the_python_server() -> None:
+    # As in tests/recordings: the real server tells of these in machines.jsonl.
+    links = [(2, 2, 0, Link.north), (0, 1, 2, Link.east)]
+    spec = MachineSpec("m", 3, 3, absent=[(1, 1, 1)], dead_boards=[(0, 2, 2)], dead_links=links)
+    with SimulatedServer([spec], dialect="java") as server, connected(server) as client:
+        assert client.call("list_machines")[0]["dead_links"][0] == [0, 0, 0, 2]
+        told = client.list_machines()[0]["dead_links"]
+    of_dead_board = [(0, 2, 2, link) for link in Link]
+    ends = {
+        (*board, int(link))
+        for dead in [*links, *of_dead_board]
+        for board, link in ends_of_link((dead[0], dead[1], dead[2], int(dead[3])), (3, 3))
+    }
+    assert {tuple(link) for link in told} == ends
 
 
 # -- 9, 11, 12: what would harm others is not sent --------------------------------------

@@ -9,6 +9,7 @@ from spalloc_gevent.client import ProtocolClient, Timeout
 from spalloc_gevent.errors import SpallocServerException
 from spalloc_gevent.geometry import Board
 from spalloc_gevent.not_given import NOT_GIVEN
+from spalloc_gevent.transport.server_kind import ServerKind
 from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 
 
@@ -29,6 +30,11 @@ class FakeClient(ProtocolClient):
         self.states: dict[int, dict[str, Any] | str] = {}
         self.hardware: dict[int, dict[str, Any] | str] = {}
         self.asked: list[tuple[object, ...]] = []
+        self.kind = ServerKind()
+
+    @property
+    def _server(self) -> ServerKind:
+        return self.kind
 
     def _ask(self, name: str, *args: object, timeout: Timeout = NOT_GIVEN, **kwargs: object) -> Any:
         self.asked.append((name, *args))

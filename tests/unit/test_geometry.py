@@ -25,6 +25,11 @@ def boards_on_machines(draw: st.DrawFn) -> tuple[Board, int, int]:
     return (x, y, draw(st.integers(0, 2))), width, height
 
 
+def test_the_java_servers_links_begin_in_the_north_and_go_round_clockwise() -> None:
+    # From the protocol's description: 0 N, 1 E, 2 SE, 3 S, 4 W, 5 NW on boards as it draws them.
+    assert [int(link) for link in geometry.LINKS_CLOCKWISE] == [2, 1, 0, 5, 4, 3]
+
+
 @pytest.mark.parametrize(
     ("board", "chip"),
     [((0, 0, 0), (0, 0)), ((0, 0, 1), (8, 4)), ((0, 0, 2), (4, 8)), ((3, 2, 1), (44, 28))],
@@ -184,6 +189,7 @@ def test_job_chip_to_machine_chip_and_back(
     assert geometry.board_of_chip(chip, 5, 5) == board
     dimensions = geometry.job_dimensions(boards)
     assert geometry.chip_in_job(chip, board, boards[0], dimensions) == job_chip
+    assert geometry.job_chip(chip, boards[0], 5, 5) == job_chip
 
 
 @given(SIZES, st.tuples(st.booleans(), st.booleans()))

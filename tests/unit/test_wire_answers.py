@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
 from spalloc_gevent.errors import ProtocolError
+from spalloc_gevent.geometry import Link, ends_of_link
 from spalloc_gevent.simulator.java_commands import DATABASE_BUSY
 from spalloc_gevent.states import JobState
 from spalloc_gevent.wire.answers import (
     NO_MACHINE,
     UNKNOWN_JOB,
     JobStateInfo,
+    Location,
+    MachineDescription,
     MachineInfo,
     Refusal,
     is_database_busy,
+    java_location,
     job_state,
     kind_of_refusal,
     machine_info,
     means_nothing,
+    with_links_renumbered,
 )
 from spalloc_gevent.wire.messages import ErrorReply, Reply
 
@@ -114,7 +122,13 @@ def test_the_constants_have_every_documented_key() -> None:
 
 @pytest.mark.parametrize(
     "refusal",
-    ["no such job", "No such board", "boards not allocated", "no boards currently allocated"],
+    [
+        "no such job",
+        "No such board",
+        "boards not allocated",
+        "no boards currently allocated",
+        "negative values not supported",
+    ],
 )
 def test_a_refusal_of_the_java_server_may_only_mean_that_nothing_is_there(refusal: str) -> None:
     assert means_nothing(refusal)
@@ -136,3 +150,51 @@ def test_a_refusal_by_the_database_says_that_nothing_has_happened(refusal: str) 
 @pytest.mark.parametrize("refusal", ["", "owner must be specified for all jobs", "internal error"])
 def test_other_refusals_mean_something(refusal: str) -> None:
     assert not means_nothing(refusal)
+
+
+def recorded_machines() -> Iterator[tuple[dict[str, Any], MachineDescription]]:
+    """The real Java server's machines: as they were set up, and as it tells of them."""
+    recording = Path(__file__).parents[1] / "recordings" / "machines.jsonl"
+    head, *events = map(json.loads, recording.read_text("utf-8").splitlines())
+    sent = [event.get("sent", "") for event in events]
+    asked = next(i for i, line in enumerate(sent) if "list_machines" in line)
+    for machine in json.loads(events[asked + 1]["received"])["return"]:
+        yield head["machines"][machine["name"]], machine
+
+
+def test_the_links_that_the_real_java_server_tells_of_get_the_numbers_they_were_set_up_with() -> (
+    None
+):
+    for spec, machine in recorded_machines():
+        of_dead_boards = [(*board, link) for board in spec.get("dead_boards", ()) for link in Link]
+        links = [tuple(link) for link in [*spec.get("dead_links", ()), *of_dead_boards]]
+        torus = machine["width"], machine["height"]
+        ends = {(*board, link) for dead in links for board, link in ends_of_link(dead, torus)}
+        told = with_links_renumbered(machine)["dead_links"]
+        assert {(*link,) for link in told} == ends
+
+
+def test_a_board_of_the_java_server_is_counted_from_its_own_corner_and_its_jobs() -> None:
+    told: Location = {
+        "machine": "m",
+        "logical": [3, 1, 1],
+        "physical": [0, 0, 22],
+        "chip": [44, 16],
+        "board_chip": [44, 16],
+        "job_id": 7,
+        "job_chip": [80, 28],
+    }
+    question = {"machine": "m", "chip_x": 3, "chip_y": 19}
+    assert java_location(told, question, (4, 2), (3, 1, 0)) == {
+        **told,
+        "chip": [3, 19],
+        "board_chip": [7, 3],
+        "job_chip": [15, 7],
+    }
+    of_board = {"machine": "m", "x": 3, "y": 1, "z": 1}
+    assert java_location(told, of_board, (4, 2), None) == {
+        **told,
+        "board_chip": [0, 0],
+        "job_id": None,
+        "job_chip": None,
+    }
