@@ -138,7 +138,8 @@ class ProtocolClient:
         return self.shared_session.get()
 
     @property
-    def _server(self) -> ServerKind:
+    def server_kind(self) -> ServerKind:
+        """What the server is and can, as far as its replies have told."""
         return self.session.server
 
     @property
@@ -233,7 +234,7 @@ class ProtocolClient:
             The version as the server tells it, for example ``"1!7.0.0"`` or ``"5.0.0"``.
         """
         version = str(self._ask("version", timeout=timeout))
-        self._server.learn_version(version)
+        self.server_kind.learn_version(version)
         return version
 
     def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
@@ -331,7 +332,7 @@ class ProtocolClient:
 
     def _set_power(self, name: str, job_id: int, timeout: Timeout) -> None:
         number = as_int(job_id, "job_id")
-        if self._server.revives_by_power:
+        if self.server_kind.revives_by_power:
             state = self.get_job_state(number, timeout)
             if state["state"] == JobState.destroyed:
                 reason = state["reason"] or "no reason was given"
@@ -387,7 +388,7 @@ class ProtocolClient:
             there.
         """
         machines = cast("list[MachineDescription]", self._ask("list_machines", timeout=timeout))
-        if self._server.numbers_links_clockwise:
+        if self.server_kind.numbers_links_clockwise:
             return [with_links_renumbered(machine) for machine in machines]
         return machines
 
@@ -397,7 +398,7 @@ class ProtocolClient:
             self.version(timeout)
         except SpallocError:
             return False
-        return self._server.may_hang_up_on_list
+        return self.server_kind.may_hang_up_on_list
 
     def get_board_position(
         self, machine_name: str, x: int, y: int, z: int, timeout: Timeout = NOT_GIVEN
@@ -452,7 +453,7 @@ class ProtocolClient:
         question = check_where_is(kwargs)
         told = cast("Location | None", self._ask_or_none("where_is", question, timeout))
         # Whatever it answers shows what it is.
-        if not self._server.misplaces_chips:
+        if not self.server_kind.misplaces_chips:
             return told
         return self._where_is_on_java(question, told, timeout)
 
@@ -576,7 +577,7 @@ class ProtocolClient:
         """Raise UnsupportedCommandError on a server that would hang up on a report."""
         # Whatever it answers shows what it is.
         self.version(timeout)
-        if self._server.takes_reports:
+        if self.server_kind.takes_reports:
             return
         raise UnsupportedCommandError(
             "this server takes no reports of bad boards (only the Java server does); "

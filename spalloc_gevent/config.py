@@ -107,9 +107,18 @@ def find_search_path() -> list[str]:
 
 
 def _user_config_file() -> str | None:
+    return _user_path(platformdirs.user_config_dir)
+
+
+def user_cache_folder() -> str | None:
+    """Where programs keep what they can find out again; it need not exist."""
+    return _user_path(platformdirs.user_cache_dir)
+
+
+def _user_path(path_of: Callable[[str], str]) -> str | None:
     """None for a user without a home, as in containers: no HOME, and no entry for the user ID."""
     try:
-        path = platformdirs.user_config_dir("spalloc")
+        path = path_of("spalloc")
     except RuntimeError:
         return None
     # Older versions of platformdirs leave a "~" that stands for nothing as it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -17,3 +18,5 @@ def forget_configuration(
     home.mkdir(exist_ok=True)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
         monkeypatch.setenv(name, str(home))
+    # Of each test's own: what is kept of a server would be taken for that of the next on its port.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / uuid.uuid4().hex))

@@ -43,7 +43,8 @@ class MachineMap:
     """A machine and the jobs on it.
 
     places: where boards are, as far as that is known. only: the ID of the job that the picture is
-    about, all others being drawn alike; None: every job has its colour.
+    about, all others being drawn alike; None: every job has its colour. is_complete: no other
+    boards are absent.
     """
 
     name: str
@@ -53,6 +54,7 @@ class MachineMap:
     dead_links: Collection[BoardLink] = ()
     places: Mapping[Board, Place] = field(default_factory=dict)
     only: int | None = None
+    is_complete: bool = True
 
     def with_places(self, places: Mapping[Board, Place]) -> MachineMap:
         return replace(self, places=places)
@@ -97,6 +99,8 @@ class MachineMap:
     def summary(self) -> str:
         dead = len(set(self.dead))
         living = counted(len(self.boards) - dead, "board")
+        if not self.is_complete:
+            living = f"up to {living}"
         facts = [
             f"{len(self.holders):,} of {living} in use by {counted(len(self.jobs), 'job')}",
             counted(dead, "dead board") if dead else "",

@@ -30,10 +30,10 @@ STANDARD_OUTPUT = "-"
 
 
 def draw_machine(
-    prog: str, client: ProtocolClient, name: str, arguments: argparse.Namespace
+    prog: str, client: ProtocolClient, view: MachineView, arguments: argparse.Namespace
 ) -> int:
-    """Draw the machine with this name; CommandError when there is none."""
-    machine_map = map_of(MachineView(name).collect(client))
+    """Draw the machine that is viewed; CommandError when there is none."""
+    machine_map = map_of(view.collect(client))
     return _draw(prog, client, machine_map, machine_map.boards, arguments)
 
 
@@ -69,6 +69,7 @@ def map_of(look: MachineLook, *, only: int | None = None) -> MachineMap:
         jobs=[_job_of(row) for row in look.jobs],
         dead=[(x, y, z) for x, y, z in machine["dead_boards"]],
         dead_links=[(x, y, z, link) for x, y, z, link in machine["dead_links"]],
+        is_complete=look.is_complete,
         only=only,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spalloc_gevent.scripts import administration, common, output_options
 from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, run
+from spalloc_gevent.scripts.board_survey import BoardSurvey, When
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
     JOB_COLUMNS,
@@ -63,6 +64,20 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
         action="store_true",
         help="list the jobs on the machine with their boards and owners",
     )
+    survey = parser.add_argument_group(
+        "boards that were never there", "where the server does not tell, as the Java server"
+    ).add_mutually_exclusive_group()
+    survey.add_argument(
+        "--resurvey",
+        action="store_true",
+        help="ask the server again which boards there are, which is known for a week otherwise",
+    )
+    survey.add_argument(
+        "--no-survey",
+        action="store_true",
+        help="do not ask: they are drawn and counted as if they were there, and numbers of boards "
+        "are told as 'up to'",
+    )
     output = output_options.add_output_options(parser)
     output_options.add_picture_option(output, "the machine's boards and jobs")
     output_options.add_table_options(output)
@@ -91,17 +106,27 @@ def _check_picture(parser: argparse.ArgumentParser, arguments: argparse.Namespac
         output_options.refuse_table_options(parser, arguments, "--svg draws a picture")
 
 
+def _survey(arguments: argparse.Namespace) -> BoardSurvey:
+    if arguments.no_survey:
+        return BoardSurvey(When.NEVER)
+    return BoardSurvey(When.ANEW if arguments.resurvey else When.UNKNOWN)
+
+
 def _view(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> View[Any]:
     if arguments.machine is None:
         if arguments.detailed:
             parser.error("--detailed shows one machine: name it")
         columns = output_options.chosen_columns(parser, arguments, MACHINE_COLUMNS)
-        return MachinesView(columns, arguments.sort)
+        return MachinesView(columns, arguments.sort, _survey(arguments))
     if not arguments.detailed:
         output_options.refuse_table_options(parser, arguments, "add --detailed for one")
     of_jobs = output_options.chosen_columns(parser, arguments, JOB_COLUMNS)
     return MachineView(
-        arguments.machine, detailed=arguments.detailed, columns=of_jobs, order=arguments.sort
+        arguments.machine,
+        detailed=arguments.detailed,
+        columns=of_jobs,
+        order=arguments.sort,
+        survey=_survey(arguments),
     )
 
 
@@ -116,7 +141,7 @@ def _draw(arguments: argparse.Namespace) -> int:
     from spalloc_gevent.scripts.drawing import draw_machine
 
     with connected(arguments) as client:
-        return draw_machine(PROG, client, arguments.machine, arguments)
+        return draw_machine(PROG, client, arguments.view, arguments)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
@@ -22,6 +22,7 @@ from spalloc_gevent.scripts.administration import (
     number_of_boards,
     owner_and_host,
 )
+from spalloc_gevent.scripts.board_survey import BoardSurvey
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.output_options import Order
 from spalloc_gevent.scripts.views import View
@@ -47,8 +48,14 @@ def _tags(machine: MachineDescription) -> str:
     return printable(", ".join(sorted(machine["tags"])))
 
 
+def _number_told(machine: MachineDescription, is_complete: bool) -> str:
+    """How many boards it has, in words; is_complete: its absent boards are known."""
+    number = len(living_boards(machine))
+    return str(number) if is_complete else f"up to {number}"
+
+
 def _document_of_machine(
-    machine: MachineDescription, jobs: Sequence[JobDescription]
+    machine: MachineDescription, jobs: Sequence[JobDescription], is_complete: bool
 ) -> dict[str, object]:
     return {
         "name": machine["name"],
@@ -56,6 +63,7 @@ def _document_of_machine(
         "width": machine["width"],
         "height": machine["height"],
         "num_boards": len(living_boards(machine)),
+        "absent_boards_known": is_complete,
         "in_use": number_of_boards(jobs),
         "dead_boards": sorted(machine["dead_boards"]),
         "dead_links": sorted(machine["dead_links"]),
@@ -67,9 +75,10 @@ def _document_of_machine(
 
 @dataclass(frozen=True)
 class Occupied:
-    """A machine and the jobs on it."""
+    """A machine and the jobs on it; is_complete: its absent boards are known."""
 
     machine: MachineDescription
+    is_complete: bool
     jobs: Sequence[JobDescription]
 
 
@@ -83,7 +92,7 @@ MACHINE_COLUMNS: tuple[Column[Occupied], ...] = (
     Column(
         "num_boards",
         "Num boards",
-        lambda row: Cell(str(len(living_boards(row.machine)))),
+        lambda row: Cell(_number_told(row.machine, row.is_complete)),
         lambda row: len(living_boards(row.machine)),
         is_number=True,
     ),
@@ -111,10 +120,15 @@ class MachinesView(View[list[Occupied]]):
 
     columns: Sequence[Column[Occupied]] = MACHINE_COLUMNS
     order: Order = ()
+    survey: BoardSurvey = field(default_factory=BoardSurvey)
 
     def collect(self, client: ProtocolClient) -> list[Occupied]:
         machines, jobs = client.list_machines(), client.list_jobs()
-        rows = [Occupied(machine, jobs_on(machine, jobs)) for machine in machines]
+        surveyed = self.survey.complete(client, machines, jobs)
+        rows = [
+            Occupied(machine, is_complete, jobs_on(machine, jobs))
+            for machine, is_complete in surveyed
+        ]
         return arranged(rows, MACHINE_COLUMNS, self.order)
 
     def page(self, data: list[Occupied], paint: Paint, _columns: int | None, /) -> Table[Occupied]:
@@ -124,7 +138,7 @@ class MachinesView(View[list[Occupied]]):
         return {
             "machines": [
                 {
-                    **_document_of_machine(row.machine, row.jobs),
+                    **_document_of_machine(row.machine, row.jobs, row.is_complete),
                     "jobs": [job["job_id"] for job in row.jobs],
                 }
                 for row in data
@@ -178,9 +192,10 @@ JOB_COLUMNS: tuple[Column[KeyedJob], ...] = (
 
 @dataclass(frozen=True)
 class MachineLook:
-    """One machine, and the jobs on it with their letters."""
+    """One machine, and the jobs on it with their letters; is_complete as in Occupied."""
 
     machine: MachineDescription
+    is_complete: bool
     jobs: Sequence[KeyedJob]
 
     @property
@@ -202,19 +217,22 @@ class MachineView(View[MachineLook]):
         detailed: bool = False,
         columns: Sequence[Column[KeyedJob]] = JOB_COLUMNS,
         order: Order = (),
+        survey: BoardSurvey | None = None,
     ) -> None:
         self._name = name
+        self._survey = survey or BoardSurvey()
         self._detailed = detailed
         self._columns = columns
         self._order = order
         self._letters: Mapping[int, str] = {}
 
     def collect(self, client: ProtocolClient) -> MachineLook:
-        machine = self._found(client.list_machines())
-        here = {job["job_id"]: job for job in jobs_on(machine, client.list_jobs())}
+        listed, jobs = self._found(client.list_machines()), client.list_jobs()
+        ((machine, is_complete),) = self._survey.complete(client, [listed], jobs)
+        here = {job["job_id"]: job for job in jobs_on(machine, jobs)}
         self._letters = lettered(here, self._letters)
         rows = [KeyedJob(letters, here[job_id]) for job_id, letters in self._letters.items()]
-        return MachineLook(machine, arranged(rows, JOB_COLUMNS, self._order))
+        return MachineLook(machine, is_complete, arranged(rows, JOB_COLUMNS, self._order))
 
     def _found(self, machines: Sequence[MachineDescription]) -> MachineDescription:
         for machine in machines:
@@ -237,7 +255,7 @@ class MachineView(View[MachineLook]):
         jobs = [row.job for row in data.jobs]
         return {
             "machine": {
-                **_document_of_machine(data.machine, jobs),
+                **_document_of_machine(data.machine, jobs, data.is_complete),
                 "jobs": [{"key": row.key, **document_of_job(row.job)} for row in data.jobs],
             }
         }
@@ -248,7 +266,7 @@ def _summary(data: MachineLook) -> str:
         [
             ("Name", printable(data.machine["name"])),
             ("Tags", _tags(data.machine)),
-            ("In-use", f"{data.in_use} of {len(living_boards(data.machine))}"),
+            ("In-use", f"{data.in_use} of {_number_told(data.machine, data.is_complete)}"),
             ("Jobs", len(data.jobs)),
         ]
     )

@@ -30,6 +30,7 @@ class Shell:
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
             "XDG_CONFIG_DIRS": str(folder),
+            "XDG_CACHE_HOME": str(folder / "cache"),
             "TMPDIR": str(folder),
         }
         self._terminals: list[Terminal] = []

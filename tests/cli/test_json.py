@@ -270,6 +270,7 @@ def test_machines_are_told_with_all_that_the_table_tells(make_office: MakeOffice
         "width": 4,
         "height": 2,
         "num_boards": 23,
+        "absent_boards_known": True,
         "in_use": len(office.client.list_jobs()[0]["boards"] or []),
         "dead_boards": [[3, 1, 2]],
         "dead_links": first["dead_links"],

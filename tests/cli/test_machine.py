@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
+import pytest
+
 from spalloc_gevent.display.letters import letters
 from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Paint
-from spalloc_gevent.scripts import machine
+from spalloc_gevent.scripts import job, machine
 from spalloc_gevent.scripts.machine_views import MachineView
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.cli.conftest import Site
@@ -125,3 +130,95 @@ def test_looking_keeps_no_job_alive(watched_office: Office) -> None:
         "list_machines",
         "list_jobs",
     ]
+
+
+# -- the Java server, which does not tell of boards that were never there ----------------
+
+ABSENT_SOLO = MachineSpec("solo", 1, 1, ("solo",), absent=[(0, 0, 1), (0, 0, 2)])
+ABSENT_SMALL = MachineSpec("small", 2, 2, absent=[(1, 0, 2)], dead_links=[(1, 1, 0, 2)])
+
+
+@pytest.fixture
+def java_office(capsys: pytest.CaptureFixture[str]) -> Iterator[Office]:
+    with SimulatedServer([ABSENT_SMALL, ABSENT_SOLO], dialect="java") as server:
+        office = Office(server, capsys)
+        yield office
+        office.client.close()
+
+
+def questions(office: Office) -> int:
+    """How many boards it was asked about."""
+    assert isinstance(office.server, SimulatedServer)
+    return office.server.command_counts["get_board_position"]
+
+
+def numbers_of_boards(office: Office, *options: str) -> list[object]:
+    ended = office.run(machine.main, "--json", *options)
+    assert (ended.code, ended.err) == (0, "")
+    machines = json.loads(ended.out)["machines"]
+    return [(told["num_boards"], told["absent_boards_known"]) for told in machines]
+
+
+def test_absent_boards_are_neither_counted_nor_drawn(java_office: Office) -> None:
+    job_id = java_office.create_ready_job(0, 0, 0, machine="small")
+    assert [line.split()[:3] for line in java_office.run(machine.main).lines[1:]] == [
+        ["small", "11", "1"],
+        ["solo", "1", "0"],
+    ]
+    assert java_office.run(machine.main, "small").lines == [
+        "  Name: small",
+        "  Tags: default",
+        "In-use: 1 of 11",
+        "  Jobs: 1",
+        "",
+        r" ___     ___",
+        r"/ . \___/ . \___",
+        r"\___/ . \XXX/ . \ ".rstrip(),
+        r"/ . \___/ . \___/",
+        r"\___/ . \___/    ___",
+        r"    \___/ . \___/ . \ ".rstrip(),
+        r"    / A \___/ . \___/",
+        r"    \___/   \___/",
+        "",
+        f"A:{job_id}",
+    ]
+    assert questions(java_office) > 0
+
+
+def test_boards_are_asked_for_once_and_again_when_that_is_wished(java_office: Office) -> None:
+    assert numbers_of_boards(java_office) == [(11, True), (1, True)]
+    asked = questions(java_office)
+    assert 0 < asked <= 15
+    assert numbers_of_boards(java_office) == [(11, True), (1, True)]
+    java_office.run(machine.main, "solo")
+    assert questions(java_office) == asked
+    assert numbers_of_boards(java_office, "--resurvey") == [(11, True), (1, True)]
+    assert questions(java_office) == 2 * asked
+
+
+def test_without_asking_numbers_of_boards_are_limits(java_office: Office) -> None:
+    assert numbers_of_boards(java_office, "--no-survey") == [(12, False), (3, False)]
+    assert java_office.run(machine.main, "--no-survey").lines == [
+        "Name   Num boards  In-use  Jobs  Tags",
+        "small    up to 12       0     0  default",
+        "solo      up to 3       0     0  solo",
+    ]
+    shown = java_office.run(machine.main, "small", "--no-survey")
+    assert shown.value("In-use") == "0 of up to 12"
+    drawn = java_office.run(machine.main, "small", "--no-survey", "--svg", "-").out
+    assert "0 of up to 12 boards in use by 0 jobs" in drawn
+    assert questions(java_office) == 12  # Their places, for the picture.
+
+
+def test_asking_again_and_not_at_all_is_a_usage_error(site: Site) -> None:
+    run = site.shell.run("machine", "--resurvey", "--no-survey")
+    assert run.returncode == 2
+    assert "not allowed with argument" in run.stderr
+
+
+def test_pictures_tell_absent_boards_as_dead(java_office: Office) -> None:
+    job_id = java_office.create_ready_job(0, 0, 0, machine="small")
+    of_machine = java_office.run(machine.main, "small", "--svg", "-").out
+    of_job = java_office.run(job.main, job_id, "--svg", "-").out
+    for drawn in (of_machine, of_job):
+        assert "1 of 11 boards in use by 1 job, 1 dead board, 1 dead link" in drawn

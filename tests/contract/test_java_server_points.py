@@ -16,7 +16,7 @@ from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.geometry import Link, boards_of_triads, ends_of_link
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
 from spalloc_gevent.guardian.servers import GuardedServer, Result
-from spalloc_gevent.scripts import ps
+from spalloc_gevent.scripts import machine, ps
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.wire.identity import Identity
@@ -326,6 +326,27 @@ def test_point_8_dead_links_have_the_numbers_of_the_python_server() -> None:
         for board, link in ends_of_link((dead[0], dead[1], dead[2], int(dead[3])), (3, 3))
     }
     assert {tuple(link) for link in told} == ends
+
+
+def test_point_8_a_machine_is_counted_and_drawn_as_on_the_python_server(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    north = (2, 2, 0, Link.north)
+    ends = [(*board, link) for board, link in ends_of_link(north, (3, 3))]
+    servers = (
+        SimulatedServer([MachineSpec("m", 3, 3, dead_boards=TORN, dead_links=ends)]),
+        SimulatedServer([MachineSpec("m", 3, 3, absent=TORN, dead_links=[north])], dialect="java"),
+    )
+    shown = []
+    for server in servers:
+        with server:
+            where = ["--hostname", server.host, "--port", str(server.port)]
+            for what in ([], ["m"], ["m", "--json"]):
+                assert machine.main([*what, *where]) == 0
+            *pages, document = capsys.readouterr().out.splitlines()
+            shown.append((pages, json.loads(document)["machine"]))
+    assert shown[0] == shown[1]
+    assert shown[1][1]["num_boards"] == 25
 
 
 # -- 9, 11, 12: what would harm others is not sent --------------------------------------

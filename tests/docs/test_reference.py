@@ -181,7 +181,7 @@ def test_the_files_are_looked_for_where_the_reference_says(
 # -- environment variables ------------------------------------------------------
 
 _NAME = re.compile(r"[A-Z][A-Z_]{3,}[A-Z]|TERM|HOME")
-_LIBRARIES = {"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "TMPDIR", "COLUMNS"}
+_LIBRARIES = {"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME", "TMPDIR", "COLUMNS"}
 """Read by libraries: no name of them is in our source."""
 
 

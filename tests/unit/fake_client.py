@@ -33,7 +33,7 @@ class FakeClient(ProtocolClient):
         self.kind = ServerKind()
 
     @property
-    def _server(self) -> ServerKind:
+    def server_kind(self) -> ServerKind:
         return self.kind
 
     def _ask(self, name: str, *args: object, timeout: Timeout = NOT_GIVEN, **kwargs: object) -> Any:

@@ -67,6 +67,8 @@ def test_only_what_is_there_is_in_the_legend() -> None:
     everything = job(1, "A", *boards_of_triads(0, 0))
     words = [one.text for one in of_class(drawn(MachineMap("m", (1, 1), [everything])), "line")]
     assert words == ["3 of 3 boards in use by 1 job"]
+    unsure = MachineMap("m", (1, 1), [everything], is_complete=False)
+    assert of_class(drawn(unsure), "line")[0].text == "3 of up to 3 boards in use by 1 job"
     spotted = MachineMap("m", (2, 1), [job(1, "A", (0, 0, 0)), job(2, "B", (0, 0, 1))],
                          [(1, 0, 0)], [(0, 0, 0, 2)], only=1)  # fmt: skip
     words = [one.text for one in of_class(drawn(spotted), "line")]
