@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spalloc_gevent.deadline import Deadline
@@ -436,7 +436,8 @@ class ProtocolClient:
         """Ask where a board or chip is.
 
         On the Java server only the board and its job are taken from the answer; the chips are
-        computed, from the lists of machines and, where a job has the board, of jobs.
+        computed, from the machine's size and the boards of the job, which are asked for. A job
+        is kept alive by it only if it is named, or if the list of jobs cannot be had.
 
         Args:
             timeout: seconds to wait for each reply.
@@ -476,27 +477,35 @@ class ProtocolClient:
             told = cast("Location | None", self._ask_or_none("where_is", of_board, timeout))
         if told is None:
             return None
-        return java_location(told, question, torus, self._origin(told["job_id"], timeout))
+        origin = self._origin(told["job_id"], "job_id" in question, timeout)
+        return java_location(told, question, torus, origin)
 
     def _torus(self, name: str, timeout: Timeout) -> Torus | None:
         """The size of a machine in triads; None if there is none of that name."""
         machines = self.list_machines(timeout)
         return next(((m["width"], m["height"]) for m in machines if m["name"] == name), None)
 
-    def _origin(self, job_id: int | None, timeout: Timeout) -> Board | None:
-        """The board that a job's chips are counted from; None while it has no boards."""
+    def _origin(self, job_id: int | None, is_named: bool, timeout: Timeout) -> Board | None:
+        """The board that a job's chips are counted from; None while it has no boards.
+
+        is_named: whoever asks has named the job, and so kept it alive already.
+        """
         if job_id is None:
             return None
-        boards: Iterable[Sequence[int]] | None
+        boards = None if is_named else self._listed_boards(job_id, timeout)
+        if boards is None:
+            boards = self.get_job_machine_info(job_id, timeout)["boards"] or ()
+        return job_origin([(x, y, z) for x, y, z in boards]) if boards else None
+
+    def _listed_boards(self, job_id: int, timeout: Timeout) -> Sequence[Sequence[int]] | None:
+        """A job's boards as the list of jobs tells them; None where the list cannot be had."""
         try:
-            # Whosever job it is, the list does not keep it alive.
             jobs = self.list_jobs(timeout)
-            boards = next((job["boards"] for job in jobs if job["job_id"] == job_id), None)
         except ConnectionLostError as error:
             if not error.may_have_happened:
                 raise
-            boards = self.get_job_machine_info(job_id, timeout)["boards"]
-        return job_origin([(x, y, z) for x, y, z in boards]) if boards else None
+            return None
+        return next((job["boards"] for job in jobs if job["job_id"] == job_id), None) or ()
 
     def report_problem(
         self,

@@ -13,7 +13,13 @@ import pytest
 
 from spalloc_gevent import JobDestroyedError, JobState, ProtocolClient, SpallocServerException
 from spalloc_gevent.errors import ConnectionLostError
-from spalloc_gevent.geometry import Link, boards_of_triads, ends_of_link
+from spalloc_gevent.geometry import (
+    Link,
+    boards_of_triads,
+    ends_of_link,
+    ethernet_chip_in_job,
+    job_origin,
+)
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
 from spalloc_gevent.guardian.servers import GuardedServer, Result
 from spalloc_gevent.scripts import machine, ps
@@ -291,6 +297,21 @@ def test_point_7_a_chip_outside_a_job_is_nowhere(
         assert alike[1].where_is(job_id=job_id, chip_x=x, chip_y=y) is None
 
 
+def test_point_7_to_ask_for_a_board_keeps_nobodys_job_alive(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    await_ready(client, client.create_job(4, 2, owner="me"))
+    before = len(server.commands_seen)
+    told = client.where_is(machine="m", x=2, y=1, z=2)
+    assert told is not None
+    assert told["job_chip"] == [28, 20]
+    assert [command.name for command in server.commands_seen][before:] == [
+        "where_is",
+        "list_machines",
+        "list_jobs",
+    ]
+
+
 def test_point_7_places_are_right_where_the_list_of_jobs_is_hung_up_on(
     server: SimulatedServer, client: ProtocolClient
 ) -> None:
@@ -310,6 +331,26 @@ def test_point_7_a_job_tells_where_its_chips_are(server: SimulatedServer) -> Non
         assert list(job.where_is_machine(1, 2)) == place
         with pytest.raises(ValueError, match="has no chip"):
             job.where_is_machine(8, 8)
+
+
+@pytest.mark.parametrize(("size", "chip"), [((2, 1, 2), (1, 2)), ((2, 1), (5, 10))])
+def test_point_7_a_chip_is_reported_by_its_board_wherever_the_job_is(
+    server: SimulatedServer, client: ProtocolClient, size: tuple[int, ...], chip: tuple[int, int]
+) -> None:
+    await_ready(client, client.create_job(1, 1, owner="me"))
+    job_id = client.create_job(*size, owner="me")
+    await_ready(client, job_id)
+    client.report_chip(job_id, *chip, description="smoke")
+    told = client.where_is(job_id=job_id, chip_x=chip[0], chip_y=chip[1])
+    assert told is not None
+    info = client.get_job_machine_info(job_id)
+    origin = job_origin([(x, y, z) for x, y, z in info["boards"] or ()])
+    assert origin != (0, 0, 0)
+    x, y, z = told["logical"]
+    hostnames = {tuple(corner): hostname for corner, hostname in info["connections"] or ()}
+    (report,) = [each for each in server.commands_seen if each.name == "report_problem"]
+    assert report.args == [hostnames[ethernet_chip_in_job((x, y, z), origin)]]
+    assert [report.kwargs["x"], report.kwargs["y"]] == told["board_chip"] == [1, 2]
 
 
 def test_point_8_dead_links_have_the_numbers_of_the_python_server() -> None:
