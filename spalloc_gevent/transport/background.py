@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from spalloc_gevent.deadline import LONGEST_WAIT_S
 from spalloc_gevent.errors import ClosedError, SpallocError, WouldDeadlockError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.switch_interval import switch_interval
@@ -196,11 +197,12 @@ class BackgroundHub:
         return value
 
     def singleton(self, make: Callable[[BackgroundHub], T]) -> T:
-        """The one ``make(self)`` of this process, made when first asked for; on the thread."""
-        if make not in self._singletons:
-            self._singletons[make] = make(self)
-        thing: T = self._singletons[make]
-        return thing
+        """The one ``make(self)`` of this process, made when first asked for."""
+        with self._lock:
+            if make not in self._singletons:
+                self._singletons[make] = make(self)
+            thing: T = self._singletons[make]
+            return thing
 
     @staticmethod
     def add_cleanup(cleanup: Callable[[], object]) -> None:
@@ -364,7 +366,7 @@ class _Thread:
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the thread has ended; False if it has not in `timeout_s` seconds."""
-        ended: bool = self._finished.acquire(True, timeout_s)
+        ended: bool = self._finished.acquire(True, min(timeout_s, LONGEST_WAIT_S))
         if ended:
             self._finished.release()
         return ended

@@ -146,7 +146,7 @@ class Connection:
             if sent == len(rest):
                 return True
             rest = rest[sent:]
-            if not wait_writable(self.sock, deadline):
+            if not wait_writable(self.fileno(), deadline):
                 return False
 
     def reply(self, deadline: float) -> AnyReply | None:
@@ -328,7 +328,7 @@ def _connected(address: _Address, deadline: float) -> Any:
         code = sock.connect_ex(where)
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             began = monotonic()
-            if not wait_writable(sock, deadline):
+            if not wait_writable(sock.fileno(), deadline):
                 waited_s = monotonic() - began
                 raise TimeoutError(f"no answer to the connection attempt in {waited_s:.2g} s")
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

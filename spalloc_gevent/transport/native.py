@@ -13,7 +13,6 @@ import os
 import select
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -39,8 +38,6 @@ spawn_process: Callable[..., int] = _original(os, "posix_spawn")
 wait_for_process: Callable[..., tuple[int, int]] = _original(os, "waitpid")
 
 _native_id: Callable[[], int] = _original(_thread, "get_native_id")
-
-LONGEST_WAIT_S: float = threading.TIMEOUT_MAX
 
 
 def is_main_thread() -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from spalloc_gevent.deadline import LONGEST_WAIT_S
 from spalloc_gevent.errors import WouldDeadlockError
 from spalloc_gevent.transport import native
 
@@ -24,8 +25,6 @@ SIGNAL_WITHIN_S = 1.0
 asleep would else be handled when the wait is over, Ctrl+C included."""
 
 MOMENTS_PER_S = 100
-LONGEST_TIMER_S = 3600.0
-"""What is due later is looked for again after this time: no timer takes any number."""
 MOST_READERS = 64
 """A hub keeps this many watchers of connections before it drops those that do not wait."""
 
@@ -130,7 +129,7 @@ class Waiter:
 
 
 def _acquire(lock: Any, deadline: float) -> None:
-    longest_s = SIGNAL_WITHIN_S if native.is_main_thread() else native.LONGEST_WAIT_S
+    longest_s = SIGNAL_WITHIN_S if native.is_main_thread() else LONGEST_WAIT_S
     while True:
         left_s = max(0.0, deadline - monotonic())
         if lock.acquire(True, min(left_s, longest_s)) or left_s <= longest_s:
@@ -201,12 +200,12 @@ def wait_readable(connection: Readable, deadline: float, waiter: Waiter | None =
     return _poll(connection.poll, deadline)
 
 
-def wait_writable(sock: Any, deadline: float) -> bool:
+def wait_writable(descriptor: int, deadline: float) -> bool:
     """Wait until a socket takes more bytes, or is connected; True if so by the deadline."""
     waker = hub_waker()
     if waker is not None:
-        return waker.wait_writable(sock.fileno(), deadline)
-    return _poll(native.poll_for(sock, native.WRITABLE), deadline)
+        return waker.wait_writable(descriptor, deadline)
+    return _poll(native.poll_for(descriptor, native.WRITABLE), deadline)
 
 
 def _poll(poll: Any, deadline: float) -> bool:
@@ -419,7 +418,7 @@ class HubWaker:
     def _start_timer(self) -> None:
         self.stop_timer()
         # It does not keep the loop from ending: what is waited for does.
-        left_s = min(max(0.0, self._moments[0] / MOMENTS_PER_S - monotonic()), LONGEST_TIMER_S)
+        left_s = min(max(0.0, self._moments[0] / MOMENTS_PER_S - monotonic()), LONGEST_WAIT_S)
         self._timer = self._loop.timer(left_s, ref=False)
         # Weakly: a hub that is destroyed while the timer runs leaves it as it is, for ever.
         self._timer.start(_resume_due, weakref.ref(self), update=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -31,11 +33,14 @@ def test_it_runs_from_its_first_user_to_its_last(background: BackgroundHub) -> N
     assert running == [False, True, True, True, False]
 
 
-def test_the_last_user_may_wait_for_the_end_of_the_thread(background: BackgroundHub) -> None:
+@pytest.mark.parametrize("wait_s", [LONG_S, float(sys.maxsize), math.inf])
+def test_the_last_user_may_wait_for_the_end_of_the_thread(
+    background: BackgroundHub, wait_s: float
+) -> None:
     before = native_threads()
     background.acquire()
     number = str(number_of_thread(background))
-    background.release(LONG_S)
+    background.release(wait_s)
     # The kernel's own entry of a thread goes a moment after it.
     await_true(lambda: number not in native_threads() - before)
 

@@ -480,9 +480,9 @@ def test_a_full_socket_is_waited_for_until_it_takes_more(
                 pass
         except BlockingIOError:
             pass
-        writable = [wait_writable(connection.sock, soon())]
+        writable = [wait_writable(connection.fileno(), soon())]
         in_thread(lambda: [server.recv(1 << 20) for _ in range(2)])
-        return [*writable, wait_writable(connection.sock, late())]
+        return [*writable, wait_writable(connection.fileno(), late())]
 
     assert somewhere(wait) == [False, True]
 
