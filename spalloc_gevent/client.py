@@ -344,6 +344,9 @@ class ProtocolClient:
     ) -> None:
         """End a job.
 
+        On the Java server one that is not ready yet may live again a moment later: a :class:`Job`
+        is looked at after its end, this is not.
+
         Args:
             job_id: the job's ID.
             reason: why, for everybody to read.

@@ -11,15 +11,14 @@ _MOST_FILES = 65_536
 
 
 def main(pid: int) -> None:
-    """Leave the program's family, and guard its jobs until it ends."""
+    """Leave the program's family, and guard its jobs until it ends, or a little longer."""
     from spalloc_gevent.guardian.program import Program
 
     # What the program left open for its own children is not for us to keep open.
     os.closerange(3, _MOST_FILES)
     os.chdir("/")
+    # It may have ended already, and left something to do.
     program = Program(pid)
-    if os.getppid() != pid:
-        return  # It has ended already.
     # Nobody waits for us: a program's own os.wait() must find none but its own children.
     if os.fork():
         os._exit(0)

@@ -1,15 +1,21 @@
-"""Which jobs are guarded, when the guardian steps in, and the lines that tell it; no sockets."""
+"""Which jobs are guarded, when the guardian steps in, and the lines that tell it; no sockets.
+
+Also which jobs were destroyed that the Java server may bring back: after the program's end the
+guardian looks at them.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from spalloc_gevent.deadline import Clock
+from spalloc_gevent.transport.backoff import LONGEST_DELAY_S
+from spalloc_gevent.transport.destroy_checks import LAST_LOOK_AFTER_S
 from spalloc_gevent.wire.identity import Identity
 
 SILENT_SHARE = 0.25
@@ -19,9 +25,6 @@ Its own keepalives are out after half the interval, so the last one may be that 
 """
 AGAIN_SHARE = 0.4
 """While the silence lasts, a keepalive goes out after this share of the interval."""
-RETRY_SHARE = 0.03
-RETRY_S = 0.5
-"""One that could not go out is tried again after this share of the interval, or this time."""
 
 
 class GuardedJob(NamedTuple):
@@ -34,6 +37,20 @@ class GuardedJob(NamedTuple):
     job_id: int
     keepalive_s: float
     identity: Identity = Identity()
+    reconnect_delay_s: float = LONGEST_DELAY_S
+    """The pause between attempts to reach the server that was asked for."""
+
+
+class DestroyedJob(NamedTuple):
+    """A job to be looked at when the program has ended: it may live again."""
+
+    host: str
+    port: int
+    job_id: int
+    reason: str | None
+    """For others to read, should it be destroyed again."""
+    destroyed_at: float
+    """When it was, on the monotonic clock."""
 
 
 # -- what the program tells, a line of JSON each -----------------------------------------
@@ -50,6 +67,11 @@ def hold_line(job: GuardedJob, at: float) -> bytes:
 def drop_line(number: int, at: float) -> bytes:
     """The job is not the program's any more."""
     return _line(at, drop=number)
+
+
+def destroyed_line(job: DestroyedJob, at: float) -> bytes:
+    """Look at this job when the program has ended."""
+    return _line(at, destroyed=job)
 
 
 def alive_line(at: float) -> bytes:
@@ -72,6 +94,7 @@ class GuardedJobs:
         self._intervals: Counter[float] = Counter()
         self._next_at: dict[int, float] = {}
         """When the next keepalive goes out, of jobs that had one in this silence."""
+        self._destroyed: deque[DestroyedJob] = deque()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -95,6 +118,17 @@ class GuardedJobs:
                 del self._intervals[job.keepalive_s]
 
     @property
+    def destroyed(self) -> Sequence[DestroyedJob]:
+        """Those that were destroyed lately."""
+        return self._destroyed
+
+    def note_destroyed(self, job: DestroyedJob) -> None:
+        """A job is destroyed; it is forgotten when it cannot come back any more."""
+        while self._destroyed and _is_over(self._destroyed[0], self._clock()):
+            self._destroyed.popleft()
+        self._destroyed.append(job)
+
+    @property
     def shortest_s(self) -> float:
         """The shortest keepalive interval, in seconds; infinite if nothing is guarded."""
         return min(self._intervals, default=math.inf)
@@ -107,18 +141,20 @@ class GuardedJobs:
         self._heard_at = min(message["at"], self._clock())
         self._next_at.clear()
         if "hold" in message:
-            *facts, identity = message["hold"]
-            self.hold(GuardedJob._make([*facts, Identity(*identity)]))
+            *facts, identity, delay_s = message["hold"]
+            self.hold(GuardedJob._make([*facts, Identity(*identity), delay_s]))
         if "drop" in message:
             self.drop(message["drop"])
+        if "destroyed" in message:
+            self.note_destroyed(DestroyedJob._make(message["destroyed"]))
 
     def mark_sent(self, job: GuardedJob) -> None:
         """A keepalive for this job went out."""
         self._next_at[job.number] = self._clock() + job.keepalive_s * AGAIN_SHARE
 
-    def mark_failed(self, job: GuardedJob) -> None:
-        """A keepalive for this job could not go out."""
-        self._next_at[job.number] = self._clock() + min(job.keepalive_s * RETRY_SHARE, RETRY_S)
+    def mark_failed(self, job: GuardedJob, again_at: float) -> None:
+        """A keepalive for this job could not go out; it is due again at this moment."""
+        self._next_at[job.number] = again_at
 
     @property
     def is_silent(self) -> bool:
@@ -142,3 +178,7 @@ class GuardedJobs:
     def _due_at(self, job: GuardedJob) -> float:
         silent_at = self._heard_at + job.keepalive_s * SILENT_SHARE
         return self._next_at.get(job.number, silent_at)
+
+
+def _is_over(job: DestroyedJob, now: float) -> bool:
+    return now > job.destroyed_at + LAST_LOOK_AFTER_S

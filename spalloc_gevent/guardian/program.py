@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -12,13 +13,19 @@ class Program:
         self._pid = pid
         self.descriptor: int | None = None
         """Readable once it has ended; None where the system has no such thing."""
-        try:
+        # An old kernel, another system, or a sandbox has it not.
+        with contextlib.suppress(AttributeError, OSError):
             self.descriptor = os.pidfd_open(pid)
-        except (AttributeError, OSError):
-            return  # An old kernel, another system, or a sandbox has it not.
+        # Only now: its number may have become another's before.
+        self._had_ended = os.getppid() != pid
+        if self._had_ended and self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
     def is_alive(self) -> bool:
-        """False once it has ended, unless another process has got its number."""
+        """False once it has ended, unless another process has got its number since."""
+        if self._had_ended:
+            return False
         try:
             os.kill(self._pid, 0)
             with open(f"/proc/{self._pid}/stat", errors="replace") as stat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -24,7 +25,11 @@ LONGEST_LIST_S = 60.0
 LONGEST_REPLY_S = 2.0
 REPLY_SHARE = 0.125
 """The share of a job's interval that a reply may take before the connection is given up."""
-REST_AFTER_LOSS_S = 0.25
+EARLY_SHARE = 0.125
+"""A job would be lost by long delays between attempts to connect: they are this share of its
+interval at most."""
+SHORTEST_DELAY_S = 0.5
+"""But there are never more than two attempts a second."""
 
 
 class Result(enum.Enum):
@@ -52,12 +57,14 @@ class GuardedServer:
         """None if the server does not list its jobs: there is nothing to tell them apart by."""
         self._hung_up_on_list = False
         """True once the list was hung up on, which lasts as long as some job lives."""
-        self._rests_until = 0.0
+        self._tried_at = -math.inf
+        """When the last attempt began that failed."""
         self._patience = 1.0
 
     def keep_alive(self, job: GuardedJob) -> Result:
-        """Send a keepalive; a server that cannot be reached is left alone for a moment."""
-        if self._clock() < self._rests_until:
+        """Send a keepalive; a server that cannot be reached is left alone for a while."""
+        began = self._clock()
+        if began < self.next_attempt_at(job):
             return Result.FAILED
         try:
             if self._connection is None:
@@ -68,9 +75,15 @@ class GuardedServer:
             self._ask(Request("job_keepalive", [job.job_id]), monotonic() + within_s)
         except (OSError, SpallocError):
             self.close()
-            self._rests_until = self._clock() + REST_AFTER_LOSS_S
+            self._tried_at = began
             return Result.FAILED
+        self._tried_at = -math.inf
         return Result.SENT
+
+    def next_attempt_at(self, job: GuardedJob) -> float:
+        """When the server may be tried for a job."""
+        delay_s = min(job.reconnect_delay_s, job.keepalive_s * EARLY_SHARE)
+        return self._tried_at + max(SHORTEST_DELAY_S, delay_s)
 
     def _is_ours(self, job: GuardedJob) -> bool:
         if self._listed is None:

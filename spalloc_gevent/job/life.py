@@ -23,7 +23,6 @@ from spalloc_gevent.job.schedule import KeepaliveSchedule
 from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.states import JobState
 from spalloc_gevent.transport import native
-from spalloc_gevent.transport.destroy_checks import DestroyChecks
 from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.session import SharedSession
 from spalloc_gevent.transport.switch_interval import switch_interval
@@ -52,8 +51,6 @@ LONGEST_REST_S = 2.0
 changes."""
 
 
-FIRST_LOOK_WITHIN_S = 2.0
-"""How long the end of a job waits to see that the server has kept its destroy."""
 UNKNOWN_KEEPALIVE_S = 10.0
 """Of a job that is taken over, where the list of jobs does not tell it."""
 INTERRUPT_AFTER_S = 0.1
@@ -311,8 +308,6 @@ class JobLife:
         if self.tracked.keepalive_s is not None:
             switch_interval.acquire()
             self._schedule = KeepaliveSchedule(self.tracked.keepalive_s)
-        else:
-            self._uses_guardian = False
         if self._uses_guardian:
             self._guard()
             self._session.background.hub.singleton(Guardian).wait_until_told(math.inf)
@@ -530,11 +525,12 @@ class JobLife:
         """Have the guardian keep the job alive when the hub cannot; again when more is known."""
         if self._uses_guardian and self.tracked is not None and self.ending is None:
             guardian = self._session.background.hub.singleton(Guardian)
-            guardian.hold(self.tracked, self._session.host, self._session.port)
+            session = self._session
+            delay_s = session.pool.reconnect_delay_s
+            guardian.hold(self.tracked, session.host, session.port, delay_s)
 
     def _stop_guarding(self) -> None:
         if self._uses_guardian and self.tracked is not None:
-            self._uses_guardian = False
             self._session.background.hub.singleton(Guardian).drop(self.tracked)
 
     # -- the end ------------------------------------------------------------------------------
@@ -557,6 +553,16 @@ class JobLife:
             self._let_go(self.tracked)
 
     def _destroy(self, tracked: TrackedJob) -> JobOutcome:
+        may_live_again = self.is_in_transition
+        if may_live_again and self._uses_guardian:
+            # Before: the program may end meanwhile.
+            self._session.have_guardian_check(tracked.job_id, self.reason)
+        outcome = self._send_destroy(tracked)
+        if may_live_again and outcome is not JobOutcome.LOST:
+            self._session.check_destroyed(tracked.job_id, self.reason)
+        return outcome
+
+    def _send_destroy(self, tracked: TrackedJob) -> JobOutcome:
         # A server that is started again has a moment to come back: the boards would else be
         # nobody's until the keepalive runs out.
         request = Request(
@@ -574,21 +580,7 @@ class JobLife:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, tracked.job_id, error)
             return JobOutcome.NOT_TOLD
-        if self.is_in_transition:
-            self._see_destroyed(tracked.job_id, self.reason)
         return JobOutcome.GIVEN_BACK
-
-    def _see_destroyed(self, job_id: int, reason: str | None) -> None:
-        """See that a job that may have been about to get boards stays destroyed."""
-        session = self._session
-        if not (session.server.may_undo_destroys and session.background.hub.is_current):
-            return
-        checks = session.background.hub.singleton(DestroyChecks)
-        within = monotonic() + FIRST_LOOK_WITHIN_S
-        try:
-            checks.look_after(session.host, session.port, job_id, reason, within)
-        except ClosedError:
-            _log.debug("job %d: the program ends before its destroy was seen", job_id)
 
     def _let_go(self, tracked: TrackedJob) -> None:
         if self._schedule is not None:
@@ -610,8 +602,9 @@ class JobLife:
         """
         if not isinstance(reply, Reply) or type(reply.value) is not int:
             return None
-        if self._session.server.may_undo_destroys:
-            self._session.background.hub.spawn_here(self._see_destroyed, reply.value, GIVEN_UP)
+        if self._uses_guardian:
+            self._session.have_guardian_check(reply.value, GIVEN_UP)
+        self._session.check_destroyed(reply.value, GIVEN_UP)
         return Request("destroy_job", (reply.value,), {"reason": GIVEN_UP})
 
 

@@ -71,6 +71,7 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
     output_options.add_picture_option(output, "the job's boards within their machine")
     output_options.add_watch_options(output, "the job")
     common.add_server_options(parser, defaults)
+    parser.set_defaults(guardian=defaults.guardian)
     return parser
 
 
@@ -294,7 +295,9 @@ def _act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace
     """What is done at once."""
     if arguments.destroy is not None:
         reason, colour = _reason(arguments), Colour(arguments.color)
-        return job_actions.destroy(PROG, client, subject.job_id, reason, colour)
+        return job_actions.destroy(
+            PROG, client, subject.job_id, reason, colour, guardian=arguments.guardian
+        )
     if arguments.report is not None:
         return job_actions.report(client, subject.job_id, arguments.report, arguments.processor)
     if arguments.ethernet_ips:

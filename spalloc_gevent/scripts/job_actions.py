@@ -39,11 +39,19 @@ def destroy(
     job_id: int,
     reason: str | None,
     colour: Colour = Colour.AUTO,
+    *,
+    guardian: bool = True,
 ) -> int:
-    """End the job; that there is none is only warned of."""
-    was_live = live_job(client, job_id) is not None
+    """End the job; that there is none is only warned of.
+
+    With `guardian`, another process sees afterwards that the server does not bring it back.
+    """
+    # Not by the list, which the Java server may hang up on.
+    state = client.get_job_state(job_id)["state"]
     client.destroy_job(job_id, reason)
-    if not was_live:
+    if guardian and state in (JobState.queued, JobState.power):
+        client.session.have_guardian_check(job_id, reason)
+    if state in (JobState.destroyed, JobState.unknown):
         warn(f"{prog}: warning: there was no live job {job_id}", colour=colour)
     return ExitCode.OK
 

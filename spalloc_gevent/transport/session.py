@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -16,9 +17,12 @@ from spalloc_gevent.errors import (
     ProtocolTimeoutError,
     SpallocError,
 )
+from spalloc_gevent.guardian.guarded_jobs import DestroyedJob
 from spalloc_gevent.transport import database, native
 from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.connection import CLOSE_WITHIN_S, Connection, connect
+from spalloc_gevent.transport.destroy_checks import DestroyChecks
+from spalloc_gevent.transport.guardian import Guardian
 from spalloc_gevent.transport.notification_queue import Key, Kind, NotificationQueue
 from spalloc_gevent.transport.pool import DEFAULT_LIMIT, Pool
 from spalloc_gevent.transport.server_kind import ServerKind
@@ -327,6 +331,31 @@ class ServerSession:
         is_shape = len(size) in (1, 2) and max(size) > 1
         if is_shape and self.server.stops_at_too_large_jobs:
             check_fits(size, options, self.call(Request("list_machines"), deadline))
+
+    # -- destroyed jobs -----------------------------------------------------------------
+
+    def have_guardian_check(self, job_id: int, reason: str | None) -> None:
+        """Have the guardian see that a job stays destroyed when the program has ended.
+
+        Where the server may bring it back; in any thread.
+
+        Args:
+            job_id: the job, destroyed or about to be.
+            reason: for others to read, should it be destroyed again.
+        """
+        if self.server.may_undo_destroys:
+            job = DestroyedJob(self.host, self.port, job_id, reason, monotonic())
+            self.background.hub.singleton(Guardian).look_after(job)
+
+    def check_destroyed(self, job_id: int, reason: str | None) -> None:
+        """As :meth:`have_guardian_check`, as long as the program runs; in the background.
+
+        In other threads nothing is done: the background has ended.
+        """
+        hub = self.background.hub
+        if self.server.may_undo_destroys and hub.is_current:
+            with suppress(ClosedError):
+                hub.singleton(DestroyChecks).add(self.host, self.port, job_id, reason)
 
     # -- notifications ------------------------------------------------------------------
 

@@ -48,12 +48,6 @@ def test_a_job_that_lives_again_is_destroyed_again(server: SimulatedServer) -> N
     await_second_destroy(server)
 
 
-def test_its_end_waits_for_the_first_look_only(server: SimulatedServer) -> None:
-    queued_job(server).destroy()
-    assert server.command_counts["list_jobs"] == 1
-    await_second_destroy(server)
-
-
 def test_a_with_statement_that_is_not_entered_leaves_nothing(server: SimulatedServer) -> None:
     job = queued_job(server)
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.05), job:

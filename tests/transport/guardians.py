@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from spalloc_gevent.transport.guardian import PROGRAM
@@ -22,10 +23,12 @@ def guardians_of(pid: int) -> list[int]:
     return found
 
 
-def guardian_of(pid: int) -> int:
+def guardian_of(pid: int, others: Collection[int] = ()) -> int:
+    """The program's guardian, once it runs, but for `others`."""
+
     # What only starts it is called the same, and may be there a moment longer.
     def leaders() -> list[int]:
-        return [one for one in guardians_of(pid) if is_leader(one)]
+        return [one for one in guardians_of(pid) if one not in others and is_leader(one)]
 
     eventually(leaders, "a guardian")
     (only,) = leaders()

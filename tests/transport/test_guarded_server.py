@@ -9,8 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
-from spalloc_gevent.guardian.servers import REST_AFTER_LOSS_S, GuardedServer, Result
-from spalloc_gevent.simulator import Delay, Garbage, Refuse, Silence, SimulatedServer
+from spalloc_gevent.guardian.servers import (
+    EARLY_SHARE,
+    SHORTEST_DELAY_S,
+    GuardedServer,
+    Result,
+)
+from spalloc_gevent.simulator import Delay, Drop, Garbage, Refuse, Silence, SimulatedServer
 from spalloc_gevent.transport.connection import connect
 from spalloc_gevent.wire.identity import Identity
 from spalloc_gevent.wire.requests import Request
@@ -87,12 +92,12 @@ def test_what_is_no_list_of_jobs_is_asked_for_again(
 ) -> None:
     server.set_faults([Garbage(answer, on="list_jobs")])
     assert guarded.keep_alive(job(server)) is Result.FAILED
-    clock.now += REST_AFTER_LOSS_S
+    clock.now = guarded.next_attempt_at(job(server))
     assert guarded.keep_alive(job(server)) is Result.SENT
     assert names(server) == ["list_jobs", "list_jobs", "job_keepalive"]
 
 
-def test_a_server_that_does_not_answer_is_left_alone_for_a_moment(
+def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
     server: SimulatedServer, guarded: GuardedServer, clock: Clock
 ) -> None:
     server.set_faults([Silence(on="job_keepalive")])
@@ -100,9 +105,39 @@ def test_a_server_that_does_not_answer_is_left_alone_for_a_moment(
     before = names(server)
     assert guarded.keep_alive(job(server)) is Result.FAILED
     assert names(server) == before
-    clock.now += REST_AFTER_LOSS_S
+    clock.now = guarded.next_attempt_at(job(server))
     assert guarded.keep_alive(job(server)) is Result.SENT
     assert names(server) == [*before, "list_jobs", "job_keepalive"]
+
+
+@pytest.mark.parametrize(
+    ("keepalive_s", "reconnect_delay_s", "pause_s"),
+    [
+        (600.0, 3.0, 3.0),
+        (60.0, 30.0, 60.0 * EARLY_SHARE),
+        (2.0, 5.0, SHORTEST_DELAY_S),
+        (60.0, 0.0, SHORTEST_DELAY_S),
+    ],
+    ids=["as set", "earlier for the job's sake", "a short keepalive", "no delay"],
+)
+def test_a_server_that_hangs_up_is_connected_to_after_the_delay_that_was_set_or_before_a_loss(
+    server: SimulatedServer,
+    guarded: GuardedServer,
+    clock: Clock,
+    keepalive_s: float,
+    reconnect_delay_s: float,
+    pause_s: float,
+) -> None:
+    kept = job(server)._replace(keepalive_s=keepalive_s, reconnect_delay_s=reconnect_delay_s)
+    server.set_faults([Drop(times=None)])
+    began = clock.now
+    attempts = []
+    while clock.now < began + 10 * pause_s:
+        assert guarded.keep_alive(kept) is Result.FAILED
+        attempts.append(len(names(server)))
+        clock.now += pause_s / 4
+    assert attempts[::4] == list(range(1, 11))
+    assert attempts[3::4] == list(range(1, 11))
 
 
 def test_a_list_that_takes_too_long_is_waited_for_longer_the_next_time(
@@ -112,7 +147,7 @@ def test_a_list_that_takes_too_long_is_waited_for_longer_the_next_time(
     assert guarded.keep_alive(job(server)) is Result.FAILED
 
     def is_kept() -> bool:
-        clock.now += REST_AFTER_LOSS_S
+        clock.now = guarded.next_attempt_at(job(server))
         return guarded.keep_alive(job(server)) is Result.SENT
 
     eventually(is_kept, "a list that was waited for long enough")

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from spalloc_gevent.guardian.guarded_jobs import (
     AGAIN_SHARE,
-    RETRY_S,
-    RETRY_SHARE,
     SILENT_SHARE,
+    DestroyedJob,
     GuardedJob,
     GuardedJobs,
     alive_line,
+    destroyed_line,
     drop_line,
     hold_line,
 )
+from spalloc_gevent.transport.destroy_checks import LAST_LOOK_AFTER_S
 from spalloc_gevent.wire.identity import Identity
 
 JOB = GuardedJob(0, "host", 22244, 7, 10.0, Identity("me", 123.5))
@@ -85,14 +86,14 @@ def test_a_job_that_was_kept_is_due_again_before_half_of_its_interval() -> None:
     assert jobs.due() == [JOB]
 
 
-def test_one_that_could_not_be_kept_is_tried_again_soon_but_not_at_once() -> None:
-    slow = GuardedJob(1, "h", 1, 1, 1000.0)
-    for job, retry_s in ((JOB, 10.0 * RETRY_SHARE), (slow, RETRY_S)):
-        jobs, clock = jobs_of(job)
-        clock.now += 1000.0
-        jobs.mark_failed(job)
-        assert jobs.due() == []
-        assert jobs.next_at() == pytest.approx(clock.now + retry_s)
+def test_one_that_could_not_be_kept_is_tried_again_when_its_server_may_be_tried() -> None:
+    jobs, clock = jobs_of(JOB)
+    clock.now += 5.0
+    jobs.mark_failed(JOB, clock.now + 2.0)
+    assert jobs.due() == []
+    assert jobs.next_at() == clock.now + 2.0
+    clock.now += 2.0
+    assert jobs.due() == [JOB]
 
 
 def test_a_line_of_the_program_ends_its_silence() -> None:
@@ -127,6 +128,20 @@ def test_what_is_told_of_a_job_later_takes_the_place_of_what_was_told_before() -
     jobs, clock = jobs_of(OTHER, known)
     clock.now += 1.0
     assert jobs.due() == [known]
+
+
+def test_what_was_destroyed_is_remembered_as_long_as_it_may_live_again() -> None:
+    jobs, clock = jobs_of()
+    first = DestroyedJob("host", 22244, 7, "not needed", clock.now)
+    jobs.handle_line(destroyed_line(first, clock.now))
+    clock.now += LAST_LOOK_AFTER_S
+    second = first._replace(job_id=8, reason=None, destroyed_at=clock.now)
+    jobs.handle_line(destroyed_line(second, clock.now))
+    assert list(jobs.destroyed) == [first, second]
+    clock.now += 1.0
+    third = first._replace(job_id=9, destroyed_at=clock.now)
+    jobs.handle_line(destroyed_line(third, clock.now))
+    assert list(jobs.destroyed) == [second, third]
 
 
 def test_two_holders_of_one_job_are_told_apart() -> None:
