@@ -41,7 +41,15 @@ MACHINERY = frozenset(
 )
 """Threads, greenlets and sockets."""
 
-RESERVED = MACHINERY | {"argparse", "importlib", "platformdirs", "pytest", "shtab", "tabulate"}
+RESERVED = MACHINERY | {
+    "argparse",
+    "importlib",
+    "platformdirs",
+    "pytest",
+    "shtab",
+    "tabulate",
+    "wcwidth",
+}
 """What only the layers may import that say so; with importlib, no import would be seen here."""
 
 
@@ -81,7 +89,7 @@ LAYERS = (
     ),
     Layer("client", ("client", "protocol_client"), "client transport threads answers wire base"),
     Layer("job", ("job", "job.*"), "job client transport threads answers wire base"),
-    Layer("display", ("display", "display.*"), "display base", frozenset({"tabulate"})),
+    Layer("display", ("display", "display.*"), "display base", frozenset({"tabulate", "wcwidth"})),
     Layer(
         "command_line",
         ("command_line", "command_line.*"),

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from spalloc_gevent._version import __version__
 
-PACKAGES = ("gevent", "greenlet", "platformdirs", "tabulate")
+PACKAGES = ("gevent", "greenlet", "platformdirs", "tabulate", "wcwidth")
 
 
 def version_lines(name: str) -> list[str]:

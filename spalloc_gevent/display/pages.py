@@ -1,9 +1,18 @@
-"""What a command shows: lines, of which as many are made as somebody looks at."""
+"""What a command shows: lines, and the part of them that a window has room for."""
 
 from __future__ import annotations
 
+import enum
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from spalloc_gevent.display.terminal import Size
+from spalloc_gevent.display.widths import cut, width_of
+
+_SIDEWAYS = 8
+"""Columns that one key scrolls by; a multiple of the pitch of hexagons."""
 
 
 class Page(Protocol):
@@ -40,3 +49,74 @@ class Text:
 def text_of(page: Page) -> str:
     """All lines of a page, without a last line end."""
     return "\n".join(page.lines(0, len(page)))
+
+
+class Move(enum.Enum):
+    """What a key does to the scroll."""
+
+    UP = "up"
+    DOWN = "down"
+    PAGE_UP = "page up"
+    PAGE_DOWN = "page down"
+    LEFT = "left"
+    RIGHT = "right"
+    HOME = "home"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Scroll:
+    """Which part of a page is in the window: how far it has moved down, and to the right."""
+
+    top: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a window: its lines, none longer than the window is wide."""
+
+    lines: Sequence[str]
+    scroll: Scroll
+    """As asked, or as near to it as there is something to see."""
+    part: str = ""
+    """Which part of the page this is; empty when it is all of it."""
+
+
+def frame(page: Page, size: Size, scroll: Scroll) -> Frame:
+    """The page as a window shows it whose last line is left for the status."""
+    pinned = min(page.pinned, len(page), max(size.lines - 2, 0))
+    room = max(size.lines - 1 - pinned, 0)
+    top, part_of_lines = _in_view("line", scroll.top, room, len(page) - pinned)
+    shown = [*page.lines(0, pinned), *page.lines(pinned + top, pinned + top + room)]
+    widest = max(map(width_of, shown), default=0)
+    left, part_of_columns = _in_view("column", scroll.left, size.columns, widest)
+    return Frame(
+        [cut(line, left, size.columns) for line in shown],
+        Scroll(top, left),
+        ", ".join(filter(None, [part_of_lines, part_of_columns])),
+    )
+
+
+def _in_view(what: str, offset: int, room: int, whole: int) -> tuple[int, str]:
+    """The offset as far as there is something to see, and which part that is, in words."""
+    offset = max(0, min(offset, whole - room))
+    if whole <= room or not room:
+        return offset, ""
+    return offset, f"{what}s {offset + 1}-{min(offset + room, whole)} of {whole}"
+
+
+def moved(scroll: Scroll, move: Move, size: Size) -> Scroll:
+    """The scrolling after a key; :func:`frame` brings it back where it leaves the page."""
+    page = max(size.lines - 2, 1)
+    down, right = {
+        Move.UP: (-1, 0),
+        Move.DOWN: (1, 0),
+        Move.PAGE_UP: (-page, 0),
+        Move.PAGE_DOWN: (page, 0),
+        Move.LEFT: (0, -_SIDEWAYS),
+        Move.RIGHT: (0, _SIDEWAYS),
+        Move.HOME: (-scroll.top, -scroll.left),
+        Move.END: (sys.maxsize, 0),
+    }[move]
+    return Scroll(max(0, scroll.top + down), max(0, scroll.left + right))

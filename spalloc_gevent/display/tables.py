@@ -1,35 +1,28 @@
-"""Tables and lists in columns: two blanks between columns, no blanks at the end of a line."""
+"""Tables, lists in columns and definitions; no line ends in a blank."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from tabulate import tabulate
-
 from spalloc_gevent.display.terminal import Paint, Style
 from spalloc_gevent.display.widths import width_of
 
-_GAP = "  "
-
-# Blanks at the end of a cell do not survive tabulate; this does, and no text
-# that is fit for a terminal holds it (it is for private use).
-_FILLER = "\ue000"
-_TRAILING_BLANKS = re.compile(" +$", re.MULTILINE)
+GAP = 2
+"""Blanks between columns."""
 
 Row = TypeVar("Row")
 
 
 class Cell(NamedTuple):
-    """Printable text of one line, and what it looks like."""
+    """Printable text of one line, and what it looks like; blanks around it are not shown."""
 
     text: str = ""
     styles: tuple[Style, ...] = ()
 
     def painted(self, paint: Paint) -> str:
-        return paint(self.text, *self.styles)
+        return paint(self.text.strip(" "), *self.styles)
 
 
 @dataclass(frozen=True)
@@ -58,30 +51,24 @@ class Table(Generic[Row]):
         self, columns: Sequence[Column[Row]], rows: Sequence[Row], paint: Paint | None = None
     ) -> None:
         """`paint`: None for no colour."""
-        self._paint = paint or Paint(False)
-        self._columns = columns
-        self._cells = [[column.cell(row) for column in columns] for row in rows]
-        self._headings = [
-            _heading(column.heading, (row[place].text for row in self._cells), self._paint)
-            for place, column in enumerate(columns)
-        ]
+        paint = paint or Paint(False)
+        self._body = [[column.cell(row).painted(paint) for column in columns] for row in rows]
+        self._alignments = ["right" if column.is_number else "left" for column in columns]
+        self._headings = []
+        for place, column in enumerate(columns):
+            # Flush left over numbers that are flush right, so it is as wide as its column.
+            width = max((width_of(row[place]) for row in self._body), default=0)
+            heading = paint(column.heading, Style.BRIGHT, Style.UNDERLINE)
+            self._headings.append(heading + " " * (width - len(column.heading)))
 
     def __len__(self) -> int:
-        return 1 + len(self._cells)
+        return 1 + len(self._body)
 
     def lines(self, start: int, stop: int) -> Sequence[str]:
-        cells = self._cells[max(start - 1, 0) : max(stop - 1, 0)]
-        body = [[cell.painted(self._paint) for cell in row] for row in cells]
-        alignments = ["right" if column.is_number else "left" for column in self._columns]
-        lines = _aligned([self._headings, *body], alignments).split("\n")
-        return lines[0 if start < 1 else 1 : 0 if stop < 1 else None]
-
-
-def _heading(text: str, below: Iterable[str], paint: Paint) -> str:
-    """The heading, flush left over numbers that are flush right, as wide as its column."""
-    width = max(map(width_of, below), default=0)
-    painted = paint(text, Style.BRIGHT, Style.UNDERLINE)
-    return painted + _FILLER * (width - len(text))
+        body = self._body[max(start - 1, 0) : max(stop - 1, 0)]
+        # With the headings, which are as wide as their columns.
+        lines = _aligned([self._headings, *body], self._alignments)
+        return lines[min(start, 1) : None if stop else 0]
 
 
 def arranged(
@@ -103,16 +90,32 @@ def arranged(
 
 def render_cells(cells: Sequence[Cell], paint: Paint | None = None, *, width: int = 80) -> str:
     """The cells one after another in aligned columns, on lines of at most `width` characters."""
-    paint = paint or Paint(False)
-    widest = max((len(cell.text) for cell in cells), default=0)
-    per_line = max(1, (width + len(_GAP)) // (widest + len(_GAP)))
-    painted = [cell.painted(paint) for cell in cells]
+    painted = [cell.painted(paint or Paint(False)) for cell in cells]
+    widest = max(map(width_of, painted), default=0)
+    per_line = max(1, (width + GAP) // (widest + GAP))
     lines = [painted[start : start + per_line] for start in range(0, len(painted), per_line)]
-    return _aligned(lines, ["left"] * min(per_line, len(painted)))
+    return "\n".join(_aligned(lines, ["left"] * min(per_line, len(painted))))
 
 
-def _aligned(rows: Sequence[Sequence[str]], alignments: Sequence[str]) -> str:
-    if not rows:
-        return ""
-    text = tabulate(rows, tablefmt="plain", colalign=alignments, disable_numparse=True)
-    return _TRAILING_BLANKS.sub("", text.replace(_FILLER, " "))
+def render_definitions(pairs: Iterable[tuple[str, object]]) -> str:
+    """Keys flush right at their colons, and values; those of several lines stay in their column."""
+    listed = [(key, str(value)) for key, value in pairs]
+    width = max((len(key) for key, _ in listed), default=0)
+    indented = "\n" + " " * (width + len(": "))
+    text = "\n".join(f"{key:>{width}}: " + value.replace("\n", indented) for key, value in listed)
+    return "\n".join(map(str.rstrip, text.split("\n")))
+
+
+def _aligned(rows: Sequence[Sequence[str]], alignments: Sequence[str]) -> list[str]:
+    if len(rows) < 2:  # One row needs no library, which is slow to import.
+        return [(" " * GAP).join(row).rstrip(" ") for row in rows]
+    from tabulate import tabulate
+
+    text = tabulate(
+        rows,
+        tablefmt="plain",
+        colalign=alignments,
+        disable_numparse=True,
+        preserve_whitespace=True,
+    )
+    return [line.rstrip(" ") for line in text.split("\n")]

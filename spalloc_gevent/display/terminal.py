@@ -74,16 +74,9 @@ def room_of(stream: TextIO) -> int | None:
     return size_of(stream).columns if is_terminal(stream) else None
 
 
-def wants_colour(
-    stream: TextIO | None, when: Colour = Colour.AUTO, environ: Mapping[str, str] = os.environ
-) -> bool:
-    """Whether to colour what goes to `stream`.
-
-    By default on a terminal only, and not where NO_COLOR is set to anything (no-color.org).
-    """
-    if when is not Colour.AUTO:
-        return when is Colour.ALWAYS
-    return is_terminal(stream, environ) and not environ.get("NO_COLOR")
+def columns_before_wrap(stream: TextIO) -> int:
+    """The room that a line has which is overwritten: some terminals wrap after the last column."""
+    return max(1, size_of(stream).columns - 1)
 
 
 class Paint:
@@ -99,7 +92,13 @@ class Paint:
         when: Colour = Colour.AUTO,
         environ: Mapping[str, str] = os.environ,
     ) -> Paint:
-        return cls(wants_colour(stream, when, environ))
+        """For what goes to `stream`, coloured `when` that is wanted.
+
+        AUTO: on a terminal only, and not where NO_COLOR is set to anything (no-color.org).
+        """
+        if when is not Colour.AUTO:
+            return cls(when is Colour.ALWAYS)
+        return cls(is_terminal(stream, environ) and not environ.get("NO_COLOR"))
 
     def __call__(self, text: object, *styles: Style) -> str:
         """`text` in `styles`; unchanged when painting is off or there is nothing to show."""
@@ -123,19 +122,18 @@ def printable(text: object) -> str:
     Blanks of every kind are plain blanks.
     """
     whole = str(text)
+    if whole.isprintable():
+        return whole
     joiners = {found.start() for found in _JOINERS.finditer(whole)}
-    return "".join(
-        character if place in joiners else _spelled_out(character)
-        for place, character in enumerate(whole)
-    )
-
-
-def _spelled_out(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Zs":
-        return " "
-    # C: control, format, surrogate, unassigned; the rest of Z: line and paragraph ends.
-    return character.encode("unicode_escape").decode("ascii") if category[0] in "CZ" else character
+    shown = ""
+    for place, character in enumerate(whole):
+        if character.isprintable() or place in joiners:
+            shown += character
+        elif unicodedata.category(character) == "Zs":
+            shown += " "
+        else:
+            shown += character.encode("unicode_escape").decode("ascii")
+    return shown
 
 
 def write(stream: TextIO | None, text: str) -> None:
@@ -203,26 +201,25 @@ class StatusLine:
     def show(self, text: str, *styles: Style) -> None:
         """Put `text` in place of what was shown before."""
         if self._overwrite:
-            self._current = self._paint(self._clipped(text), *styles)
+            # A line that wraps could not be overwritten.
+            shown = cut(text, 0, columns_before_wrap(self._stream))
+            self._current = self._paint(shown, *styles)
             write(self._stream, _CLEAR_LINE + self._current)
         else:
-            write(self._stream, self._paint(text, *styles) + "\n")
+            self.interject(text, *styles)
 
     def finish(self, text: str | None = None, *styles: Style) -> None:
         """End the line, with `text` as the last that it shows; None: with what is there."""
-        # One write, so that nobody sees half a line.
         if text is not None:
-            before = _CLEAR_LINE if self._current else ""
-            write(self._stream, before + self._paint(text, *styles) + "\n")
+            write(self._stream, self._instead(text, styles))
         elif self._current:
             write(self._stream, "\n")
         self._current = ""
 
     def interject(self, text: str, *styles: Style) -> None:
         """A line of its own above the status, which stays."""
-        before = _CLEAR_LINE if self._current else ""
-        write(self._stream, before + self._paint(text, *styles) + "\n" + self._current)
+        write(self._stream, self._instead(text, styles) + self._current)
 
-    def _clipped(self, text: str) -> str:
-        # A line that wraps could not be overwritten.
-        return cut(text, 0, max(1, size_of(self._stream).columns - 1))
+    def _instead(self, text: str, styles: tuple[Style, ...]) -> str:
+        before = _CLEAR_LINE if self._current else ""
+        return f"{before}{self._paint(text, *styles)}\n"

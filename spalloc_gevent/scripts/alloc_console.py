@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from spalloc_gevent.display.definitions import render_definitions
+from spalloc_gevent.display.tables import render_definitions
 from spalloc_gevent.display.terminal import Paint, StatusLine, Style, Telling, printable, write
 from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.substitution import Facts

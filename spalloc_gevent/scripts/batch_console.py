@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from spalloc_gevent.deadline import Deadline
-from spalloc_gevent.display.footer import Footer
+from spalloc_gevent.display.screen import Footer
 from spalloc_gevent.display.terminal import Colour, Paint, Style, is_terminal, printable, write
 from spalloc_gevent.scripts.batch_outputs import Files, pieces_of
 from spalloc_gevent.scripts.batch_progress import STYLES, Progress, span_told

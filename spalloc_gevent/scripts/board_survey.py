@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from spalloc_gevent.config import user_cache_folder
-from spalloc_gevent.display.footer import Footer
+from spalloc_gevent.display.screen import Footer
 from spalloc_gevent.display.terminal import Telling, is_terminal, printable
 from spalloc_gevent.geometry import Board, boards_of_triads
 from spalloc_gevent.scripts.administration import boards_of

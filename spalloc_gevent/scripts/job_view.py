@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
-from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.strips import render_in_strips
+from spalloc_gevent.display.tables import render_definitions
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.geometry import Board, Link, job_dimensions, neighbour
 from spalloc_gevent.scripts.administration import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from spalloc_gevent.display.frames import Move
+from spalloc_gevent.display.pages import Move
 
 QUIT = "quit"
 

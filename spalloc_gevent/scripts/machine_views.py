@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
-from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.letters import letter_order, lettered
 from spalloc_gevent.display.pages import Text, text_of
 from spalloc_gevent.display.strips import render_in_strips
-from spalloc_gevent.display.tables import Cell, Column, Table, arranged, render_cells
+from spalloc_gevent.display.tables import (
+    Cell,
+    Column,
+    Table,
+    arranged,
+    render_cells,
+    render_definitions,
+)
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.geometry import Board, boards_of_triads
 from spalloc_gevent.scripts.administration import (

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, Protocol, TextIO, TypeVar
 
-from spalloc_gevent.display.frames import Move, Scroll, frame, moved
-from spalloc_gevent.display.pages import Page, Text, text_of
+from spalloc_gevent.display.pages import Move, Page, Scroll, Text, frame, moved, text_of
 from spalloc_gevent.display.screen import Screen
 from spalloc_gevent.display.terminal import (
     Colour,

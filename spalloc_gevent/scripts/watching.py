@@ -21,7 +21,7 @@ from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
     from spalloc_gevent.client import Poller, ProtocolClient, Snapshot
-    from spalloc_gevent.display.frames import Move
+    from spalloc_gevent.display.pages import Move
 
 Data = TypeVar("Data")
 

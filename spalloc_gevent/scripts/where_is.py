@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spalloc_gevent.display.definitions import render_definitions
 from spalloc_gevent.display.pages import Text
+from spalloc_gevent.display.tables import render_definitions
 from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts import administration, common, output_options
 from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, run

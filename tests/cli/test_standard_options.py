@@ -45,7 +45,7 @@ def test_a_report_has_the_versions_of_all_that_the_package_runs_on(shell: Shell)
     first, python, *rest = shown.stdout.splitlines()
     assert first == f"spalloc_gevent {__version__}"
     assert python.startswith(f"Python: {platform.python_version()} (CPython) on ")
-    packages = ("gevent", "greenlet", "platformdirs", "tabulate")
+    packages = ("gevent", "greenlet", "platformdirs", "tabulate", "wcwidth")
     assert rest == [
         *(f"{name}: {metadata.version(name)}" for name in packages), "server: not configured"
     ]  # fmt: skip

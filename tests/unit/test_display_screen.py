@@ -1,4 +1,4 @@
-"""What is written to a terminal whose whole screen is taken."""
+"""What is written to a terminal that is redrawn in place: the whole screen, or its last lines."""
 
 from __future__ import annotations
 
@@ -6,41 +6,56 @@ import io
 import os
 import pty
 
+import pyte
 import pytest
 
-from spalloc_gevent.display.screen import Screen
+from spalloc_gevent.display.screen import Footer, Screen
 from spalloc_gevent.display.terminal import USUAL_SIZE
 
-ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
-HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
-HOME, REST_OF_LINE = "\x1b[H", "\x1b[K"
+HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-class Terminal(io.StringIO):
-    """Remembers each write by itself."""
+class Glass(io.StringIO):
+    """A stream that is shown on a screen of 80 x 6; it keeps each write by itself."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._screen = pyte.Screen(80, 6)
+        self._stream = pyte.Stream(self._screen)
         self.writes: list[str] = []
 
     def write(self, text: str) -> int:
         self.writes.append(text)
+        self._stream.feed(text)
         return super().write(text)
 
-
-def test_the_alternate_screen_is_taken_and_given_back() -> None:
-    terminal = Terminal()
-    with Screen(terminal).open():
-        assert terminal.getvalue() == ENTER + HIDE_CURSOR
-    assert terminal.writes == [ENTER + HIDE_CURSOR, SHOW_CURSOR + LEAVE]
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display]
 
 
-def test_the_screen_is_given_back_when_the_block_raises() -> None:
-    terminal = Terminal()
-    with pytest.raises(KeyboardInterrupt), Screen(terminal).open():
+@pytest.fixture
+def glass() -> Glass:
+    return Glass()
+
+
+# -- the whole screen ----------------------------------------------------------------------
+
+
+def test_the_alternate_screen_is_taken_and_given_back_and_can_be_taken_again(glass: Glass) -> None:
+    screen = Screen(glass)
+    for _ in range(2):
+        with screen.open():
+            assert glass.writes[-1] == ENTER
+        assert glass.writes[-1] == LEAVE
+
+
+def test_the_screen_is_given_back_when_the_block_raises(glass: Glass) -> None:
+    with pytest.raises(KeyboardInterrupt), Screen(glass).open():
         raise KeyboardInterrupt
-    assert terminal.writes[-1] == SHOW_CURSOR + LEAVE
+    assert glass.writes == [ENTER, LEAVE]
 
 
 def test_a_terminal_that_is_closed_meanwhile_gets_nothing_back_and_hides_no_error() -> None:
@@ -59,61 +74,59 @@ def test_a_terminal_that_is_closed_meanwhile_gets_nothing_back_and_hides_no_erro
         be_closed_and_fail()
 
 
-def test_a_screen_can_be_taken_again() -> None:
-    terminal = Terminal()
-    screen = Screen(terminal)
-    for _ in range(2):
-        with screen.open():
-            screen.draw(["a"], "status")
-    assert terminal.getvalue().count(ENTER) == terminal.getvalue().count(LEAVE) == 2
-
-
-def test_a_picture_is_one_write_that_begins_and_ends_as_a_whole() -> None:
-    terminal = Terminal()
-    Screen(terminal).draw(["one", "two"], "status")
-    [picture] = terminal.writes
-    assert picture.startswith(BEGIN + HOME + "one")
-    assert picture.endswith("status" + REST_OF_LINE + END)
-
-
-def test_a_picture_goes_over_the_one_before_and_nothing_is_cleared_first() -> None:
-    terminal = Terminal()
-    screen = Screen(terminal)
+def test_a_picture_is_one_write_over_the_one_before_and_nothing_is_cleared_first(
+    glass: Glass,
+) -> None:
+    screen = Screen(glass)
     screen.draw(["a long line", "another"], "status")
     screen.draw(["short"], "status")
-    for clear_screen in ("\x1b[2J", "\x1b[1J", "\x1b[3J", "\x1bc", "\x1b[2K"):
-        assert clear_screen not in terminal.getvalue()
-    body = terminal.writes[1].removeprefix(BEGIN + HOME)
-    assert body.startswith(f"short{REST_OF_LINE}\r\n\x1b[J")
+    bottom = f"{REST_OF_SCREEN}\x1b[{USUAL_SIZE.lines};1Hstatus{REST_OF_LINE}{END}"
+    assert glass.writes[1:] == [f"{BEGIN}{HOME}short{REST_OF_LINE}\r\n{bottom}"]
 
 
-def test_the_status_stands_in_the_last_line() -> None:
-    terminal = Terminal()
-    Screen(terminal).draw(["one"], "status")
-    assert f"\x1b[{USUAL_SIZE.lines};1Hstatus{REST_OF_LINE}" in terminal.getvalue()
+def test_lines_that_have_no_room_above_the_status_are_left_out(glass: Glass) -> None:
+    Screen(glass).draw([f"line {number}" for number in range(1, 30)], "status")
+    assert "line 23\x1b" in glass.getvalue()
+    assert "line 24" not in glass.getvalue()
 
 
-def test_lines_that_have_no_room_above_the_status_are_left_out() -> None:
-    terminal = Terminal()
-    Screen(terminal).draw([f"line {number}" for number in range(1, 30)], "status")
-    assert "line 23\x1b" in terminal.getvalue()
-    assert "line 24" not in terminal.getvalue()
-
-
-def test_a_line_as_wide_as_the_window_keeps_its_last_character() -> None:
-    terminal = Terminal()
+def test_a_line_as_wide_as_the_window_keeps_its_last_character(glass: Glass) -> None:
     full = "x" * USUAL_SIZE.columns
     # The cursor waits on the last character there: what is erased from it on is that.
-    Screen(terminal).draw([full, f"\x1b[31m{full}\x1b[0m", full[1:]], "status")
-    assert f"{full}\r\n" in terminal.getvalue()
-    assert f"{full}\x1b[0m\r\n" in terminal.getvalue()
-    assert f"{full[1:]}{REST_OF_LINE}\r\n" in terminal.getvalue()
+    Screen(glass).draw([full, f"\x1b[31m{full}\x1b[0m", full[1:]], "status")
+    assert f"{full}\r\n\x1b[31m{full}\x1b[0m\r\n{full[1:]}{REST_OF_LINE}" in glass.getvalue()
 
 
-def test_characters_that_the_terminal_cannot_show_are_spelled_out() -> None:
-    class Ascii(Terminal):
-        encoding = "ascii"
+# -- the last lines ------------------------------------------------------------------------
 
-    terminal = Ascii()
-    Screen(terminal).draw(["Gerät"], "")
-    assert "Ger\\xe4t" in terminal.getvalue()
+
+def test_lines_take_the_place_of_those_before(glass: Glass) -> None:
+    footer = Footer(glass)
+    footer.draw(["one", "two"])
+    footer.draw(["three", "x"])
+    footer.draw(["y"])
+    assert glass.lines == ["y", "", "", "", "", ""]
+
+
+def test_text_stands_above_and_scrolls(glass: Glass) -> None:
+    footer = Footer(glass)
+    footer.draw(["counts", "doing"])
+    for number in range(5):
+        footer.write_above(f"news {number}\r\n")
+    assert glass.lines == ["news 1", "news 2", "news 3", "news 4", "counts", "doing"]
+    footer.clear()
+    footer.write_above("the end\r\n")
+    assert glass.lines == ["news 1", "news 2", "news 3", "news 4", "the end", ""]
+
+
+def test_nothing_is_written_where_nothing_has_changed(glass: Glass) -> None:
+    footer = Footer(glass)
+    footer.clear()
+    footer.draw(["same"])
+    footer.draw(["same"])
+    assert len(glass.writes) == 1
+
+
+def test_no_line_is_as_wide_as_the_terminal(glass: Glass) -> None:
+    Footer(glass).draw(["\x1b[31m" + "x" * 200 + "\x1b[0m", "y" * 200])
+    assert glass.lines[:3] == ["x" * 79, "y" * 79, ""]

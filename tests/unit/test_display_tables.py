@@ -1,126 +1,133 @@
-"""Tables and lists in columns."""
+"""Tables, lists in columns, definitions."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
-from typing import Any
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.display.pages import text_of
-from spalloc_gevent.display.tables import Cell, Column, Table, arranged, render_cells
+from spalloc_gevent.display.tables import (
+    Cell,
+    Column,
+    Table,
+    arranged,
+    render_cells,
+    render_definitions,
+)
 from spalloc_gevent.display.terminal import Paint, Style
+from spalloc_gevent.display.widths import width_of
 
 Row = tuple[str, ...]
 
 
 def column(place: int, heading: str, *styles: Style, is_number: bool = False) -> Column[Row]:
     return Column(
-        heading.lower(),
-        heading,
-        lambda row: Cell(row[place], styles),
-        lambda row: row[place] or None,
-        is_number,
+        heading.lower(), heading, lambda row: Cell(row[place], styles), lambda _row: None, is_number
     )
 
 
 COLUMNS = (column(0, "ID", is_number=True), column(1, "State"), column(2, "Owner"))
 
 
-def render(columns: tuple[Column[Row], ...], rows: list[Row], paint: Paint | None = None) -> str:
-    return text_of(Table(columns, rows, paint))
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], "ID  State  Owner"),
+        # Numbers stand flush right, their heading flush left; nothing is taken for a number.
+        (
+            [("1541", "ready", "1e5"), ("7", "queue", "007")],
+            "ID    State  Owner\n1541  ready  1e5\n   7  queue  007",
+        ),
+        ([("1", "ready", ""), ("2", "", "")], "ID  State  Owner\n 1  ready\n 2"),
+        ([("1", "日本", "x"), ("2", " a ", "")], "ID  State  Owner\n 1  日本   x\n 2  a"),
+        ([("1", "👩\u200d💻日本", "x")], "ID  State   Owner\n 1  👩\u200d💻日本  x"),
+    ],
+)
+def test_a_table_has_two_blanks_between_columns_and_none_at_the_end_of_a_line(
+    rows: list[Row], expected: str
+) -> None:
+    assert text_of(Table(COLUMNS, rows)) == expected
 
 
-def test_numbers_stand_flush_right_and_their_heading_flush_left() -> None:
-    table = render(COLUMNS, [("1541", "ready", "me"), ("7", "queue", "you")])
-    assert table == "ID    State  Owner\n1541  ready  me\n   7  queue  you"
-
-
-def test_wide_heading_makes_its_column_wide() -> None:
+def test_a_wide_heading_makes_its_column_wide() -> None:
     columns = (column(0, "Num boards", is_number=True), column(1, "Tags"))
-    assert render(columns, [("3", "x")]) == "Num boards  Tags\n         3  x"
-
-
-def test_table_without_rows_is_its_headings() -> None:
-    assert render(COLUMNS, []) == "ID  State  Owner"
-
-
-def test_nothing_is_taken_for_a_number() -> None:
-    for owner in ("1e5", "0x10", "1_000", "nan", "12.50", "True", "007"):
-        line = render(COLUMNS, [("1", "ready", owner)]).splitlines()[1]
-        assert line == f" 1  ready  {owner}"
-
-
-def test_empty_cells_leave_no_blanks_at_the_end_of_a_line() -> None:
-    table = render(COLUMNS, [("1", "ready", ""), ("2", "", "")])
-    assert table == "ID  State  Owner\n 1  ready\n 2"
-
-
-def test_colours_do_not_move_columns() -> None:
-    colourful = (column(0, "ID"), column(1, "State", Style.GREEN), column(2, "Owner", Style.RED))
-    rows: list[Row] = [("1", "ready", "me"), ("22", "queue", "you")]
-    coloured = render(colourful, rows, Paint(True))
-    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == render(colourful, rows)
-    assert "\x1b[32mready\x1b[0m" in coloured
+    assert text_of(Table(columns, [("3", "x")])) == "Num boards  Tags\n         3  x"
 
 
 def test_headings_are_bright_and_underlined_but_not_their_padding() -> None:
-    coloured = render(COLUMNS, [("1541", "ready", "me")], Paint(True))
-    assert coloured.startswith("\x1b[1;4mID\x1b[0m    \x1b[1;4mState\x1b[0m")
+    colourful = (column(0, "ID", is_number=True), column(1, "State", Style.GREEN))
+    heading, line = Table(colourful, [("1541", "ready")], Paint(True)).lines(0, 2)
+    assert heading == "\x1b[1;4mID\x1b[0m    \x1b[1;4mState\x1b[0m"
+    assert line == "1541  \x1b[32mready\x1b[0m"
 
-
-@given(st.lists(st.tuples(*[st.text("a1. -", max_size=9)] * 3), max_size=5))
-def test_no_line_ends_in_a_blank_whatever_the_cells(texts: list[tuple[str, ...]]) -> None:
-    lines = render(COLUMNS, [*texts]).split("\n")
-    assert len(lines) == 1 + len(texts)
-    assert lines == [line.rstrip() for line in lines]
-
-
-def test_cells_fill_lines_of_eighty_columns() -> None:
-    cells = [Cell(f"{letter}:{number}") for number, letter in enumerate("ABCDEFGHIJKLMNOP" * 2)]
-    lines = render_cells(cells).splitlines()
-    assert lines[0].startswith("A:0   B:1   C:2   ")
-    assert len(lines) == 3
-    assert all(len(line) <= 80 for line in lines)
-    assert " ".join(lines).split() == [cell.text for cell in cells]
-
-
-def test_cells_as_wide_as_the_line_exactly_fill_it() -> None:
-    cells = [Cell("x" * 14)] * 6
-    assert [len(line) for line in render_cells(cells).splitlines()] == [78, 14]
-    assert [len(line) for line in render_cells(cells, width=77).splitlines()] == [62, 30]
-
-
-def test_cell_wider_than_the_line_has_a_line_of_its_own() -> None:
-    assert render_cells([Cell("x" * 9), Cell("y")], width=5) == "x" * 9 + "\ny"
-
-
-def test_no_cells_are_no_text() -> None:
-    assert render_cells([]) == ""
-
-
-# -- parts of a table --------------------------------------------------------------------
 
 texts = st.text("a1. -日", max_size=9)
 
 
 @given(st.lists(st.tuples(texts, texts, texts), max_size=6), st.integers(0, 8), st.integers(0, 8))
-def test_a_part_of_a_table_is_the_same_lines_of_the_whole(
+def test_a_part_of_a_table_is_the_same_lines_of_the_whole_and_colour_moves_nothing(
     rows: list[Row], start: int, stop: int
 ) -> None:
-    for paint in (Paint(False), Paint(True)):
-        table = Table(COLUMNS, rows, paint)
-        whole = table.lines(0, len(table))
-        assert len(whole) == len(table) == 1 + len(rows)
-        assert list(table.lines(start, stop)) == list(whole)[start:stop]
+    table = Table(COLUMNS, rows)
+    whole = table.lines(0, len(table))
+    assert len(whole) == len(table) == 1 + len(rows)
+    assert list(whole) == [line.rstrip() for line in whole]
+    assert list(table.lines(start, stop)) == list(whole)[start:stop]
+    colourful = [column(place, one.heading, Style.RED) for place, one in enumerate(COLUMNS)]
+    plain = [column(place, one.heading) for place, one in enumerate(COLUMNS)]
+    coloured = text_of(Table(colourful, rows, Paint(True)))
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == text_of(Table(plain, rows))
 
 
-def test_the_headings_of_a_table_are_pinned() -> None:
-    assert Table(COLUMNS, [("1", "ready", "me")]).pinned == 1
+def test_a_table_without_rows_needs_no_library() -> None:
+    script = (
+        "import sys; from spalloc_gevent.display.tables import Table, Column, Cell\n"
+        "columns = [Column('a', 'A', Cell, str), Column('b', 'B', Cell, str)]\n"
+        "assert list(Table(columns, []).lines(0, 1)) == ['A  B']\n"
+        "assert not {'tabulate', 'wcwidth'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+# -- lists and definitions ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "width", "lines"),
+    [
+        ([], 80, [0]),
+        (["x" * 14] * 6, 80, [78, 14]),
+        (["x" * 14] * 6, 77, [62, 30]),
+        (["x" * 9, "y"], 5, [9, 1]),
+        (["日" * 7, "x" * 14] * 3, 80, [78, 14]),
+    ],
+)
+def test_cells_fill_the_lines_and_one_that_is_wider_has_its_own(
+    cells: list[str], width: int, lines: list[int]
+) -> None:
+    shown = render_cells([Cell(text) for text in cells], width=width)
+    assert [width_of(line) for line in shown.split("\n")] == lines
+    assert shown.split() == cells
+
+
+@pytest.mark.parametrize(
+    ("pairs", "text"),
+    [
+        ([], ""),
+        ([("Hostname", "b"), ("Width", 8), ("Empty", "")], "Hostname: b\n   Width: 8\n   Empty:"),
+        ([("A", "x\n\ny"), ("Long", 1)], "   A: x\n\n      y\nLong: 1"),
+    ],
+)
+def test_definitions_have_keys_flush_right_and_values_in_their_column(
+    pairs: list[tuple[str, object]], text: str
+) -> None:
+    assert render_definitions(pairs) == text
 
 
 # -- the order of rows -------------------------------------------------------------------
@@ -149,38 +156,24 @@ BASKET: list[Fruit] = [DATE, CHERRY, APPLE, BANANA]
 def test_rows_are_arranged_by_the_columns_named(
     order: list[tuple[str, bool]], expected: list[Fruit]
 ) -> None:
-    assert arranged(BASKET, [NAME, PRICE], order) == expected
-
-
-def test_arranging_leaves_the_rows_given_as_they_were() -> None:
     rows = list(BASKET)
-    arranged(rows, [NAME, PRICE], [("name", False)])
+    assert arranged(rows, [NAME, PRICE], order) == expected
     assert rows == BASKET
 
 
-KEYS: dict[str, Callable[[Fruit], Any]] = {"name": lambda row: row[0], "price": lambda row: row[1]}
-orders = st.lists(st.tuples(st.sampled_from(sorted(KEYS)), st.booleans()), max_size=3)
+fruits = st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 2)), max_size=8)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 2)), max_size=8), orders
-)
+@given(fruits, st.booleans())
 def test_arranged_rows_are_in_order_and_equals_stay_as_they_were(
-    rows: list[Fruit], order: list[tuple[str, bool]]
+    rows: list[Fruit], backwards: bool
 ) -> None:
-    numbered = list(enumerate(rows))
-    result = arranged(numbered, [of_numbered(name) for name in KEYS], order)
-    assert sorted(result) == numbered
-    for (place, row), (next_place, next_row) in itertools.pairwise(result):
-        for name, backwards in order:
-            key, next_key = KEYS[name](row), KEYS[name](next_row)
-            if key != next_key:
-                assert key is not None
-                assert next_key is None or (key > next_key) == backwards
-                break
+    place: Column[tuple[int, Fruit]] = Column("p", "P", lambda _row: Cell(), lambda row: row[1][1])
+    result = arranged(list(enumerate(rows)), [place], [("p", backwards)])
+    assert sorted(result) == list(enumerate(rows))
+    for (at, (_, price)), (next_at, (_, next_price)) in itertools.pairwise(result):
+        if price == next_price:
+            assert at < next_at
         else:
-            assert place < next_place
-
-
-def of_numbered(name: str) -> Column[tuple[int, Fruit]]:
-    return Column(name, name, lambda row: Cell(str(row)), lambda row: KEYS[name](row[1]))
+            assert price is not None
+            assert next_price is None or (price > next_price) == backwards

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from spalloc_gevent.client import ProtocolClient
-from spalloc_gevent.display.frames import Move
-from spalloc_gevent.display.pages import Page, Text
+from spalloc_gevent.display.pages import Move, Page, Text
 from spalloc_gevent.display.tables import Cell, Column, Table
 from spalloc_gevent.display.terminal import Paint, Size
 from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
