@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spalloc_gevent.display.svg import MONOSPACE, NAMESPACE, element, number, text_of
+from spalloc_gevent.display.palette import MONOSPACE
+from spalloc_gevent.display.svg import NAMESPACE, element, escaped, number
 from tools.emulator import Run
 
 _PX = 14.0
@@ -50,8 +51,8 @@ def drawn(rows: Sequence[Sequence[Run]], columns: int, command: str, described: 
     width = 2 * _MARGIN + columns * _COLUMN
     height = _BAR + 2 * _MARGIN + len(rows) * _LINE
     inside = [
-        element("title", text_of(command), id="screenshot-title"),
-        element("desc", text_of(described), id="screenshot-desc"),
+        element("title", escaped(command), id="screenshot-title"),
+        element("desc", escaped(described), id="screenshot-desc"),
         element("style", _style_sheet()),
         element("rect", class_="paper", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=8.0),
         *_bar(width, command),
@@ -75,7 +76,7 @@ def drawn(rows: Sequence[Sequence[Run]], columns: int, command: str, described: 
 def _bar(width: float, command: str) -> list[str]:
     edge = f"M1 {_BAR}V8a7 7 0 0 1 7-7H{number(width - 8)}a7 7 0 0 1 7 7V{_BAR}z"
     text = element(
-        "text", text_of(command), class_="default bold", x=width / 2, y=_BAR / 2 + _FOOT,
+        "text", escaped(command), class_="default bold", x=width / 2, y=_BAR / 2 + _FOOT,
         text_anchor="middle",
     )  # fmt: skip
     return [element("path", class_="bar", d=edge), text]
@@ -87,7 +88,7 @@ def _text(run: Run, y: int) -> str:
     kind += " underlined" if run.look.is_underlined else ""
     return element(
         "text",
-        text_of(run.text),
+        escaped(run.text),
         class_=kind,
         x=_MARGIN + run.column * _COLUMN,
         y=_BAR + _MARGIN + (y + 0.5) * _LINE + _FOOT,

@@ -1,4 +1,4 @@
-r"""Boards drawn as hexagons, seen from above; rows count upwards.
+r"""Boards drawn as hexagons on a terminal, seen from above; rows count upwards.
 
 ::
 
@@ -10,47 +10,21 @@ r"""Boards drawn as hexagons, seen from above; rows count upwards.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Iterable, Mapping
+import itertools
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from spalloc_gevent.display.sheet import Sheet, Styles
-from spalloc_gevent.display.terminal import Style
-from spalloc_gevent.geometry import (
-    Board,
-    BoardLink,
-    Link,
-    Torus,
-    ends_of_link,
-    hexagon_position,
-    next_board,
-)
+from spalloc_gevent.display.hexagons import EDGES, PITCH, STEPS
+from spalloc_gevent.display.terminal import Paint, Style
+from spalloc_gevent.geometry import Board, BoardLink, Torus, ends_of_link, hexagon_position
 
 FREE_LABEL = " . "
-PITCH = 4
-"""Characters from one column of hexagons to the next."""
-
 _LABEL_WIDTH = 3
 
-
-class _Edge(NamedTuple):
-    """Where an edge begins, from the left end of a hexagon's upper line, and its characters."""
-
-    line: int
-    character: int
-    alive: str
-    dead: str
-
-
-_EDGES: Mapping[Link, _Edge] = {
-    Link.north: _Edge(+1, 1, "___", "XXX"),
-    Link.north_east: _Edge(0, 4, "\\", "X"),
-    Link.east: _Edge(-1, 4, "/", "X"),
-    Link.south: _Edge(-1, 1, "___", "XXX"),
-    Link.south_west: _Edge(-1, 0, "\\", "X"),
-    Link.west: _Edge(0, 0, "/", "X"),
-}
+Styles = tuple[Style, ...]
 
 
 @dataclass(frozen=True)
@@ -68,54 +42,89 @@ class BoardGroup:
     outer_styles: Styles = ()
 
 
-def board_picture(
+def render_boards(
     groups: Iterable[BoardGroup],
     dead_links: Iterable[BoardLink] = (),
     *,
     torus: Torus | None = None,
-) -> Sheet:
-    """The picture, to be read out as a whole or in parts; hexagons begin every :data:`PITCH`.
+    columns: int | None = None,
+    paint: Paint,
+) -> str:
+    """The picture, as lines without a last line end.
 
     Later groups are drawn over earlier ones. The edges of drawn boards that stand for a dead link
     become a red X; where a link wraps around the `torus` that is one edge at either end.
+
+    columns: the room for a line; what is wider is cut into parts, about equally wide, each under
+    a heading. None, or fewer than a hexagon needs: as many as it takes.
     """
-    sheet = Sheet()
-    drawn: set[Board] = set()
+    plane, drawn = Plane(), set[Board]()
     for group in groups:
-        _draw_group(sheet, group)
+        plane.draw_group(group)
         drawn.update(group.boards)
     for dead_link in dead_links:
         for board, link in ends_of_link(dead_link, torus):
             if board in drawn:
-                _draw_edge(sheet, board, link)
-    return sheet
+                (column, row), edge = hexagon_position(board), EDGES[link]
+                at = row + edge.line, PITCH * column + edge.character
+                plane.write(*at, "X" * len(edge.text), (Style.RED,))
+    parts = [lines for cut in plane.cuts(columns) if (lines := list(plane.lines(*cut, paint)))]
+    if len(parts) == 1:
+        return "\n".join(parts[0])
+    for number, lines in enumerate(parts, 1):
+        lines.insert(0, paint(f"(part {number} of {len(parts)}, from the left)", Style.DIM))
+    return "\n\n".join(map("\n".join, parts))
 
 
-def _draw_group(sheet: Sheet, group: BoardGroup) -> None:
-    boards = set(group.boards)
-    label = group.label.center(_LABEL_WIDTH)[:_LABEL_WIDTH]
-    for board in boards:
-        line, character = _place(board)
-        sheet.write(line, character + 1, label, group.label_styles)
-        for edge, there in zip(_EDGES.values(), _boards_around(board), strict=True):
-            styles = group.inner_styles if there in boards else group.outer_styles
-            sheet.write(line + edge.line, character + edge.character, edge.alive, styles)
+class Plane:
+    """Styled characters, written in any order: lines count upwards, characters to the right."""
 
+    def __init__(self) -> None:
+        self._lines: defaultdict[int, dict[int, tuple[str, Styles]]] = defaultdict(dict)
 
-# Pictures that are drawn again and again ask for the same few thousand boards.
-@functools.lru_cache(maxsize=16_384)
-def _boards_around(board: Board) -> tuple[Board, ...]:
-    """The neighbours on an endless plane, in the order of the edges."""
-    return tuple(next_board(board, link) for link in _EDGES)
+    def write(self, line: int, character: int, text: str, styles: Styles) -> None:
+        """Put `text` there, over what was there before."""
+        row = self._lines[line]
+        for place, letter in enumerate(text, character):
+            row[place] = (letter, styles)
 
+    def draw_group(self, group: BoardGroup) -> None:
+        label = group.label.center(_LABEL_WIDTH)[:_LABEL_WIDTH]
+        places = set(map(hexagon_position, group.boards))
+        for column, row in places:
+            self.write(row, PITCH * column + 1, label, group.label_styles)
+            for link, (right, up) in STEPS.items():
+                is_inner = (column + right, row + up) in places
+                styles = group.inner_styles if is_inner else group.outer_styles
+                line, character, text = EDGES[link]
+                self.write(row + line, PITCH * column + character, text, styles)
 
-def _draw_edge(sheet: Sheet, board: Board, link: Link) -> None:
-    line, character = _place(board)
-    edge = _EDGES[link]
-    sheet.write(line + edge.line, character + edge.character, edge.dead, (Style.RED,))
+    def cuts(self, columns: int | None) -> Iterator[tuple[int, int]]:
+        """The first and the last character of each part.
 
+        Cuts are made where hexagons begin and belong to both parts: each is whole in one.
+        """
+        left = min(map(min, self._lines.values()), default=0)
+        right = max(map(max, self._lines.values()), default=0)
+        hexagons = (right - left) // PITCH
+        fitting = hexagons if columns is None else (columns - 1) // PITCH
+        parts = math.ceil(hexagons / max(1, fitting))
+        width = PITCH * math.ceil(hexagons / max(1, parts))
+        return ((start, min(start + width, right)) for start in range(left, right, width or 1))
 
-def _place(board: Board) -> tuple[int, int]:
-    """The line of the label, and the character at which the hexagon begins."""
-    column, row = hexagon_position(board)
-    return row, PITCH * column
+    def lines(self, left: int, right: int, paint: Paint) -> Iterator[str]:
+        """What is between two characters, as high as it is, from the top down.
+
+        There are no blanks at the ends of lines.
+        """
+        seen = range(left, right + 1)
+        here = [line for line, row in self._lines.items() if any(map(row.__contains__, seen))]
+        for line in range(max(here, default=-1), min(here, default=0) - 1, -1):
+            row = self._lines.get(line, {})
+            letters = [row.get(place, (" ", ())) for place in seen]
+            while letters and letters[-1][0] == " ":
+                letters.pop()
+            runs = itertools.groupby(letters, key=operator.itemgetter(1))
+            yield "".join(
+                paint("".join(letter for letter, _ in run), *styles) for styles, run in runs
+            )

@@ -1,71 +1,91 @@
-"""Where boards are in a picture in pixels: hexagons that share their edges, as in a terminal's."""
+"""Where boards and their edges are in a picture: hexagons that lie on a side and share edges.
+
+In a terminal and in SVG alike a hexagon is at the column and row of
+:func:`~spalloc_gevent.geometry.hexagon_position`, and rows count upwards.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from spalloc_gevent.display.svg import Point
 from spalloc_gevent.geometry import Board, Link, hexagon_position
+
+STEPS: Mapping[Link, tuple[int, int]] = {
+    Link.east: (1, -1),
+    Link.north_east: (1, 1),
+    Link.north: (0, 2),
+    Link.west: (-1, 1),
+    Link.south_west: (-1, -1),
+    Link.south: (0, -2),
+}
+"""How many columns and rows further the board down a link is; the edge to it is half-way."""
+
+# -- in a terminal, in lines and characters --------------------------------------------------
+
+PITCH = 4
+"""Characters from one column to the next; a row is a line."""
+
+
+class Edge(NamedTuple):
+    """Where an edge begins, from the left end of a hexagon's upper line, and how it looks."""
+
+    line: int
+    character: int
+    text: str
+
+
+def _edge_of(columns: int, rows: int) -> Edge:
+    text = "___" if not columns else "\\" if columns * rows > 0 else "/"
+    return Edge(rows // 2, PITCH * (1 + columns) // 2 - len(text) // 2, text)
+
+
+EDGES: Mapping[Link, Edge] = {link: _edge_of(*step) for link, step in STEPS.items()}
+
+# -- in SVG, in pixels -----------------------------------------------------------------------
+
+Point = tuple[float, float]
+"""To the right, and down, in pixels."""
 
 RADIUS = 26.0
 """From a hexagon's centre to its corners."""
 COLUMN = 1.5 * RADIUS
 ROW = RADIUS * math.sqrt(3) / 2
-"""Half the height of a hexagon: its neighbour is drawn as much higher or lower."""
+"""Half the height of a hexagon."""
 
-# Counted anticlockwise from the right one.
-_CORNERS_OF_EDGE: Mapping[Link, tuple[int, int]] = {
-    Link.north_east: (0, 1),
-    Link.north: (1, 2),
-    Link.west: (2, 3),
-    Link.south_west: (3, 4),
-    Link.south: (4, 5),
-    Link.east: (5, 0),
-}
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle, by its sides."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
+_TURNS = [math.radians(60 * turn) for turn in range(6)]
 
 
 def centre(board: Board) -> Point:
+    """The middle of a board's hexagon; that of board (0, 0, 0) is (0, 0)."""
     column, row = hexagon_position(board)
     return COLUMN * column, -ROW * row
 
 
 def corners(around: Point, radius: float) -> list[Point]:
-    """Those of a hexagon that lies on a side, anticlockwise from the right one."""
-    turns = (math.radians(60 * turn) for turn in range(6))
-    return [
-        (around[0] + radius * math.cos(turn), around[1] - radius * math.sin(turn)) for turn in turns
-    ]
+    """Those of a hexagon, anticlockwise from the right one, which is past the link east."""
+    x, y = around
+    return [(x + radius * math.cos(turn), y - radius * math.sin(turn)) for turn in _TURNS]
 
 
-def edge(around: Point, link: Link) -> tuple[Point, Point]:
+def edge(board: Board, link: Link) -> tuple[Point, Point]:
     """The ends of the edge that stands for `link`."""
-    all_corners = corners(around, RADIUS)
-    first, second = _CORNERS_OF_EDGE[link]
-    return all_corners[first], all_corners[second]
+    around = corners(centre(board), RADIUS)
+    return around[link - 1], around[link]
+
+
+class Box(NamedTuple):
+    """A rectangle: its upper left corner, and its size."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 def box_of(boards: Iterable[Board]) -> Box:
     """What the hexagons of these boards, one at least, take."""
-    centres = [centre(board) for board in boards]
-    across, down = [x for x, _ in centres], [y for _, y in centres]
-    return Box(min(across) - RADIUS, min(down) - ROW, max(across) + RADIUS, max(down) + ROW)
+    across, down = zip(*map(centre, boards), strict=True)
+    left, top = min(across) - RADIUS, min(down) - ROW
+    return Box(left, top, max(across) + RADIUS - left, max(down) + ROW - top)

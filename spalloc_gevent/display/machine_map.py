@@ -6,14 +6,27 @@ board or a dead link when somebody points at it.
 
 from __future__ import annotations
 
-from spalloc_gevent.display.hexagons import box_of
-from spalloc_gevent.display.map_boards import drawn_boards
-from spalloc_gevent.display.map_facts import MachineMap, counted
-from spalloc_gevent.display.map_legend import MOST_JOBS, Legend
-from spalloc_gevent.display.map_style import style_sheet
-from spalloc_gevent.display.svg import CHARACTER_EM, NAMESPACE, element, number, text_of
-from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.display.widths import cut, width_of
+from collections.abc import Collection
+
+from spalloc_gevent.display.hexagons import RADIUS, box_of, centre, edge
+from spalloc_gevent.display.map_facts import Ends, MachineMap
+from spalloc_gevent.display.map_legend import Legend
+from spalloc_gevent.display.palette import style_sheet
+from spalloc_gevent.display.svg import (
+    CHARACTER_EM,
+    NAMESPACE,
+    broken_edge,
+    cross,
+    element,
+    escaped,
+    hexagon,
+    label,
+    number,
+    path_of,
+    text_at,
+)
+from spalloc_gevent.display.widths import shortened
+from spalloc_gevent.geometry import Board, Link, next_board
 
 _MARGIN = 24.0
 _TITLE_PX = 20.0
@@ -21,6 +34,15 @@ _TITLE_FOOT = _MARGIN + 16.0
 _SUMMARY_FOOT = _TITLE_FOOT + 24.0
 _MAP_TOP = _SUMMARY_FOOT + 24.0
 _PX = 12.0
+
+_GAP = 1.5
+"""Between a hexagon as it is drawn and its share of the machine."""
+_KEY_PX = 15.0
+_COORDINATES_PX = 7.5
+_ROOM_FOR_COORDINATES = 27.0
+_RAISED = 4.0
+"""What stands above the coordinates is so much above the centre, and they as far below."""
+_LOWERED = 11.0
 
 
 def drawn(machine_map: MachineMap) -> str:
@@ -31,15 +53,19 @@ def drawn(machine_map: MachineMap) -> str:
     right, down = _MARGIN + (inner - plan.width) / 2 - plan.left, _MAP_TOP - plan.top
     listed, height = legend.drawn((_MARGIN, _MAP_TOP + plan.height + _MARGIN), inner)
     width, height = inner + 2 * _MARGIN, _MAP_TOP + plan.height + _MARGIN + height + _MARGIN
+    title = shortened(machine_map.title, int(inner / (CHARACTER_EM * _TITLE_PX)))
     inside = [
-        element("title", text_of(machine_map.title), id="spalloc-map-title"),
-        element("desc", text_of(_described(machine_map)), id="spalloc-map-desc"),
+        element("title", escaped(machine_map.title), id="spalloc-map-title"),
+        element("desc", escaped(machine_map.description), id="spalloc-map-desc"),
         element("style", style_sheet()),
         element("rect", class_="paper", width=width, height=height),
-        _line("heading title", _TITLE_FOOT, _cut_to(machine_map.title, inner)),
-        _line("line", _SUMMARY_FOOT, machine_map.summary),
+        text_at((_MARGIN, _TITLE_FOOT), title, "heading title"),
+        text_at((_MARGIN, _SUMMARY_FOOT), machine_map.summary, "line"),
         f'<g transform="translate({number(right)} {number(down)})">',
-        *drawn_boards(machine_map),
+        # Later ones lie upon earlier ones.
+        *(draw_board(machine_map, board) for board in machine_map.boards),
+        *(draw_outline(set(job.boards)) for job in machine_map.coloured.values()),
+        *map(draw_dead_link, machine_map.broken),
         "</g>",
         *listed,
     ]
@@ -59,20 +85,38 @@ def drawn(machine_map: MachineMap) -> str:
     return f"{whole}\n"
 
 
-def _line(kind: str, foot: float, words: str) -> str:
-    return element("text", text_of(words), class_=kind, x=_MARGIN, y=foot)
+def draw_board(machine_map: MachineMap, board: Board) -> str:
+    """The board with its coordinates, and above them its job's letters or that it is dead."""
+    kind, job = machine_map.kind_of(board), machine_map.holders.get(board)
+    x, y = centre(board)
+    raised, lowered = (x, y - _RAISED), (x, y + _LOWERED)
+    inside = [element("title", escaped(machine_map.told(board))), hexagon((x, y), RADIUS - _GAP)]
+    if kind == "dead":
+        inside.append(element("path", class_="cross", d=cross(raised)))
+    elif job is not None and kind != "other":
+        inside.append(label(raised, job.key, "key", _KEY_PX, 1.3 * RADIUS))
+    else:
+        lowered = (x, y)
+    coordinates = ",".join(map(str, board))
+    inside.append(label(lowered, coordinates, "at", _COORDINATES_PX, _ROOM_FOR_COORDINATES))
+    return element("g", *inside, class_=f"board {kind}")
 
 
-def _cut_to(words: str, room: float) -> str:
-    columns = int(room / (CHARACTER_EM * _TITLE_PX))
-    return words if width_of(words) <= columns else cut(words, 0, columns - 1) + "…"
-
-
-def _described(machine_map: MachineMap) -> str:
-    width, height = machine_map.torus
-    jobs = (
-        f"{job.key} is job {job.job_id} of {printable(job.owner)} with "
-        f"{counted(len(job.boards), 'board')}."
-        for job in list(machine_map.coloured.values())[:MOST_JOBS]
+def draw_outline(own: Collection[Board]) -> str:
+    """Where a job's boards have others beside them, or none."""
+    edges = (
+        path_of(edge(board, link))
+        for board in sorted(own)
+        for link in Link
+        if next_board(board, link) not in own
     )
-    return " ".join([f"{width} x {height} triads: {machine_map.summary}.", *jobs])
+    return element("path", class_="outline", d="".join(edges))
+
+
+def draw_dead_link(ends: Ends) -> str:
+    """One that wraps around the machine is an edge at either end of it."""
+    (board, link), (there, _) = ends
+    name = link.name.replace("_", "-")
+    told = element("title", escaped(f"Dead link: {name} of board {board}, to board {there}"))
+    shown = ends[:1] if next_board(board, link) == there else ends
+    return element("g", told, *(broken_edge(edge(*end)) for end in shown))

@@ -17,6 +17,9 @@ from spalloc_gevent.geometry import (
     ends_of_link,
 )
 
+MOST_JOBS = 300
+"""A longer list helps nobody: what is left out is told where somebody points at a board."""
+
 Place = tuple[int, int, int]
 """A board's cabinet, frame and board."""
 
@@ -88,6 +91,15 @@ class MachineMap:
         told = (ends_of_link(link, self.torus) for link in self.dead_links)
         return list({frozenset(ends): ends for ends in told}.values())
 
+    def kind_of(self, board: Board) -> str:
+        """What it looks like: "dead", "free", "other" (another job's) or "job" and its colour."""
+        if board in self.dead:
+            return "dead"
+        job = self.holders.get(board)
+        if job is None:
+            return "free"
+        return f"job{self.colours[job.job_id]}" if job.job_id in self.coloured else "other"
+
     # -- in words ---------------------------------------------------------------
 
     @property
@@ -107,6 +119,28 @@ class MachineMap:
             counted(len(self.broken), "dead link") if self.broken else "",
         ]
         return ", ".join(filter(None, facts))
+
+    @property
+    def description(self) -> str:
+        """All of it, for those who do not see the picture."""
+        width, height = self.torus
+        jobs = (
+            f"{job.key} is job {job.job_id} of {printable(job.owner)} with "
+            f"{counted(len(job.boards), 'board')}."
+            for job in list(self.coloured.values())[:MOST_JOBS]
+        )
+        return " ".join([f"{width} x {height} triads: {self.summary}.", *jobs])
+
+    def told(self, board: Board) -> str:
+        """What is told of a board where somebody points at it."""
+        lines = [f"Board coordinate: {board}"]
+        if board in self.places:
+            place = self.places[board]
+            lines.append("Physical location: Cabinet {}, Frame {}, Board {}".format(*place))
+        state = "dead" if board in self.dead else "free"
+        job = self.holders.get(board)
+        lines.append(f"Board is {state}" if job is None else job.told)
+        return "\n".join(lines)
 
 
 def counted(number: int, what: str) -> str:

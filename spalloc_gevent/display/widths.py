@@ -33,3 +33,8 @@ def cut(line: str, left: int, columns: int) -> str:
     from wcwidth import clip
 
     return clip(line, left, left + columns, propagate_sgr=False)
+
+
+def shortened(text: str, columns: int) -> str:
+    """Text that takes at most `columns`, with an ellipsis where something is left out."""
+    return text if width_of(text) <= columns else cut(text, 0, columns - 1) + "…"

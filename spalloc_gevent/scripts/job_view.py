@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
+from spalloc_gevent.display.boards import BoardGroup, render_boards
 from spalloc_gevent.display.pages import Text
-from spalloc_gevent.display.strips import render_in_strips
 from spalloc_gevent.display.tables import render_definitions
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.geometry import Board, Link, job_dimensions, neighbour
@@ -175,11 +174,10 @@ def _picture(
     dim, bright = (Style.DIM,), (Style.BRIGHT,)
     group = BoardGroup(boards, label_styles=dim, inner_styles=dim, outer_styles=bright)
     if machine is None:
-        sheet = board_picture([group])
-    else:
-        torus = (machine["width"], machine["height"])
-        sheet = board_picture([group], dead_links_between(boards, machine), torus=torus)
-    return render_in_strips(sheet, columns, paint, pitch=PITCH)
+        return render_boards([group], columns=columns, paint=paint)
+    torus = (machine["width"], machine["height"])
+    dead_links = dead_links_between(boards, machine)
+    return render_boards([group], dead_links, torus=torus, columns=columns, paint=paint)
 
 
 # ----------------------------------------------------- what the boards tell

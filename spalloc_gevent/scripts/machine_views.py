@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.display.boards import PITCH, BoardGroup, board_picture
-from spalloc_gevent.display.letters import letter_order, lettered
+from spalloc_gevent.display.boards import BoardGroup, render_boards
 from spalloc_gevent.display.pages import Text, text_of
-from spalloc_gevent.display.strips import render_in_strips
+from spalloc_gevent.display.palette import letter_order, lettered
 from spalloc_gevent.display.tables import (
     Cell,
     Column,
@@ -283,12 +282,13 @@ def _picture(data: MachineLook, paint: Paint, columns: int | None) -> str:
     everything = BoardGroup(
         living_boards(machine), label_styles=dim, inner_styles=dim, outer_styles=dim
     )
-    sheet = board_picture(
+    return render_boards(
         [everything, *(row.group for row in data.jobs)],
         [(x, y, z, link) for x, y, z, link in machine["dead_links"]],
         torus=(machine["width"], machine["height"]),
+        columns=columns,
+        paint=paint,
     )
-    return render_in_strips(sheet, columns, paint, pitch=PITCH)
 
 
 def _list(data: MachineLook, paint: Paint, columns: int | None) -> str:

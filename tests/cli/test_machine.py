@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from spalloc_gevent.display.letters import letters
 from spalloc_gevent.display.pages import text_of
+from spalloc_gevent.display.palette import lettered
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.scripts import job, machine
 from spalloc_gevent.scripts.machine_views import MachineView
@@ -90,7 +90,9 @@ def test_compact_key_wraps_at_80_columns(office: Office) -> None:
     job_ids = [office.create_ready_job(1) for _ in range(24)]
     *_, above, below = office.run(machine.main, "m").lines
     assert len(above) <= 80
-    pairs = [f"{key}:{job_id}" for key, job_id in zip(letters(), job_ids, strict=False)]
+    pairs = [
+        f"{key}:{job_id}" for key, job_id in zip(lettered(job_ids).values(), job_ids, strict=True)
+    ]
     assert (above + " " + below).split() == pairs
 
 

@@ -1,169 +1,163 @@
-"""Boards drawn as hexagons."""
+"""Boards drawn as hexagons in a terminal; whole machines are in test_golden_drawings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.boards import BoardGroup, board_picture
+from spalloc_gevent.display.boards import BoardGroup, render_boards
 from spalloc_gevent.display.terminal import Paint, Style
-from spalloc_gevent.geometry import BoardLink, Link, Torus, boards_of_triads
+from spalloc_gevent.geometry import Board, BoardLink, Link, boards_of_triads
 
+PLAIN, COLOURED = Paint(False), Paint(True)
+HEADING = re.compile(r"\(part (\d+) of (\d+), from the left\)")
+HEXAGON_COLUMNS = 5
 
-def draw_boards(
-    groups: Iterable[BoardGroup],
-    dead_links: Iterable[BoardLink] = (),
-    paint: Paint | None = None,
-    *,
-    torus: Torus | None = None,
-) -> str:
-    """The whole picture; empty where nothing is drawn."""
-    sheet = board_picture(groups, dead_links, torus=torus)
-    bounds = sheet.bounds
-    return "" if bounds is None else "\n".join(sheet.lines(bounds, paint or Paint(False)))
-
-
-def picture(text: str) -> str:
-    """The lines of `text` without the indentation that they share with the last one."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(line[8:] for line in lines)
-
-
-def plain(text: str) -> str:
-    return re.sub("\x1b\\[[0-9;]*m", "", text)
-
-
-def test_machine_of_the_protocol_description_is_drawn_exactly_so() -> None:
-    everything = BoardGroup(set(boards_of_triads(0, 0, 2, 2)) - {(1, 0, 2)})
-    job = BoardGroup(list(boards_of_triads(0, 0)), "A")
-    assert draw_boards([everything, job], [(1, 1, 0, Link.north)]) == picture(r"""
-         ___     ___
-        / . \___/ . \___
-        \___/ . \XXX/ . \
-        / . \___/ . \___/
-        \___/ A \___/    ___
-            \___/ A \___/ . \
-            / A \___/ . \___/
-            \___/   \___/
-        """)
-
-
-def test_single_board_is_one_hexagon() -> None:
-    for board in ((0, 0, 0), (3, 4, 1), (1, 0, 2)):
-        assert draw_boards([BoardGroup([board])]) == picture(r"""
-         ___
-        / . \
-        \___/
-        """)
-
-
-def test_triad_has_its_boards_0_and_2_in_one_column_and_1_to_the_right() -> None:
-    groups = [BoardGroup([(0, 0, z)], str(z)) for z in range(3)]
-    assert draw_boards(groups) == picture(r"""
-         ___
-        / 2 \___
-        \___/ 1 \
-        / 0 \___/
-        \___/
-        """)
-
-
-def test_rows_of_triads_count_upwards_and_lean_to_the_left() -> None:
-    groups = [BoardGroup(boards_of_triads_of_row(y), str(y)) for y in range(2)]
-    assert draw_boards(groups) == picture(r"""
-         ___
-        / 1 \___
-        \___/ 1 \
-        / 1 \___/
-        \___/ 0 \___
-            \___/ 0 \
-            / 0 \___/
-            \___/
-        """)
-
-
-def boards_of_triads_of_row(y: int) -> list[tuple[int, int, int]]:
-    return list(boards_of_triads(0, y))
-
-
-@pytest.mark.parametrize(
-    ("link", "expected"),
-    [
-        (Link.north, " XXX\n/ . \\\n\\___/"),
-        (Link.north_east, " ___\n/ . X\n\\___/"),
-        (Link.east, " ___\n/ . \\\n\\___X"),
-        (Link.south, " ___\n/ . \\\n\\XXX/"),
-        (Link.south_west, " ___\n/ . \\\nX___/"),
-        (Link.west, " ___\nX . \\\n\\___/"),
-    ],
-)
-def test_each_dead_link_is_marked_on_its_own_edge(link: Link, expected: str) -> None:
-    assert draw_boards([BoardGroup([(0, 0, 0)])], [(0, 0, 0, link)]) == expected
-
-
-def test_dead_link_is_marked_from_whichever_end_it_is_told() -> None:
-    group = BoardGroup([(0, 0, 0), (0, 0, 2)])
-    from_below = draw_boards([group], [(0, 0, 0, Link.north)])
-    assert from_below == draw_boards([group], [(0, 0, 2, Link.south)])
-    assert from_below == " ___\n/ . \\\n\\XXX/\n/ . \\\n\\___/"
-
-
-def test_dead_link_of_a_board_that_is_not_drawn_is_not_drawn() -> None:
-    group = BoardGroup([(0, 0, 0)])
-    assert draw_boards([group], [(5, 5, 0, Link.north)]) == draw_boards([group])
-
-
-def test_nothing_to_draw_is_no_text() -> None:
-    assert draw_boards([]) == ""
-    assert draw_boards([BoardGroup([])], [(0, 0, 0, 0)]) == ""
-
-
-def test_gap_of_a_whole_line_stays_a_line() -> None:
-    far_apart = BoardGroup([(0, 0, 0), (1, 2, 0)])
-    lines = draw_boards([far_apart]).splitlines()
-    assert len(lines) == 9
-    assert lines[3:6] == ["", "", ""]
-
-
-def test_labels_are_centred_on_three_characters() -> None:
-    for label, shown in (("A", "/ A \\"), ("AB", "/ AB\\"), ("ABC", "/ABC\\")):
-        assert shown in draw_boards([BoardGroup([(0, 0, 0)], label)])
-
-
-def test_inner_and_outer_edges_have_styles_of_their_own() -> None:
-    group = BoardGroup([(0, 0, 0), (0, 0, 2)], "A", (Style.GREEN,), (Style.GREEN,), (Style.BRIGHT,))
-    lines = draw_boards([group], paint=Paint(True)).splitlines()
-    assert lines[0] == " \x1b[1m___\x1b[0m"
-    assert lines[1] == "\x1b[1m/\x1b[0m\x1b[32m A \x1b[0m\x1b[1m\\\x1b[0m"
-    assert lines[2] == "\x1b[1m\\\x1b[0m\x1b[32m___\x1b[0m\x1b[1m/\x1b[0m"
-
-
-def test_later_groups_are_drawn_over_earlier_ones() -> None:
-    below = BoardGroup([(0, 0, 0)], "x", outer_styles=(Style.DIM,))
-    above = BoardGroup([(0, 0, 0)], "A", outer_styles=(Style.BRIGHT,))
-    assert draw_boards([below, above]) == draw_boards([above])
-    assert draw_boards([below, above], paint=Paint(True)) == draw_boards([above], paint=Paint(True))
-
-
-def test_dead_links_are_red() -> None:
-    shown = draw_boards([BoardGroup([(0, 0, 0)])], [(0, 0, 0, Link.south)], Paint(True))
-    assert "\x1b[31mXXX\x1b[0m" in shown
-
-
-boards = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2))
+boards = st.tuples(st.integers(0, 9), st.integers(0, 5), st.integers(0, 2))
+some_boards = st.sets(boards, min_size=1, max_size=40)
 links = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2), st.integers(0, 5))
 
 
-@given(st.sets(boards), st.lists(links))
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([], ""),
+        ([BoardGroup([(3, 4, 1)])], " ___\n/ . \\\n\\___/"),
+        ([BoardGroup([(0, 0, z)], str(z)) for z in range(3)],
+         " ___\n/ 2 \\___\n\\___/ 1 \\\n/ 0 \\___/\n\\___/"),
+        # Rows of triads lean to the left; a gap of whole lines stays.
+        ([BoardGroup([(0, y, 0)], str(y)) for y in (0, 2)],
+         " ___\n/ 2 \\\n\\___/\n\n\n\n         ___\n        / 0 \\\n        \\___/"),
+        ([BoardGroup([(0, 0, 0)], "x"), BoardGroup([(0, 0, 0)], "ABCD")], " ___\n/ABC\\\n\\___/"),
+        ([BoardGroup([(0, 0, 0)], "AB")], " ___\n/ AB\\\n\\___/"),
+    ],
+)  # fmt: skip
+def test_boards_are_hexagons_with_labels_of_three_characters(
+    groups: list[BoardGroup], expected: str
+) -> None:
+    assert render_boards(groups, paint=PLAIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("dead_links", "expected"),
+    [
+        ([(0, 0, 0, Link.north)], " XXX\n/ . \\\n\\___/"),
+        ([(0, 0, 0, Link.north_east)], " ___\n/ . X\n\\___/"),
+        ([(0, 0, 0, Link.east)], " ___\n/ . \\\n\\___X"),
+        ([(0, 0, 0, Link.south)], " ___\n/ . \\\n\\XXX/"),
+        ([(0, 0, 0, Link.south_west)], " ___\n/ . \\\nX___/"),
+        ([(0, 0, 0, Link.west)], " ___\nX . \\\n\\___/"),
+        # From the other end, and of boards that are not drawn.
+        ([(0, 0, 2, Link.south)], " XXX\n/ . \\\n\\___/"),
+        ([(5, 5, 0, Link.north)], " ___\n/ . \\\n\\___/"),
+    ],
+)
+def test_each_dead_link_is_marked_on_its_own_edge(
+    dead_links: list[BoardLink], expected: str
+) -> None:
+    assert render_boards([BoardGroup([(0, 0, 0)])], dead_links, paint=PLAIN) == expected
+
+
+def test_inner_and_outer_edges_labels_and_dead_links_have_styles_of_their_own() -> None:
+    dim = BoardGroup([(0, 0, 0)], outer_styles=(Style.DIM,))
+    group = BoardGroup([(0, 0, 0), (0, 0, 2)], "A", (Style.GREEN,), (Style.BLUE,), (Style.BRIGHT,))
+    lines = render_boards([dim, group], [(0, 0, 0, Link.south)], paint=COLOURED).split("\n")
+    assert lines == [
+        " \x1b[1m___\x1b[0m",
+        "\x1b[1m/\x1b[0m\x1b[32m A \x1b[0m\x1b[1m\\\x1b[0m",
+        "\x1b[1m\\\x1b[0m\x1b[34m___\x1b[0m\x1b[1m/\x1b[0m",
+        "\x1b[1m/\x1b[0m\x1b[32m A \x1b[0m\x1b[1m\\\x1b[0m",
+        "\x1b[1m\\\x1b[0m\x1b[31mXXX\x1b[0m\x1b[1m/\x1b[0m",
+    ]
+
+
+@given(some_boards, st.lists(links))
 def test_every_board_is_drawn_once_and_colour_changes_no_character(
-    some: set[tuple[int, int, int]], dead: list[tuple[int, int, int, int]]
+    some: set[Board], dead: list[BoardLink]
 ) -> None:
     group = BoardGroup(some, "*", (Style.GREEN,), (Style.DIM,), (Style.BRIGHT,))
-    shown = draw_boards([group], dead)
+    shown = render_boards([group], dead, paint=PLAIN)
     assert shown.count("*") == len(some)
-    assert plain(draw_boards([group], dead, Paint(True))) == shown
+    coloured = render_boards([group], dead, paint=COLOURED)
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == shown
     assert all(line == line.rstrip() for line in shown.splitlines())
+
+
+# -- pictures that are wider than where they are shown ---------------------------------------
+
+
+def in_parts(boards: set[Board], columns: int | None, paint: Paint = PLAIN) -> str:
+    groups = [BoardGroup([board], "{}{}{}".format(*board)) for board in boards]
+    return render_boards(groups, columns=columns, paint=paint)
+
+
+def drawn(text: str) -> list[str]:
+    """The lines that are no headings."""
+    return [line for line in text.split("\n") if not HEADING.fullmatch(line)]
+
+
+def whole_hexagons(text: str) -> set[str]:
+    """The labels of the boards that are drawn with all of their edges, in some part."""
+    found = set()
+    for part in HEADING.sub("\f", text).split("\f"):
+        lines = [line.ljust(200) for line in part.split("\n")]
+        for above, upper, lower in zip(lines, lines[1:], lines[2:], strict=False):
+            for edge in re.finditer(r"(?=/(\d\d\d)\\)", upper):
+                left = edge.start()
+                is_closed = lower[left : left + 5] == "\\___/"
+                if is_closed and above[left + 1 : left + 4] == "___":
+                    found.add(edge[1])
+    return found
+
+
+def test_a_picture_that_does_not_fit_is_cut_where_hexagons_begin_and_every_part_is_named() -> None:
+    shown = in_parts({(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)}, 12, COLOURED)
+    assert shown == "\n".join(
+        [
+            "\x1b[2m(part 1 of 2, from the left)\x1b[0m",
+            "     ___",
+            " ___/001\\",
+            "/000\\___/",
+            "\\___/   \\",
+            "",
+            "\x1b[2m(part 2 of 2, from the left)\x1b[0m",
+            "     ___",
+            "\\___/101\\",
+            "/100\\___/",
+            "\\___/",
+        ]
+    )
+
+
+def test_parts_are_about_equally_wide_and_no_higher_than_what_is_in_them() -> None:
+    shown = in_parts(set(boards_of_triads(0, 0, 10, 1)), 76)
+    parts = [part.split("\n") for part in HEADING.sub("\f", shown).split("\f") if part]
+    assert [max(map(len, part)) for part in parts] == [41, 41]
+    assert drawn(in_parts({(0, 0, 0), (4, 3, 0)}, 9)).count("") <= 3
+
+
+@pytest.mark.parametrize("columns", [-3, 1, 2, 4, 5])
+def test_where_not_even_a_hexagon_has_room_each_column_of_them_is_a_part(columns: int) -> None:
+    triads = set(boards_of_triads(0, 0, 2, 1))
+    shown = in_parts(triads, columns)
+    assert [found[1] for found in HEADING.finditer(shown)] == ["1", "2", "3", "4"]
+    assert len(whole_hexagons(shown)) == len(triads)
+    assert max(map(len, drawn(shown))) == HEXAGON_COLUMNS
+
+
+@given(some_boards, st.integers(1, 120))
+def test_no_line_is_too_long_and_every_hexagon_is_whole_somewhere(
+    boards: set[Board], columns: int
+) -> None:
+    shown = in_parts(boards, columns)
+    assert max(map(len, drawn(shown))) <= max(columns, HEXAGON_COLUMNS)
+    assert whole_hexagons(shown) == {f"{x}{y}{z}" for x, y, z in boards}
+    parts = [(int(part), int(parts)) for part, parts in HEADING.findall(shown)]
+    assert parts == [(part, len(parts)) for part in range(1, len(parts) + 1)]
+    assert len(parts) != 1
+    whole = in_parts(boards, None)
+    assert not HEADING.search(whole)
+    assert in_parts(boards, max(map(len, whole.split("\n")))) == whole

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.display.hexagons import centre, edge
+from spalloc_gevent.display.hexagons import edge
 from spalloc_gevent.display.machine_map import drawn
 from spalloc_gevent.display.map_facts import MachineMap, MapJob
-from spalloc_gevent.display.svg import element, number, text_of
+from spalloc_gevent.display.svg import element, escaped, number
 from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.geometry import Link, boards_of_triads, next_board
+from spalloc_gevent.geometry import BoardLink, Link, boards_of_triads, next_board
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,7 +43,7 @@ def test_attributes_hold_any_text(text: str) -> None:
 
 
 def test_text_may_have_lines_and_nothing_else_that_steers() -> None:
-    assert text_of("a\nb\r\x00<é>") == "a\nb\\r\\x00&lt;&#233;&gt;"
+    assert escaped("a\nb\r\x00<é>") == "a\nb\\r\\x00&lt;&#233;&gt;"
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,20 @@ def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_dead_link_is_drawn_once_from_however_many_ends_it_is_told() -> None:
-    links = [(0, 0, 0, int(Link.north)), (0, 0, 2, int(Link.south))]
-    assert len(of_class(drawn(MachineMap("m", (2, 2), dead_links=links)), "broken")) == 1 + 1
-
-
-def test_a_dead_link_around_the_machine_is_drawn_at_either_end() -> None:
-    links = [(0, 0, 0, int(Link.south))]
-    assert len(of_class(drawn(MachineMap("m", (2, 2), dead_links=links)), "broken")) == 2 + 1
+@pytest.mark.parametrize(
+    ("links", "edges"),
+    [
+        ([(0, 0, 0, Link.north)], 1),
+        ([(0, 0, 0, Link.north), (0, 0, 2, Link.south)], 1),
+        ([(0, 0, 0, Link.south)], 2),
+    ],
+    ids=["within", "told from both ends", "around the machine"],
+)
+def test_a_dead_link_is_drawn_once_or_at_either_end_of_the_machine(
+    links: list[BoardLink], edges: int
+) -> None:
+    picture = drawn(MachineMap("m", (2, 2), dead_links=links))
+    assert len(of_class(picture, "broken")) == edges + len(["in the legend"])
 
 
 def test_only_what_is_there_is_in_the_legend() -> None:
@@ -87,6 +93,6 @@ def test_a_job_is_outlined_where_its_boards_end() -> None:
 def test_neighbours_share_the_edge_of_their_link(link: Link) -> None:
     board = (3, 3, 1)
     there = next_board(board, link)
-    own, its = edge(centre(board), link), edge(centre(there), link.opposite)
+    own, its = edge(board, link), edge(there, link.opposite)
     rounded = [{(round(x, 6), round(y, 6)) for x, y in ends} for ends in (own, its)]
     assert rounded[0] == rounded[1]
