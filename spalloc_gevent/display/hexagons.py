@@ -75,17 +75,8 @@ def edge(board: Board, link: Link) -> tuple[Point, Point]:
     return around[link - 1], around[link]
 
 
-class Box(NamedTuple):
-    """A rectangle: its upper left corner, and its size."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-def box_of(boards: Iterable[Board]) -> Box:
-    """What the hexagons of these boards, one at least, take."""
+def box_of(boards: Iterable[Board]) -> tuple[Point, Point]:
+    """The rectangle that the hexagons of these boards, one at least, take: its corner, its size."""
     across, down = zip(*map(centre, boards), strict=True)
     left, top = min(across) - RADIUS, min(down) - ROW
-    return Box(left, top, max(across) + RADIUS - left, max(down) + ROW - top)
+    return (left, top), (max(across) + RADIUS - left, max(down) + ROW - top)

@@ -47,12 +47,14 @@ _LOWERED = 11.0
 
 def drawn(machine_map: MachineMap) -> str:
     """An SVG document, all of it ASCII."""
-    plan, legend = box_of(machine_map.boards), Legend(machine_map)
+    legend = Legend(machine_map)
+    (left, top), (plan_width, plan_height) = box_of(machine_map.boards)
     summary_width = len(machine_map.summary) * CHARACTER_EM * _PX
-    inner = max(plan.width, legend.least_width, summary_width)
-    right, down = _MARGIN + (inner - plan.width) / 2 - plan.left, _MAP_TOP - plan.top
-    listed, height = legend.drawn((_MARGIN, _MAP_TOP + plan.height + _MARGIN), inner)
-    width, height = inner + 2 * _MARGIN, _MAP_TOP + plan.height + _MARGIN + height + _MARGIN
+    inner = max(plan_width, legend.least_width, summary_width)
+    right, down = _MARGIN + (inner - plan_width) / 2 - left, _MAP_TOP - top
+    legend_top = _MAP_TOP + plan_height + _MARGIN
+    listed, legend_height = legend.drawn((_MARGIN, legend_top), inner)
+    width, height = inner + 2 * _MARGIN, legend_top + legend_height + _MARGIN
     title = shortened(machine_map.title, int(inner / (CHARACTER_EM * _TITLE_PX)))
     inside = [
         element("title", escaped(machine_map.title), id="spalloc-map-title"),

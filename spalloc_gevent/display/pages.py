@@ -11,9 +11,6 @@ from typing import Protocol
 from spalloc_gevent.display.terminal import Size
 from spalloc_gevent.display.widths import cut, width_of
 
-_SIDEWAYS = 8
-"""Columns that one key scrolls by; a multiple of the pitch of hexagons."""
-
 
 class Page(Protocol):
     """Lines without line ends; the first `pinned` of them stay in view when the rest scrolls."""
@@ -52,16 +49,17 @@ def text_of(page: Page) -> str:
 
 
 class Move(enum.Enum):
-    """What a key does to the scroll."""
+    """What a key does to the scroll: so many lines, windows and columns further."""
 
-    UP = "up"
-    DOWN = "down"
-    PAGE_UP = "page up"
-    PAGE_DOWN = "page down"
-    LEFT = "left"
-    RIGHT = "right"
-    HOME = "home"
-    END = "end"
+    UP = (-1, 0, 0)
+    DOWN = (1, 0, 0)
+    PAGE_UP = (0, -1, 0)
+    PAGE_DOWN = (0, 1, 0)
+    # Eight columns are a multiple of the pitch of hexagons.
+    LEFT = (0, 0, -8)
+    RIGHT = (0, 0, 8)
+    HOME = (-sys.maxsize, 0, -sys.maxsize)
+    END = (sys.maxsize, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -108,15 +106,6 @@ def _in_view(what: str, offset: int, room: int, whole: int) -> tuple[int, str]:
 
 def moved(scroll: Scroll, move: Move, size: Size) -> Scroll:
     """The scrolling after a key; :func:`frame` brings it back where it leaves the page."""
-    page = max(size.lines - 2, 1)
-    down, right = {
-        Move.UP: (-1, 0),
-        Move.DOWN: (1, 0),
-        Move.PAGE_UP: (-page, 0),
-        Move.PAGE_DOWN: (page, 0),
-        Move.LEFT: (0, -_SIDEWAYS),
-        Move.RIGHT: (0, _SIDEWAYS),
-        Move.HOME: (-scroll.top, -scroll.left),
-        Move.END: (sys.maxsize, 0),
-    }[move]
-    return Scroll(max(0, scroll.top + down), max(0, scroll.left + right))
+    lines, windows, columns = move.value
+    down = lines + windows * max(size.lines - 2, 1)
+    return Scroll(max(0, scroll.top + down), max(0, scroll.left + columns))

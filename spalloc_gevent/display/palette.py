@@ -11,7 +11,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from spalloc_gevent.geometry import Board, Link, next_board
 
@@ -50,22 +50,16 @@ def letter_order(letters: str) -> tuple[int, str]:
 # -- colours ---------------------------------------------------------------------------------
 
 
-class JobColour(NamedTuple):
-    """A fill, and the colour of what is written on it."""
-
-    fill: str
-    text: str
-
-
 JOB_COLOURS = (
-    JobColour("#56b4e9", "#000000"),
-    JobColour("#e69f00", "#000000"),
-    JobColour("#009e73", "#000000"),
-    JobColour("#f0e442", "#000000"),
-    JobColour("#cc79a7", "#000000"),
-    JobColour("#0072b2", "#ffffff"),
-    JobColour("#d55e00", "#000000"),
+    ("#56b4e9", "#000000"),
+    ("#e69f00", "#000000"),
+    ("#009e73", "#000000"),
+    ("#f0e442", "#000000"),
+    ("#cc79a7", "#000000"),
+    ("#0072b2", "#ffffff"),
+    ("#d55e00", "#000000"),
 )
+"""Fills, each with the colour of what is written on it."""
 
 
 def colours_of_jobs(boards: Mapping[int, Collection[Board]]) -> dict[int, int]:
@@ -88,44 +82,22 @@ def colours_of_jobs(boards: Mapping[int, Collection[Board]]) -> dict[int, int]:
     return chosen
 
 
-class Theme(NamedTuple):
-    """The colours of everything but jobs.
+_THEMES = {
+    "paper": ("#ffffff", "#0d1117"),
+    "ink": ("#1f2328", "#f0f6fc"),
+    "muted": ("#59636e", "#9ea7b3"),
+    "edge": ("#818b98", "#7d8590"),
+    "free": ("#f6f8fa", "#161b22"),
+    "other": ("#ced6de", "#3d444d"),
+    "dead": ("#ffffff", "#0d1117"),
+    "broken": ("#cf222e", "#ff7b72"),
+}
+LIGHT, DARK = ({name: pair[page] for name, pair in _THEMES.items()} for page in (0, 1))
+"""The colours of everything but jobs.
 
-    ink, muted: text, the second of less weight. edge: around boards. free, other, dead: the
-    fills of boards that no job has, that another job than the one shown has, and that are dead.
-    broken: dead links.
-    """
-
-    paper: str
-    ink: str
-    muted: str
-    edge: str
-    free: str
-    other: str
-    dead: str
-    broken: str
-
-
-LIGHT = Theme(
-    paper="#ffffff",
-    ink="#1f2328",
-    muted="#59636e",
-    edge="#818b98",
-    free="#f6f8fa",
-    other="#ced6de",
-    dead="#ffffff",
-    broken="#cf222e",
-)
-DARK = Theme(
-    paper="#0d1117",
-    ink="#f0f6fc",
-    muted="#9ea7b3",
-    edge="#7d8590",
-    free="#161b22",
-    other="#3d444d",
-    dead="#0d1117",
-    broken="#ff7b72",
-)
+ink, muted: text, the second of less weight. edge: around boards. free, other, dead: the fills of
+boards that no job has, that another job than the one shown has, and that are dead. broken: links.
+"""
 
 # -- the style sheet of a picture in SVG -----------------------------------------------------
 
@@ -166,7 +138,7 @@ def style_sheet() -> str:
 
     They are for nothing outside the picture, should it become a part of another page.
     """
-    light, dark = (_THEME.format(**theme._asdict()) for theme in (LIGHT, DARK))
+    light, dark = (_THEME.format(**theme) for theme in (LIGHT, DARK))
     fonts = f"text {{ font-family: {MONOSPACE}; white-space: pre; }}"
     rules = [fonts, _SHAPES, light, f"@media (prefers-color-scheme: dark) {{\n{dark}\n}}"]
     for index, (fill, text) in enumerate(JOB_COLOURS):

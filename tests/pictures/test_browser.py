@@ -134,8 +134,8 @@ def test_the_inspection_finds_what_is_wrong_with_a_spoilt_picture(
 
 @pytest.mark.parametrize("name", [*SOUND, *(f"readme-{name}" for name in README)])
 def test_the_paper_is_light_or_dark_as_the_desktop_is(gallery: Gallery, name: str) -> None:
-    assert gallery.light[name].paper == _rgb(LIGHT.paper)
-    assert gallery.dark[name].paper == _rgb(DARK.paper)
+    assert gallery.light[name].paper == _rgb(LIGHT["paper"])
+    assert gallery.dark[name].paper == _rgb(DARK["paper"])
 
 
 @pytest.mark.parametrize("name", SOUND)

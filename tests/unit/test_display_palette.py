@@ -13,7 +13,6 @@ from spalloc_gevent.display.palette import (
     DARK,
     JOB_COLOURS,
     LIGHT,
-    Theme,
     colours_of_jobs,
     letter_order,
     lettered,
@@ -27,16 +26,16 @@ TELLABLE = 10.0
 
 @pytest.mark.parametrize("sight", SIGHTS)
 @pytest.mark.parametrize("page", [LIGHT, DARK], ids=["light", "dark"])
-def test_fills_can_be_told_apart_by_everybody(page: Theme, sight: str) -> None:
-    fills = [*(colour.fill for colour in JOB_COLOURS), page.free, page.other]
+def test_fills_can_be_told_apart_by_everybody(page: dict[str, str], sight: str) -> None:
+    fills = [*(fill for fill, _ in JOB_COLOURS), page["free"], page["other"]]
     for one, other in itertools.combinations(fills, 2):
         apart = math.dist(seen_as(one, SIGHTS[sight]), seen_as(other, SIGHTS[sight]))
         assert apart >= TELLABLE, f"{one} and {other}: {apart:.1f}"
 
 
 def test_letters_can_be_read_on_every_colour() -> None:
-    for colour in JOB_COLOURS:
-        assert contrast(colour.fill, colour.text) >= LEAST_CONTRAST, colour
+    for fill, text in JOB_COLOURS:
+        assert contrast(fill, text) >= LEAST_CONTRAST, fill
 
 
 def test_few_jobs_have_a_colour_each() -> None:
