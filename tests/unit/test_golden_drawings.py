@@ -46,32 +46,20 @@ def golden(text: str) -> str:
 
 # -- whole machines ----------------------------------------------------------------------
 
-
-def test_a_machine_of_one_triad() -> None:
-    assert picture_of(machine(1, 1)) == golden(r"""
+WHOLE = [
+    (
+        machine(1, 1),
+        r"""
          ___
         / . \___
         \___/ . \
         / . \___/
         \___/
-        """)
-
-
-def test_a_machine_of_two_by_two_triads() -> None:
-    assert picture_of(machine(2, 2)) == golden(r"""
-         ___     ___
-        / . \___/ . \___
-        \___/ . \___/ . \
-        / . \___/ . \___/
-        \___/ . \___/ . \___
-            \___/ . \___/ . \
-            / . \___/ . \___/
-            \___/   \___/
-        """)
-
-
-def test_a_machine_of_four_by_two_triads() -> None:
-    assert picture_of(machine(4, 2)) == golden(r"""
+        """,
+    ),
+    (
+        machine(4, 2),
+        r"""
          ___     ___     ___     ___
         / . \___/ . \___/ . \___/ . \___
         \___/ . \___/ . \___/ . \___/ . \
@@ -80,11 +68,11 @@ def test_a_machine_of_four_by_two_triads() -> None:
             \___/ . \___/ . \___/ . \___/ . \
             / . \___/ . \___/ . \___/ . \___/
             \___/   \___/   \___/   \___/
-        """)
-
-
-def test_a_machine_that_is_high_leans_to_the_left() -> None:
-    assert picture_of(machine(1, 3)) == golden(r"""
+        """,
+    ),
+    (
+        machine(1, 3),
+        r"""
          ___
         / . \___
         \___/ . \
@@ -96,27 +84,28 @@ def test_a_machine_that_is_high_leans_to_the_left() -> None:
                 \___/ . \
                 / . \___/
                 \___/
-        """)
-
-
-def test_a_machine_that_is_wide_does_not_lean() -> None:
-    assert picture_of(machine(3, 1)) == golden(r"""
-         ___     ___     ___
-        / . \___/ . \___/ . \___
-        \___/ . \___/ . \___/ . \
-        / . \___/ . \___/ . \___/
-        \___/   \___/   \___/
-        """)
-
-
-def test_dead_boards_are_left_out() -> None:
-    assert picture_of(machine(3, 1, dead_boards=[(1, 0, 0), (2, 0, 1)])) == golden(r"""
+        """,
+    ),
+    (
+        machine(3, 1, dead_boards=[(1, 0, 0), (2, 0, 1)]),
+        r"""
          ___     ___     ___
         / . \___/ . \___/ . \
         \___/ . \___/ . \___/
         / . \___/   \___/ . \
         \___/           \___/
-        """)
+        """,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("described", "picture"), WHOLE, ids=["one triad", "4 by 2", "high: it leans", "dead boards"]
+)
+def test_a_machine_is_drawn_without_its_dead_boards(
+    described: MachineDescription, picture: str
+) -> None:
+    assert picture_of(described) == golden(picture)
 
 
 def test_a_machine_without_a_living_board_has_no_picture() -> None:
@@ -147,12 +136,11 @@ def test_a_dead_link_within_the_machine_is_marked_between_its_boards(
         """)
 
 
-@pytest.mark.parametrize("dead_link", [(0, 1, 2, NORTH), (0, 0, 1, SOUTH)])
-def test_a_dead_link_around_the_torus_upwards_is_marked_at_both_ends(
-    dead_link: tuple[int, int, int, int],
-) -> None:
+AROUND = [
     # North of column -1, row 5 is row 7; two triads lower that is column 1, row 1: (0, 0, 1).
-    assert picture_of(machine(2, 2, dead_links=[dead_link])) == golden(r"""
+    (
+        [(0, 1, 2, NORTH), (0, 0, 1, SOUTH)],
+        r"""
          XXX     ___
         / . \___/ . \___
         \___/ . \___/ . \
@@ -161,15 +149,12 @@ def test_a_dead_link_around_the_torus_upwards_is_marked_at_both_ends(
             \___/ . \___/ . \
             / . \XXX/ . \___/
             \___/   \___/
-        """)
-
-
-@pytest.mark.parametrize("dead_link", [(0, 0, 0, WEST), (1, 0, 1, EAST)])
-def test_a_dead_link_around_the_torus_sideways_is_marked_at_both_ends(
-    dead_link: tuple[int, int, int, int],
-) -> None:
+        """,
+    ),
     # West of column 0, row 0 is column -1, row 1; two triads further right that is column 3.
-    assert picture_of(machine(2, 2, dead_links=[dead_link])) == golden(r"""
+    (
+        [(0, 0, 0, WEST), (1, 0, 1, EAST)],
+        r"""
          ___     ___
         / . \___/ . \___
         \___/ . \___/ . \
@@ -178,7 +163,17 @@ def test_a_dead_link_around_the_torus_sideways_is_marked_at_both_ends(
             \___/ . \___/ . \
             X . \___/ . \___X
             \___/   \___/
-        """)
+        """,
+    ),
+]
+
+
+@pytest.mark.parametrize(("ends", "picture"), AROUND, ids=["upwards", "sideways"])
+def test_a_dead_link_around_the_torus_is_marked_at_both_ends(
+    ends: list[tuple[int, int, int, int]], picture: str
+) -> None:
+    for told in ends[:1], ends[1:], ends:
+        assert picture_of(machine(2, 2, dead_links=told)) == golden(picture)
 
 
 def test_a_dead_link_around_a_single_triad_is_marked_at_both_ends() -> None:
