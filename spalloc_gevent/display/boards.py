@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from spalloc_gevent.display.hexagons import EDGES, PITCH, STEPS
 from spalloc_gevent.display.terminal import Paint, Style
-from spalloc_gevent.geometry import Board, BoardLink, Torus, ends_of_link, hexagon_position
+from spalloc_gevent.geometry import Board, BoardLink, Link, Torus, ends_of_link, hexagon_position
 
 FREE_LABEL = " . "
 _LABEL_WIDTH = 3
@@ -65,9 +65,7 @@ def render_boards(
     for dead_link in dead_links:
         for board, link in ends_of_link(dead_link, torus):
             if board in drawn:
-                (column, row), edge = hexagon_position(board), EDGES[link]
-                at = row + edge.line, PITCH * column + edge.character
-                plane.write(*at, "X" * len(edge.text), (Style.RED,))
+                plane.draw_edge(hexagon_position(board), link, (Style.RED,), is_dead=True)
     parts = [lines for cut in plane.cuts(columns) if (lines := list(plane.lines(*cut, paint)))]
     if len(parts) == 1:
         return "\n".join(parts[0])
@@ -96,8 +94,14 @@ class Plane:
             for link, (right, up) in STEPS.items():
                 is_inner = (column + right, row + up) in places
                 styles = group.inner_styles if is_inner else group.outer_styles
-                line, character, text = EDGES[link]
-                self.write(row + line, PITCH * column + character, text, styles)
+                self.draw_edge((column, row), link, styles)
+
+    def draw_edge(
+        self, at: tuple[int, int], link: Link, styles: Styles, *, is_dead: bool = False
+    ) -> None:
+        (column, row), (line, character, text) = at, EDGES[link]
+        shown = "X" * len(text) if is_dead else text
+        self.write(row + line, PITCH * column + character, shown, styles)
 
     def cuts(self, columns: int | None) -> Iterator[tuple[int, int]]:
         """The first and the last character of each part.

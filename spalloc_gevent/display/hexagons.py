@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from spalloc_gevent.geometry import Board, Link, hexagon_position
 
@@ -28,20 +27,13 @@ PITCH = 4
 """Characters from one column to the next; a row is a line."""
 
 
-class Edge(NamedTuple):
-    """Where an edge begins, from the left end of a hexagon's upper line, and how it looks."""
-
-    line: int
-    character: int
-    text: str
-
-
-def _edge_of(columns: int, rows: int) -> Edge:
-    text = "___" if not columns else "\\" if columns * rows > 0 else "/"
-    return Edge(rows // 2, PITCH * (1 + columns) // 2 - len(text) // 2, text)
-
-
-EDGES: Mapping[Link, Edge] = {link: _edge_of(*step) for link, step in STEPS.items()}
+EDGES: Mapping[Link, tuple[int, int, str]] = {
+    link: (rows // 2, PITCH * (1 + columns) // 2 - len(text) // 2, text)
+    for link, (columns, rows) in STEPS.items()
+    for text in ["___" if not columns else "\\" if columns * rows > 0 else "/"]
+}
+"""The line and the character at which an edge begins, from the left end of a hexagon's upper line,
+and how it looks."""
 
 # -- in SVG, in pixels -----------------------------------------------------------------------
 

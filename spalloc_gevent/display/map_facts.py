@@ -75,6 +75,11 @@ class MachineMap:
         """The jobs that have a colour, by their IDs."""
         return {job.job_id: job for job in self.jobs if self.only in (None, job.job_id)}
 
+    @property
+    def listed(self) -> list[MapJob]:
+        """The jobs that are told of one by one."""
+        return list(self.coloured.values())[:MOST_JOBS]
+
     @cached_property
     def colours(self) -> dict[int, int]:
         """By the IDs of jobs."""
@@ -127,7 +132,7 @@ class MachineMap:
         jobs = (
             f"{job.key} is job {job.job_id} of {printable(job.owner)} with "
             f"{counted(len(job.boards), 'board')}."
-            for job in list(self.coloured.values())[:MOST_JOBS]
+            for job in self.listed
         )
         return " ".join([f"{width} x {height} triads: {self.summary}.", *jobs])
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from spalloc_gevent.display.hexagons import Point, corners
-from spalloc_gevent.display.map_facts import MOST_JOBS, MachineMap, MapJob, counted
+from spalloc_gevent.display.map_facts import MachineMap, MapJob, counted
 from spalloc_gevent.display.svg import (
     CHARACTER_EM,
     broken_edge,
@@ -37,7 +37,7 @@ class Legend:
 
     def __init__(self, machine_map: MachineMap) -> None:
         self._map = machine_map
-        self._jobs = list(machine_map.coloured.values())[:MOST_JOBS]
+        self._jobs = machine_map.listed
         self._left_out = len(machine_map.coloured) - len(self._jobs)
         self._marks = list(marks_of(machine_map))
         columns = zip(_HEADINGS, *map(entry_of, self._jobs), strict=True)

@@ -41,26 +41,6 @@ def test_boards_are_hexagons_with_labels_of_three_characters(
     assert render_boards(groups, paint=PLAIN) == expected
 
 
-@pytest.mark.parametrize(
-    ("dead_links", "expected"),
-    [
-        ([(0, 0, 0, Link.north)], " XXX\n/ . \\\n\\___/"),
-        ([(0, 0, 0, Link.north_east)], " ___\n/ . X\n\\___/"),
-        ([(0, 0, 0, Link.east)], " ___\n/ . \\\n\\___X"),
-        ([(0, 0, 0, Link.south)], " ___\n/ . \\\n\\XXX/"),
-        ([(0, 0, 0, Link.south_west)], " ___\n/ . \\\nX___/"),
-        ([(0, 0, 0, Link.west)], " ___\nX . \\\n\\___/"),
-        # From the other end, and of boards that are not drawn.
-        ([(0, 0, 2, Link.south)], " XXX\n/ . \\\n\\___/"),
-        ([(5, 5, 0, Link.north)], " ___\n/ . \\\n\\___/"),
-    ],
-)
-def test_each_dead_link_is_marked_on_its_own_edge(
-    dead_links: list[BoardLink], expected: str
-) -> None:
-    assert render_boards([BoardGroup([(0, 0, 0)])], dead_links, paint=PLAIN) == expected
-
-
 def test_inner_and_outer_edges_labels_and_dead_links_have_styles_of_their_own() -> None:
     dim = BoardGroup([(0, 0, 0)], outer_styles=(Style.DIM,))
     group = BoardGroup([(0, 0, 0), (0, 0, 2)], "A", (Style.GREEN,), (Style.BLUE,), (Style.BRIGHT,))
