@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
+    BadTypeError,
+    BadValueError,
     ConnectionLostError,
     JobDestroyedError,
     ProtocolTimeoutError,
@@ -111,9 +113,9 @@ class ProtocolClient:
             TypeError, ValueError: a host name or port that cannot be one.
         """
         if not isinstance(hostname, str):
-            raise TypeError(f"hostname must be text, not {hostname!r}")
+            raise BadTypeError(f"hostname must be text, not {hostname!r}")
         if not hostname.strip():
-            raise ValueError("hostname must not be empty")
+            raise BadValueError("hostname must not be empty")
         self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
         self._timeout_s = timeout
         self._call_timeout_s = call_timeout
@@ -206,18 +208,22 @@ class ProtocolClient:
             SpallocServerException: the server refused.
         """
         if not isinstance(name, str) or not name:
-            raise TypeError(f"a command's name is text, not {name!r}")
+            raise BadTypeError(f"a command's name is text, not {name!r}")
         if name == "create_job":
             size = check_create_job(args, kwargs)
             self.session.check_fits(size, kwargs, self._deadline(timeout))
-        request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
+        request = self._request(name, args, kwargs)
         if request.route is Route.SUBSCRIPTION:
             return self._change_subscription(name, [*args, *kwargs.values()], timeout)
         return self.session.call(request, self._deadline(timeout))
 
     def _ask(self, name: str, *args: object, timeout: Timeout, **kwargs: object) -> Any:
-        request = Request(name, args, kwargs, wait_for_server=self._wait_for_server)
+        request = self._request(name, args, kwargs)
         return self.session.call(request, self._deadline(timeout))
+
+    def _request(self, name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Request:
+        waits = self._wait_for_server
+        return Request(name, args, kwargs, wait_for_server=waits, tries_at_once=True)
 
     def _deadline(self, timeout: Timeout) -> Deadline:
         return Deadline(self._call_timeout_s if timeout is NOT_GIVEN else timeout)
@@ -536,7 +542,9 @@ class ProtocolClient:
         """
         place = _reported_place(x, y, p)
         if not isinstance(address, str) or not address.strip():
-            raise ValueError(f"address must be a board's IP address or hostname, not {address!r}")
+            raise BadValueError(
+                f"address must be a board's IP address or hostname, not {address!r}"
+            )
         self._check_takes_reports(timeout)
         self._report(address, place, description, timeout)
 
@@ -568,12 +576,12 @@ class ProtocolClient:
         info = self.get_job_machine_info(job_id, timeout)
         width, height, connections = info["width"], info["height"], info["connections"]
         if not width or not height or not connections:
-            raise ValueError(f"job {job_id} has no boards (any more)")
+            raise BadValueError(f"job {job_id} has no boards (any more)")
         hostnames = {(x, y): hostname for (x, y), hostname in connections}
         # Not asked for with where_is: the Java server tells another place.
         found = board_with_chip(chip, hostnames, (width, height))
         if found is None:
-            raise ValueError(f"job {job_id} has no chip {chip}")
+            raise BadValueError(f"job {job_id} has no chip {chip}")
         board, (x, y) = found
         address = hostnames[board]
         self._report(address, _reported_place(x, y, processor), description, timeout)
@@ -728,9 +736,9 @@ def as_port(port: int | str) -> int:
     try:
         number = int(port) if isinstance(port, str) else as_int(port, "port")
     except ValueError:
-        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
+        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
     if not 1 <= number <= 65535:
-        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}")
+        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}")
     return number
 
 
@@ -751,8 +759,8 @@ def _place(machine_name: str, x: int, y: int, z: int) -> dict[str, Any]:
 
 def _reported_place(x: int | None, y: int | None, p: int | None) -> dict[str, Any]:
     if (x is None) != (y is None):
-        raise ValueError(f"a chip has two coordinates, not x={x!r} and y={y!r}")
+        raise BadValueError(f"a chip has two coordinates, not x={x!r} and y={y!r}")
     if p is not None and x is None:
-        raise ValueError(f"processor {p!r} is of no chip: give x and y too")
+        raise BadValueError(f"processor {p!r} is of no chip: give x and y too")
     given = {name: value for name, value in (("x", x), ("y", y), ("p", p)) if value is not None}
     return {name: at_least(value, 0, name) for name, value in given.items()}

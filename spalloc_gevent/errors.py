@@ -84,18 +84,41 @@ class ProtocolTimeoutError(SpallocError):
 
 
 class SpallocServerException(SpallocError):
-    """The server answered `command` with an exception, whose text is `reason`.
+    """The server answered `command` with an exception, whose text is `reason`: it is what
+    ``str()`` gives.
 
     The connection stays in step. :ref:`Its messages <errors-spallocserverexception>`.
     """
 
     def __init__(self, command: str, reason: str) -> None:
-        super().__init__(f"the server refused {command!r}: {reason}")
+        super().__init__(reason)
         self.command = command
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[SpallocServerException], tuple[str, str]]:
         return type(self), (self.command, self.reason)
+
+
+class BadRequestError(SpallocServerException):
+    """What was asked for cannot be: it was refused here, and nothing was sent.
+
+    ``command`` is empty. Always one of the two below, so that it is caught as a ValueError
+    or TypeError too. :ref:`Its messages <errors-arguments>`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("", reason)
+
+    def __reduce__(self) -> tuple[type[BadRequestError], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.reason,)
+
+
+class BadValueError(BadRequestError, ValueError):
+    """A value that nothing can be done with. :ref:`Its messages <errors-arguments>`."""
+
+
+class BadTypeError(BadRequestError, TypeError):
+    """An argument of the wrong kind. :ref:`Its messages <errors-arguments>`."""
 
 
 class JobDestroyedError(SpallocError):

@@ -15,6 +15,7 @@ from spalloc_gevent.batch.phases import Phase
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     AllocationError,
+    BadValueError,
     PowerTimeoutError,
     ProtocolError,
     ProtocolTimeoutError,
@@ -119,8 +120,8 @@ def unwanted(avoid: Iterable[tuple[str, int, int, int]]) -> BadBoards:
 def _place(place: tuple[str, int, int, int]) -> tuple[str, Board]:
     try:
         machine, x, y, z = place
-    except ValueError:
-        raise ValueError(f"avoid names boards as (machine, x, y, z), not {place!r}") from None
+    except (TypeError, ValueError):
+        raise BadValueError(f"avoid names boards as (machine, x, y, z), not {place!r}") from None
     return machine, (x, y, z)
 
 
@@ -155,7 +156,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if as_int(self.attempts, "attempts") < 1:
-            raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
+            raise BadValueError(f"attempts must be 1 or more, not {self.attempts}")
         for name in ("queue_timeout", "power_timeout", "settle"):
             given_s = getattr(self, f"{name}_s")
             if given_s is not None:

@@ -17,7 +17,7 @@ from spalloc_gevent.batch.allocation import JOB_KEYWORDS, Check, Limits, unwante
 from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.tasks import Task, run_chunk
 from spalloc_gevent.batch.worker_pool import Plan, TaskJob, WorkerPool
-from spalloc_gevent.errors import ForkedError
+from spalloc_gevent.errors import BadTypeError, BadValueError, ForkedError
 from spalloc_gevent.job import Job
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.native import threads_are_greenlets
@@ -171,7 +171,7 @@ class SpallocExecutor(concurrent.futures.Executor):
             What the calls return; where one has raised, the exception is raised.
         """
         if chunksize < 1:
-            raise ValueError(f"chunksize must be 1 or more, not {chunksize}")
+            raise BadValueError(f"chunksize must be 1 or more, not {chunksize}")
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, **buffering)
         run = functools.partial(run_chunk, fn=fn)
@@ -215,15 +215,17 @@ def _check_arguments(
     max_jobs: int, workers: object, reuse: bool, reset: bool, retries: int
 ) -> None:
     if max_jobs < 1:
-        raise ValueError(f"max_jobs must be 1 or more, not {max_jobs}")
+        raise BadValueError(f"max_jobs must be 1 or more, not {max_jobs}")
     if retries < 0:
-        raise ValueError(f"retries must be 0 or more, not {retries}")
+        raise BadValueError(f"retries must be 0 or more, not {retries}")
     if reset and not reuse:
-        raise ValueError("reset=True is for reuse=True: else every task has new boards anyway")
+        raise BadValueError("reset=True is for reuse=True: else every task has new boards anyway")
     if hasattr(workers, "get_executor"):
-        raise TypeError("workers is to be an executor: that of a Dask client is get_executor()")
+        raise BadTypeError("workers is to be an executor: that of a Dask client is get_executor()")
     if workers not in (THREADS, GREENLETS) and not isinstance(workers, concurrent.futures.Executor):
-        raise TypeError(f'workers is to be "threads", "greenlets" or an executor, not {workers!r}')
+        raise BadTypeError(
+            f'workers is to be "threads", "greenlets" or an executor, not {workers!r}'
+        )
 
 
 def _caller(workers: object) -> Callable[[Task, Job], Any]:
@@ -247,7 +249,7 @@ def _caller(workers: object) -> Callable[[Task, Job], Any]:
 
 def _check_native() -> None:
     if threads_are_greenlets():
-        raise ValueError(
+        raise BadValueError(
             "this program is monkey-patched: the threads of other executors are greenlets then, "
             'which cannot be called from native ones; use workers="threads" or "greenlets"'
         )

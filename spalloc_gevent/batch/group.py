@@ -19,7 +19,13 @@ from spalloc_gevent.batch.allocation import (
 from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.phases import Phase
 from spalloc_gevent.deadline import Deadline
-from spalloc_gevent.errors import ClosedError, QueueTimeoutError, SpallocError
+from spalloc_gevent.errors import (
+    BadTypeError,
+    BadValueError,
+    ClosedError,
+    QueueTimeoutError,
+    SpallocError,
+)
 from spalloc_gevent.job import Job
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport import native
@@ -358,17 +364,21 @@ class _Worker(Observer):
 def _requests(requests: int | Iterable[int | tuple[int, ...]]) -> list[_Request]:
     if isinstance(requests, int):
         if requests < 0:
-            raise ValueError(f"a group has 0 requests or more, not {requests}")
+            raise BadValueError(f"a group has 0 requests or more, not {requests}")
         return [_Request(()) for _ in range(requests)]
     return [_Request((what,) if isinstance(what, int) else tuple(what)) for what in requests]
 
 
 def _check_limits(requests: int, most: int, all_or_nothing: bool, timeout: float | None) -> None:
     if most < 1 and requests:
-        raise ValueError(f"max_open must be 1 or more, not {most}")
+        raise BadValueError(f"max_open must be 1 or more, not {most}")
     if timeout is not None and not all_or_nothing:
-        raise TypeError("timeout is for all_or_nothing=True; as_ready(timeout) has one of its own")
+        raise BadTypeError(
+            "timeout is for all_or_nothing=True; as_ready(timeout) has one of its own"
+        )
     if all_or_nothing and timeout is None:
-        raise TypeError("all_or_nothing=True needs a timeout: half of the boards are nobody's use")
+        raise BadTypeError(
+            "all_or_nothing=True needs a timeout: half of the boards are nobody's use"
+        )
     if all_or_nothing and most < requests:
-        raise ValueError(f"all {requests} jobs cannot be ready with max_open={most}")
+        raise BadValueError(f"all {requests} jobs cannot be ready with max_open={most}")

@@ -13,6 +13,8 @@ from spalloc_gevent.client import ProtocolClient
 from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
+    BadTypeError,
+    BadValueError,
     ClosedError,
     ForkedError,
     JobDestroyedError,
@@ -96,8 +98,9 @@ class Job:
             max_dead_links: the most dead links that will do; None: any number.
             require_torus: True: only boards whose links wrap around, mostly a whole machine.
             timeout: seconds to wait for each answer of the server; None: for ever.
-            reconnect_delay: the longest pause, in seconds, between attempts to reach a lost
-                server.
+            reconnect_delay: seconds from one attempt to reach a lost server to the next. Those
+                that a call asks for come at once, and more often than that only where the job
+                would be lost else.
             ignore_version: True: use a server whose version is not known to work.
             guardian: True: a small process keeps the job alive while the program is stopped.
             ledger: the name of a file in which the allocation is entered; None: no file.
@@ -150,7 +153,7 @@ class Job:
 
     def _check_version(self) -> None:
         session = self._client.session
-        session.pool.limit_reconnect_delay(self._server.reconnect_delay_s)
+        session.pool.set_reconnect_delay(self._server.reconnect_delay_s)
         if not session.version_checked:
             version = self._client.version()
             if not self._server.ignore_version:
@@ -294,7 +297,7 @@ class Job:
         self._check_ours()
         found = self._client.where_is(job_id=self._life.job_id, chip_x=chip_x, chip_y=chip_y)
         if found is None:
-            raise ValueError(f"job {self.id} has no chip ({chip_x}, {chip_y})")
+            raise BadValueError(f"job {self.id} has no chip ({chip_x}, {chip_y})")
         cabinet, frame, board = found["physical"]
         return cabinet, frame, board
 
@@ -310,9 +313,9 @@ class Job:
             return job_state({"state": JobState.destroyed, "reason": self._life.reason})
         return self._life.end_told
 
-    def _ask_state(self, deadline: Deadline) -> JobStateInfo:
+    def _ask_state(self, deadline: Deadline, *, tries_at_once: bool = True) -> JobStateInfo:
         try:
-            info = self._life.ask(deadline)
+            info = self._life.ask(deadline, tries_at_once=tries_at_once)
         except JobDestroyedError:
             if self._life.end_told is None:
                 raise
@@ -364,7 +367,7 @@ class Job:
             ClosedError: this program has ended the job.
         """
         if not isinstance(power, bool):
-            raise TypeError(f"power must be True or False, not {power!r}")
+            raise BadTypeError(f"power must be True or False, not {power!r}")
         self._check_ours()
         if power:
             self._client.power_on_job_boards(self._life.job_id)
@@ -446,7 +449,7 @@ class Job:
             self._check_usable()
             self._life.watch()
         seen = self._life.changes.count
-        info = self._look(deadline)
+        info = self._look(deadline, tries_at_once=True)
         while info is None or not wanted(info):
             if deadline.passed:
                 return None
@@ -456,7 +459,7 @@ class Job:
                 pause = min(deadline.at, Deadline(PAUSE_AFTER_LOSS_S).at)
                 self._life.changes.wait_beyond(seen, pause)
                 seen = self._life.changes.count
-                info = self._look(deadline)
+                info = self._look(deadline, tries_at_once=False)
             else:
                 self._life.changes.wait_beyond(seen, deadline.at)
                 seen = self._life.changes.count
@@ -467,7 +470,7 @@ class Job:
         self._check_usable()
         return info
 
-    def _look(self, deadline: Deadline) -> JobStateInfo | None:
+    def _look(self, deadline: Deadline, *, tries_at_once: bool) -> JobStateInfo | None:
         """The job's state; None while the server cannot tell."""
         known = self._known_end()
         if known is not None:
@@ -476,7 +479,8 @@ class Job:
         # No time to wait still is time to look.
         within_s = self._server.timeout_s if deadline.passed else deadline.left()
         try:
-            return self._ask_state(Deadline(Deadline(within_s).left_or(self._server.timeout_s)))
+            within = Deadline(Deadline(within_s).left_or(self._server.timeout_s))
+            return self._ask_state(within, tries_at_once=tries_at_once)
         except ClosedError:
             # Another thread has ended the job: what it made of it is known now.
             return self._info()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spalloc_gevent.config import Config
+from spalloc_gevent.errors import BadTypeError
 from spalloc_gevent.job.request import JobRequest
 from spalloc_gevent.ledger import JobOutcome, Ledger, LedgerEntry
 from spalloc_gevent.states import JobState
@@ -22,7 +23,7 @@ class LedgerRecorder:
         path = given.get("ledger", config.ledger)
         label = given.get("label")
         if label is not None and not isinstance(label, str):
-            raise TypeError(f"label must be a text or None, not {label!r}")
+            raise BadTypeError(f"label must be a text or None, not {label!r}")
         self._label = label
         self._ledger = None if path is None else Ledger(str(path))
         self._lock = native.new_rlock()

@@ -207,13 +207,20 @@ class JobLife:
         if not self.is_alive:
             self._shared_session.close()
 
-    def ask(self, deadline: Deadline) -> JobStateInfo:
+    def ask(self, deadline: Deadline, *, tries_at_once: bool = False) -> JobStateInfo:
         """Ask for the job's state, in the caller's own thread or greenlet.
+
+        Args:
+            deadline: when to give up.
+            tries_at_once: True to have a server that is away tried at once.
 
         Raises:
             SpallocError: as for :meth:`ServerSession.call`.
         """
-        request = Request("get_job_state", (self.job_id,), wait_for_server=True)
+        arguments = (self.job_id,)
+        request = Request(
+            "get_job_state", arguments, wait_for_server=True, tries_at_once=tries_at_once
+        )
         sent_at = monotonic()
         info = state_in(lambda: self._session.call(request, deadline))
         self.learn(info, sent_at)
@@ -570,6 +577,7 @@ class JobLife:
             (tracked.job_id,),
             {"reason": self.reason},
             wait_for_server=self._timeout_s is not None,
+            tries_at_once=True,
         )
         try:
             self._session.call(request, Deadline(self._timeout_s))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spalloc_gevent.config import Config
+from spalloc_gevent.errors import BadValueError
 from spalloc_gevent.wire.checks import as_int as as_int
 from spalloc_gevent.wire.checks import as_number, check_create_job, plain_number
 
@@ -67,7 +68,7 @@ def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:
     """Which server is meant; an argument that was given counts before the configuration."""
     hostname = given.get("hostname", config.hostname)
     if hostname is None:
-        raise ValueError(
+        raise BadValueError(
             "no hostname given: pass hostname=, set SPALLOC_HOSTNAME, or write "
             "`hostname = SERVER` in a configuration file"
         )
@@ -87,14 +88,14 @@ def not_negative(value: object, name: str) -> float:
     """`value` as a number of seconds."""
     number = as_number(value, name)
     if number < 0:
-        raise ValueError(f"{name} must be 0 seconds or more, not {value!r}")
+        raise BadValueError(f"{name} must be 0 seconds or more, not {value!r}")
     return number
 
 
 def _positive(value: object, name: str) -> float:
     number = as_number(value, name)
     if number <= 0:
-        raise ValueError(f"{name} must be more than 0 seconds, or None for ever, not {value!r}")
+        raise BadValueError(f"{name} must be more than 0 seconds, or None for ever, not {value!r}")
     return number
 
 

@@ -104,10 +104,6 @@ def _open_job(order: Order, signals: Signals) -> Job:
         raise _fate_of(order.job_options) from None
     except UnknownStateError as error:
         raise _told_of(order.job_options["resume_job_id"], _end_of(error.state, None)) from error
-    except SpallocError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise CommandError(usage_message(PROG, error), ExitCode.USAGE) from error
 
 
 def _fate_of(options: Mapping[str, Any]) -> CommandError:

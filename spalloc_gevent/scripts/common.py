@@ -25,6 +25,7 @@ from spalloc_gevent.display.terminal import (
     write,
 )
 from spalloc_gevent.errors import (
+    BadRequestError,
     ConfigError,
     IncompatibleServerError,
     ProtocolError,
@@ -146,6 +147,8 @@ def run(
             message, code = str(error), error.code
         except ConfigError as error:
             message, code = usage_message(prog, error), ExitCode.USAGE
+        except BadRequestError as error:
+            message, code = usage_message(prog, error), ExitCode.USAGE
         except IncompatibleServerError as error:
             message, code = usage_message(prog, error), version_code
         except SpallocError as error:
@@ -171,7 +174,7 @@ def _nothing_left_unwritten() -> Iterator[None]:
 def describe_server_trouble(error: SpallocError | OSError) -> str:
     """What a user is told of a server that cannot be reached or refuses, or of a full disk."""
     if isinstance(error, SpallocServerException):
-        return f"Error from server: {error}"
+        return f"Error from server: the server refused {error.command!r}: {error.reason}"
     if isinstance(error, (ProtocolError, ProtocolTimeoutError)):
         return f"Error communicating with server: {error}"
     return f"Error: {error}"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 
-FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 5.0
+RECONNECT_DELAY_S = 5.0
+"""The time between attempts where nobody has said another."""
+SPREAD_SHARE = 0.1
+"""An attempt may come later by this share of the delay: the clients of a server that returns
+do not all come at once, and the users of one delay take turns."""
 CALLERS_PACE_S = 0.1
-"""Callers that do not want to wait for a server may try it this often, not more."""
+"""Attempts that a caller asks for wait for no delay, but do not come quicker than this."""
 
 
 def retry_delays(
-    first_s: float = FIRST_DELAY_S,
-    longest_s: float = LONGEST_DELAY_S,
-    jitter: Callable[[], float] = random.random,
+    first_s: float, longest_s: float, jitter: Callable[[], float] = random.random
 ) -> Iterator[float]:
     """Seconds to wait before each further attempt, for ever.
 
     They double from `first_s` to `longest_s`, each scaled by 0.5 to 1.0 so that
-    the clients of a server that returns do not all come at once.
+    the clients of a server do not all come at once.
     """
     delay_s = min(first_s, longest_s)
     while True:
@@ -28,64 +30,60 @@ def retry_delays(
 
 
 class ConnectBackoff:
-    """What the attempts so far say about a server.
+    """What the attempts so far say about a server; one for all that connect to it.
 
     A connection alone proves little (it may be a place in the accept queue of
-    a server that is dead): the delays start from the beginning again only
-    after a reply.
+    a server that is dead): attempts keep their delay until there is a reply.
     """
 
-    def __init__(self, delays: Callable[..., Iterator[float]] = retry_delays) -> None:
+    def __init__(self, spread: Callable[[], float] = random.random) -> None:
         self.error: Exception | None = None
         """Why the last attempt failed; None while the server can be reached."""
-        self._make_delays = delays
-        self._delays: Iterator[float] | None = None
-        self._longest_s = LONGEST_DELAY_S
-        self._failed_at = 0.0
-        self._try_at = 0.0
+        self.is_pending = False
+        """True if an attempt has failed, or a connection broke, since the last reply."""
+        self.tried_at = -math.inf
+        """When the last attempt began."""
+        self._spread = spread
+        self._failed_at = -math.inf
 
     @property
     def is_down(self) -> bool:
         return self.error is not None
 
-    @property
-    def is_pending(self) -> bool:
-        """True if an attempt has failed since the last reply."""
-        return self._delays is not None
+    def began(self, now: float) -> None:
+        """An attempt begins: the delay counts from here for everybody."""
+        self.tried_at = now
 
-    def failed(
-        self, error: Exception, now: float, began_at: float, longest_s: float = LONGEST_DELAY_S
-    ) -> None:
-        """An attempt failed, or a connection broke that had never answered.
-
-        Args:
-            error: why.
-            now, began_at: when it failed, and when it began: the delay counts from there, as an
-                attempt that was waited for in vain has been the delay.
-            longest_s: the longest delay that anybody wants at present.
-        """
-        if self._delays is None or longest_s != self._longest_s:
-            self._longest_s = longest_s
-            self._delays = self._make_delays(longest_s=longest_s)
+    def failed(self, error: Exception, now: float) -> None:
+        """An attempt failed, or a connection broke that had never answered."""
         self.error = error
+        self.is_pending = True
         self._failed_at = now
-        self._try_at = max(now, began_at + next(self._delays))
+
+    def broke(self) -> None:
+        """A connection broke that had answered: the next one is tried alone, but at once."""
+        if not self.is_pending:
+            self.is_pending = True
+            self.tried_at = -math.inf
 
     def connected(self) -> None:
         """A connection was made."""
         self.error = None
 
     def answered(self) -> None:
-        """The server has replied to a command."""
+        """The server has replied to a command: that connection was no vain attempt."""
         self.error = None
-        self._delays = None
+        self.is_pending = False
+        self.tried_at = -math.inf
 
-    def next_attempt_at(self, *, by_caller: bool) -> float:
+    def next_attempt_at(self, delay_s: float, *, by_caller: bool) -> float:
         """When the next attempt may be made.
 
         Args:
-            by_caller: for somebody who does not want to wait for a server that is away.
+            delay_s: the delay between attempts that holds at present.
+            by_caller: for somebody who has asked for one by a call, and not had it yet.
         """
-        if not by_caller:
-            return self._try_at
-        return min(self._try_at, self._failed_at + CALLERS_PACE_S)
+        if not self.is_pending:
+            return -math.inf
+        moment = self.tried_at + delay_s * (1 + SPREAD_SHARE * self._spread())
+        return min(moment, self._failed_at + CALLERS_PACE_S) if by_caller else moment

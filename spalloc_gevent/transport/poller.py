@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from spalloc_gevent.errors import ClosedError, SpallocError
+from spalloc_gevent.errors import BadRequestError, ClosedError, SpallocError
 from spalloc_gevent.transport.background import BackgroundUse
-from spalloc_gevent.transport.backoff import retry_delays
+from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S
 from spalloc_gevent.transport.notification_queue import Kind
 from spalloc_gevent.transport.subscriptions import Subscriptions
 from spalloc_gevent.transport.waiting import Waiter, sleep
@@ -137,14 +137,10 @@ class Poller(Generic[T]):
         self._background.hub.spawn_here(self._run)
 
     def _run(self) -> None:
-        delays = retry_delays()
         while self._failure is None and self._reader >= 0:
             self._has_changed = False
-            if self._look_and_rest():
-                delays = retry_delays()
-                self._wait_for_change(self._interval_s)
-            else:
-                self._wait_for_change(next(delays))
+            is_told = self._look_and_rest()
+            self._wait_for_change(self._interval_s if is_told else RECONNECT_DELAY_S)
 
     def _wait_for_change(self, longest_s: float) -> None:
         self._pause = Waiter()
@@ -168,9 +164,9 @@ class Poller(Generic[T]):
     def _look(self) -> Snapshot[T] | None:
         try:
             return Snapshot(time.time(), data=self._collect())
-        except SpallocError as trouble:
-            return Snapshot(time.time(), trouble=trouble)
         except Exception as error:  # noqa: BLE001 - raised again by take(), in its owner's thread
+            if isinstance(error, SpallocError) and not isinstance(error, BadRequestError):
+                return Snapshot(time.time(), trouble=error)
             self._failure = error
             return None
 

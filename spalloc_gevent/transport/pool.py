@@ -17,7 +17,7 @@ from time import monotonic
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError, SpallocError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundUse
-from spalloc_gevent.transport.backoff import LONGEST_DELAY_S, ConnectBackoff
+from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S, ConnectBackoff
 from spalloc_gevent.transport.connection import (
     CLOSE_WITHIN_S,
     CONNECT_WITHIN_S,
@@ -52,10 +52,14 @@ DRAIN_CREATION_WITHIN_S = 60.0
 PATIENCE_SHARE = 0.125
 """The share of the shortest keepalive after which an attempt to connect is taken for vain."""
 SHORTEST_PATIENCE_S = 0.25
-RETRY_SHARE = 0.08
-LONGEST_RETRY_S = 0.8
-"""While jobs are held, a server that is away is tried this often, in shares of the shortest
-keepalive and at least: when it is back, the keepalives go out within a second."""
+SHORTEST_DELAY_S = 0.05
+HARMLESS_SHARE = 0.25
+"""A keepalive is due at half of its interval: a delay between attempts of this share of it
+leaves time for two of them, and loses no job."""
+RESCUE_SHARE = 0.125
+SHORTEST_RESCUE_S = 0.5
+"""Where the delay is longer, attempts come after this share of the shortest keepalive, but not
+more than two a second."""
 
 
 class PlaceInLine(Waiter):
@@ -116,8 +120,8 @@ class Pool:
         self.host = host
         self.port = port
         self.backoff = ConnectBackoff()
-        self.reconnect_delay_s = LONGEST_DELAY_S
-        """The longest delay between attempts to reach a server that is away, in seconds."""
+        self._reconnect_delay_s: float | None = None
+        """The shortest that anybody has said."""
         self.on_answer_after_outage: Callable[[], object] = _nothing
         self._background = background
         self._tracked = tracked
@@ -163,13 +167,24 @@ class Pool:
         """True if this very thread is in the middle of the pool: a finaliser, or a handler."""
         return bool(self._lock._is_owned())
 
-    def limit_reconnect_delay(self, longest_s: float) -> None:
-        """Try a server that is away at least about this often; the least patient user decides.
+    def set_reconnect_delay(self, delay_s: float) -> None:
+        """Try a server that is away once in this time; the least patient user decides.
 
         Args:
-            longest_s: the longest delay between attempts, in seconds.
+            delay_s: seconds from the beginning of one attempt to that of the next.
         """
-        self.reconnect_delay_s = min(self.reconnect_delay_s, max(longest_s, 0.05))
+        said_s = math.inf if self._reconnect_delay_s is None else self._reconnect_delay_s
+        self._reconnect_delay_s = min(said_s, max(delay_s, SHORTEST_DELAY_S))
+
+    @property
+    def retry_delay_s(self) -> float:
+        """Seconds between attempts at present: what was said, unless that would lose a job."""
+        said_s = self._reconnect_delay_s
+        delay_s = RECONNECT_DELAY_S if said_s is None else said_s
+        keepalive_s = self._tracked.shortest_keepalive_s
+        if delay_s <= keepalive_s * HARMLESS_SHARE:
+            return delay_s
+        return min(delay_s, max(SHORTEST_RESCUE_S, keepalive_s * RESCUE_SHARE))
 
     # -- acquiring ----------------------------------------------------------------------
 
@@ -204,6 +219,7 @@ class Pool:
                     return None
             if connection.is_clean(UNUSED_FOR_S):
                 return connection
+            self.backoff.broke()
             self.discard(connection, request)
 
     def _is_free_for_callers(self) -> bool:
@@ -274,7 +290,7 @@ class Pool:
         """Give a clean connection back, to be used by others; harmless when it was given back."""
         self._tracked.answered(connection)
         if self.backoff.is_pending:
-            self._answered_after_outage()
+            self.answered()
         with self._lock:
             if connection.holder is not request:
                 return
@@ -456,18 +472,18 @@ class Pool:
                 if self._closed or self._open or self._connecting is not None:
                     return None
                 self._connecting = request
-            while monotonic() < deadline:
-                self._pause_until(self.backoff.next_attempt_at(by_caller=True), deadline)
-                began = monotonic()
+            by_caller = request.tries_at_once
+            while self._pause_until(self.next_attempt_at(by_caller=by_caller), deadline):
+                self.backoff.began(monotonic())
                 try:
                     connection = connect(self.host, self.port, deadline)
                 except ConnectionLostError as error:
-                    self._attempt_failed(error, began, goes_on=request.wait_for_server)
+                    self._attempt_failed(error, goes_on=request.wait_for_server)
                     if monotonic() >= deadline:
                         return None
                     if not request.wait_for_server:
                         raise
-                    self._pause_until(self.backoff.next_attempt_at(by_caller=False), deadline)
+                    by_caller = False
                 else:
                     with self._lock:
                         self._enter(connection)
@@ -479,10 +495,15 @@ class Pool:
                 self._grow_if_wanted()
 
     @staticmethod
-    def _pause_until(moment: float, deadline: float) -> None:
-        pause_s = min(moment, deadline) - monotonic()
-        if pause_s > 0:
+    def _pause_until(moment: float, deadline: float) -> bool:
+        """Wait; False at the deadline."""
+        while (pause_s := min(moment, deadline) - monotonic()) > 0:
             sleep(pause_s)
+        return monotonic() < deadline
+
+    def next_attempt_at(self, *, by_caller: bool) -> float:
+        """When the server may be tried again; as :meth:`ConnectBackoff.next_attempt_at`."""
+        return self.backoff.next_attempt_at(self.retry_delay_s, by_caller=by_caller)
 
     # -- growing, in the background -----------------------------------------------------
 
@@ -502,7 +523,7 @@ class Pool:
 
     def _wants_grower(self) -> bool:
         """True if one more could make a connection for who waits; one at a time in an outage."""
-        if self.backoff.is_down and self._growers:
+        if self.backoff.is_pending and self._growers:
             return False
         room = min(self._room(), MOST_GROWING)
         return self._growers < room and self._growers < self._unserved
@@ -525,14 +546,14 @@ class Pool:
         try:
             while self._is_grower_needed():
                 self._pause_before_attempt()
-                began = monotonic()
+                self.backoff.began(monotonic())
                 try:
                     connection = self._make_connection()
                 except (OSError, ProtocolError) as error:
                     if not isinstance(error, ConnectionLostError):
                         told = f"the server at {self.host}:{self.port} closed a new connection"
                         error = ConnectionLostError(f"{told}: {error}")
-                    self._attempt_failed(error, began, goes_on=self._is_server_waited_for)
+                    self._attempt_failed(error, goes_on=self._is_server_waited_for)
                 else:
                     self._add(connection)
         finally:
@@ -542,16 +563,25 @@ class Pool:
         # Each of the other growers has a connection in the making.
         if self._closed or min(self._unserved, self._room()) < self._growers:
             return False
-        return self._growers == 1 or not self.backoff.is_down
+        return self._growers == 1 or not self.backoff.is_pending
 
     def _pause_before_attempt(self) -> None:
-        while self.backoff.is_down:
-            by_caller = any(not place.request.wait_for_server for place in list(self._line))
-            moment = self.backoff.next_attempt_at(by_caller=by_caller)
+        while self.waiting:
+            moment = self.next_attempt_at(by_caller=self._is_asked_for)
             if monotonic() >= moment:
                 return
             self._grower_pause = Waiter()
             self._grower_pause.wait(moment)
+
+    @property
+    def _is_asked_for(self) -> bool:
+        """True if a caller does not wait for the server, or has come since the last attempt."""
+        tried_at = self.backoff.tried_at
+        return any(
+            not place.request.wait_for_server
+            or (place.request.tries_at_once and place.since > tried_at)
+            for place in list(self._line)
+        )
 
     def _make_connection(self) -> Connection:
         """A new connection that leads to the right server, which answers there."""
@@ -601,8 +631,8 @@ class Pool:
             self.discard(connection, _PROBE)
 
     def _add(self, connection: Connection) -> None:
-        if connection.has_answered and self.backoff.is_pending:
-            self._answered_after_outage()
+        if connection.has_answered:
+            self.answered()
         with self._lock:
             if not self._closed:
                 self._enter(connection)
@@ -615,11 +645,14 @@ class Pool:
 
     def lost(self, connection: Connection, error: Exception) -> None:
         """A connection broke in use: one that had never answered was a vain attempt."""
-        if not (connection.has_answered or connection.is_inherited or self._closed):
-            told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
-            # Those who wait are not told: the command may have been the cause.
-            goes_on = self._is_server_waited_for
-            self._note_failure(ConnectionLostError(told), connection.made_at, goes_on=goes_on)
+        if connection.is_inherited or self._closed:
+            return
+        if connection.has_answered:
+            self.backoff.broke()
+            return
+        told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
+        # Those who wait are not told: the command may have been the cause.
+        self._note_failure(ConnectionLostError(told), goes_on=self._is_server_waited_for)
 
     @property
     def _is_server_waited_for(self) -> bool:
@@ -627,8 +660,8 @@ class Pool:
         places = (*self._keepalives, *self._line)
         return self._tracked.count > 0 or any(place.request.wait_for_server for place in places)
 
-    def _attempt_failed(self, error: Exception, began: float, *, goes_on: bool) -> None:
-        self._note_failure(error, began, goes_on=goes_on)
+    def _attempt_failed(self, error: Exception, *, goes_on: bool) -> None:
+        self._note_failure(error, goes_on=goes_on)
         with self._lock:
             # Open connections still serve those who wait.
             if self._open:
@@ -638,24 +671,24 @@ class Pool:
                 self._line.remove(place)
                 place.wake(ConnectionLostError(str(error)))
 
-    def _note_failure(self, error: Exception, began: float, *, goes_on: bool) -> None:
+    def _note_failure(self, error: Exception, *, goes_on: bool) -> None:
         # Once for each outage, however often a connection is made and leads nowhere meanwhile.
         is_news = goes_on and not self._told_down
         _log.log(logging.WARNING if is_news else logging.DEBUG, "trying again: %s", error)
         self._told_down = self._told_down or goes_on
-        self.backoff.failed(error, monotonic(), began, self._longest_delay_s())
-
-    def _longest_delay_s(self) -> float:
-        retry_s = min(LONGEST_RETRY_S, self._tracked.shortest_keepalive_s * RETRY_SHARE)
-        return max(0.05, min(self.reconnect_delay_s, retry_s if self._tracked.count else math.inf))
+        self.backoff.failed(error, monotonic())
 
     # -- what replies tell --------------------------------------------------------------
 
-    def _answered_after_outage(self) -> None:
+    def answered(self) -> None:
+        """The server has replied: who waits for it may go on."""
+        if not self.backoff.is_pending:
+            return
         self.backoff.answered()
         if self._told_down:
             self._told_down = False
             _log.info("the server at %s:%d answers again", self.host, self.port)
+        self._grow_if_wanted()
         self.on_answer_after_outage()
 
     def prove(self, connection: Connection, request: Request) -> bool:

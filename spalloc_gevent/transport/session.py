@@ -162,6 +162,7 @@ class ServerSession:
                 if request.wait_for_server and not connection.has_answered:
                     # The server was away all the time: this was no attempt to ask it.
                     sends = 0
+                    request.tries_at_once = False
                 continue
             except BaseException:
                 if connection is not None:

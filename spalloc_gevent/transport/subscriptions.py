@@ -7,6 +7,7 @@ killed client into a reset, with commands in flight behind it.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Collection
 from time import monotonic
@@ -15,7 +16,6 @@ from typing import Any, Protocol
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError
 from spalloc_gevent.transport import database
 from spalloc_gevent.transport.background import BackgroundUse
-from spalloc_gevent.transport.backoff import ConnectBackoff
 from spalloc_gevent.transport.connection import CONNECT_WITHIN_S, Connection, connect
 from spalloc_gevent.transport.notification_queue import Key, Kind
 from spalloc_gevent.transport.pool import Pool
@@ -33,8 +33,7 @@ ANSWER_WITHIN_S = 5.0
 PROBE_AFTER_S = 20.0
 """A connection that is quiet for so long is asked for a subscription again, to see if it lives."""
 LIVES_AFTER_S = 2.0
-"""A connection that is lost sooner has led nowhere: the next attempt is delayed for longer."""
-LONGEST_DELAY_S = 5.0
+"""A connection that is lost sooner has led nowhere: the next attempt keeps its delay."""
 RENEW_AFTER_S = 0.25
 """On the Java server a subscription to all jobs does not cover those that are made after it:
 it is renewed for them, at most this often."""
@@ -98,7 +97,10 @@ class Subscriptions:
         self._background = background
         self._pool = pool
         self._tracked = tracked
-        self._backoff = ConnectBackoff()
+        self._not_before = -math.inf
+        """When the next attempt may be made, after a connection that answered and led nowhere."""
+        self._is_asked = False
+        """True if a caller has asked for an attempt, and it was not made yet."""
         self._wanted: dict[Kind, Counter[Key]] = {kind: Counter() for kind in Kind}
         self._confirmed: dict[Kind, Confirmed] = {}
         self._job_watchers: dict[int, list[Callable[[], object]]] = {}
@@ -165,6 +167,7 @@ class Subscriptions:
             ClosedError: the client was closed.
         """
         self._is_in_step = False
+        self._is_asked = True
         self._wake()
         while not self._is_in_step:
             if not self._outcomes.wait_beyond(self._outcomes.count, deadline):
@@ -175,8 +178,7 @@ class Subscriptions:
 
     def try_now(self) -> None:
         """The server has been heard of elsewhere: wait no longer for the next attempt."""
-        if self._backoff.is_down:
-            self._backoff.connected()
+        if self._connection is None:
             self._wake()
 
     def _wake(self) -> None:
@@ -206,21 +208,33 @@ class Subscriptions:
     def _run(self) -> None:
         """Subscribe, read, tell; subscribe again after a cut; until nothing is wanted."""
         try:
-            while self._keys_wanted and not self._closed:
-                began = monotonic()
+            while self._pause_before_attempt():
                 try:
                     self._connection = self._connect()
                     self._serve(self._connection)
                 except (OSError, ProtocolError) as error:
-                    self._lost(error, began)
+                    self._lost(error)
                 finally:
                     self._hang_up()
-                self._pause()
             self._report(None)
         finally:
             self._is_running = False
 
+    def _pause_before_attempt(self) -> bool:
+        """Wait until an attempt may be made; False once nobody wants one any more."""
+        while self._keys_wanted and not self._closed:
+            moment = self._pool.next_attempt_at(by_caller=self._is_asked)
+            if not self._is_asked:
+                moment = max(moment, self._not_before)
+            if monotonic() >= moment:
+                return True
+            self._news = Waiter()
+            self._news.wait(moment)
+        return False
+
     def _connect(self) -> Connection:
+        self._is_asked = False
+        self._pool.backoff.began(monotonic())
         connection = connect(self._host, self._port, monotonic() + CONNECT_WITHIN_S)
         connection.notified = self._notified
         self._confirmed = {kind: Confirmed(kind) for kind in Kind}
@@ -248,11 +262,6 @@ class Subscriptions:
             elif monotonic() >= quiet_since + PROBE_AFTER_S:
                 self._probe(connection)
                 quiet_since = monotonic()
-            self._notice_life(connection)
-
-    def _notice_life(self, connection: Connection) -> None:
-        if self._backoff.is_pending and monotonic() - connection.made_at > LIVES_AFTER_S:
-            self._backoff.answered()
 
     def _bring_up_to_date(self, connection: Connection) -> None:
         has_missed = False
@@ -261,6 +270,7 @@ class Subscriptions:
             self._ask(connection, name, key)
             confirmed.done(name, key)
             has_missed = True
+            self._pool.answered()
         self._report(None)
         # What happened before the subscription was there has told nobody: all look once.
         if has_missed:
@@ -308,21 +318,17 @@ class Subscriptions:
         self._is_in_step = error is None
         self._outcomes.increment()
 
-    def _lost(self, error: Exception, began: float) -> None:
+    def _lost(self, error: Exception) -> None:
         _log.info("the connection for notifications was lost: %s", error)
-        self._backoff.failed(error, monotonic(), began, self._pool.reconnect_delay_s)
+        connection, now = self._connection, monotonic()
+        if connection is None or not connection.has_answered:
+            self._pool.backoff.failed(error, now)
+        elif now < connection.made_at + LIVES_AFTER_S:
+            self._not_before = connection.made_at + self._pool.retry_delay_s
         self._report(ConnectionLostError(str(error)))
-        if self._connection is not None:
+        if connection is not None:
             for listener in list(self._listeners):
                 listener.put_gap(error)
-
-    def _pause(self) -> None:
-        while self._backoff.is_down and not self._closed:
-            moment = self._backoff.next_attempt_at(by_caller=False)
-            if monotonic() >= moment:
-                return
-            self._news = Waiter()
-            self._news.wait(moment)
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None

@@ -12,6 +12,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spalloc_gevent.errors import BadTypeError, BadValueError
 from spalloc_gevent.wire.commands import COMMANDS
 
 _REQUEST_STYLES = (
@@ -23,18 +24,18 @@ _REQUEST_STYLES = (
 def as_int(value: object, name: str) -> int:
     """`value` as a whole number; bool and float are refused, numpy's integers taken."""
     if isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+        raise BadTypeError(f"{name} must be a whole number, not {value!r}")
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+        raise BadTypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def at_least(value: object, least: int, name: str) -> int:
     """`value` as a whole number; ValueError when it is below `least`."""
     number = as_int(value, name)
     if number < least:
-        raise ValueError(f"{name} must be {least} or more, not {number}")
+        raise BadValueError(f"{name} must be {least} or more, not {number}")
     return number
 
 
@@ -46,7 +47,7 @@ def as_number(value: object, name: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        raise (ValueError if is_number else TypeError)(
+        raise (BadValueError if is_number else BadTypeError)(
             f"{name} must be a finite number, not {value!r}"
         )
     return number
@@ -60,7 +61,7 @@ def plain_number(value: object, name: str) -> int | float:
 def check_size(numbers: Sequence[object]) -> tuple[int, ...]:
     """The positional arguments of ``create_job``, each checked for its place."""
     if len(numbers) > 3:
-        raise ValueError(f"{len(numbers)} numbers given ({_listed(numbers)}): {_REQUEST_STYLES}")
+        raise BadValueError(f"{len(numbers)} numbers given ({_listed(numbers)}): {_REQUEST_STYLES}")
     if len(numbers) == 3:
         return tuple(
             at_least(n, 0, f"board {axis}") for n, axis in zip(numbers, "xyz", strict=True)
@@ -76,7 +77,7 @@ def _listed(numbers: Sequence[object]) -> str:
 def check_board_z(size: tuple[int, ...]) -> None:
     """Refuse a fourth board in a triad."""
     if len(size) == 3 and size[2] > 2:
-        raise ValueError(f"board z must be 0, 1 or 2 (its place in the triad), not {size[2]}")
+        raise BadValueError(f"board z must be 0, 1 or 2 (its place in the triad), not {size[2]}")
 
 
 def check_create_job(args: Sequence[object], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
@@ -102,7 +103,7 @@ def check_keywords(kwargs: Mapping[str, object]) -> None:
     known = COMMANDS["create_job"].options
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
-        raise TypeError(
+        raise BadTypeError(
             f"create_job has no keyword {', '.join(unknown)}; it has {', '.join(known)}"
         )
 
@@ -110,20 +111,20 @@ def check_keywords(kwargs: Mapping[str, object]) -> None:
 def check_owner(owner: object) -> None:
     """Refuse a job that nobody would be known to own."""
     if owner is None:
-        raise ValueError(
+        raise BadValueError(
             "no owner given: pass owner=, set SPALLOC_OWNER, or write `owner = NAME` "
             "in a configuration file"
         )
     if not isinstance(owner, str):
-        raise TypeError(f"owner must be text, not {owner!r}")
+        raise BadTypeError(f"owner must be text, not {owner!r}")
     if not owner.strip():
-        raise ValueError("owner must not be blank; by convention it is an email address")
+        raise BadValueError("owner must not be blank; by convention it is an email address")
 
 
 def check_keepalive(keepalive: object) -> None:
     """Refuse an interval in seconds that has always run out; None is none at all."""
     if keepalive is not None and as_number(keepalive, "keepalive") <= 0:
-        raise ValueError(
+        raise BadValueError(
             f"keepalive must be more than 0 seconds, or None for none, not {keepalive!r}"
         )
 
@@ -133,18 +134,18 @@ def check_tags(tags: object) -> None:
     if tags is None:
         return
     if isinstance(tags, str | bytes) or not isinstance(tags, Sequence | set | frozenset):
-        raise TypeError(f"tags must be a list of text, not {tags!r}")
+        raise BadTypeError(f"tags must be a list of text, not {tags!r}")
     for tag in tags:
         if not isinstance(tag, str):
-            raise TypeError(f"tags must be a list of text; {tag!r} is none")
+            raise BadTypeError(f"tags must be a list of text; {tag!r} is none")
 
 
 def check_machine(machine: object, tags: object) -> None:
     """Refuse a machine with tags: the job that such a request leaves kills the server."""
     if machine is not None and not isinstance(machine, str):
-        raise TypeError(f"machine must be the name of a machine, not {machine!r}")
+        raise BadTypeError(f"machine must be the name of a machine, not {machine!r}")
     if machine is not None and tags is not None:
-        raise ValueError(
+        raise BadValueError(
             f"machine={machine!r} and tags={tags!r} given: only one of the two may be, "
             "the other must be None"
         )
@@ -153,7 +154,7 @@ def check_machine(machine: object, tags: object) -> None:
 def check_min_ratio(min_ratio: object) -> None:
     """Refuse a ratio that no shape can have."""
     if not 0.0 <= as_number(min_ratio, "min_ratio") <= 1.0:
-        raise ValueError(
+        raise BadValueError(
             f"min_ratio must be from 0.0 (any shape) to 1.0 (square), not {min_ratio!r}"
         )
 
@@ -168,9 +169,11 @@ def check_limits(kwargs: Mapping[str, Any]) -> None:
 def check_torus(size: tuple[int, ...], require_torus: object) -> None:
     """Refuse a torus of one board: the server would keep the job and not tell its ID."""
     if not isinstance(require_torus, bool):
-        raise TypeError(f"require_torus must be True or False, not {require_torus!r}")
+        raise BadTypeError(f"require_torus must be True or False, not {require_torus!r}")
     if require_torus and (len(size) in (0, 3) or size == (1,)):
-        raise ValueError("require_torus=True asks for a whole machine: it cannot go with one board")
+        raise BadValueError(
+            "require_torus=True asks for a whole machine: it cannot go with one board"
+        )
 
 
 def check_fits(
@@ -192,7 +195,7 @@ def check_fits(
         return
     what = f"{size[0]} boards" if len(size) == 1 else f"{size[0]} x {size[1]} triads"
     sizes = ", ".join(f"{m['name']} {m['width']} x {m['height']}" for m in meant)
-    raise ValueError(f"no machine can hold {what}; sizes in triads: {sizes}")
+    raise BadValueError(f"no machine can hold {what}; sizes in triads: {sizes}")
 
 
 def _fits(size: Sequence[int], width: int, height: int) -> bool:
@@ -223,12 +226,12 @@ def check_where_is(kwargs: Mapping[str, object]) -> dict[str, Any]:
             return {name: _where_is_value(name, kwargs[name]) for name in style}
     styles = " or ".join("(" + ", ".join(style) + ")" for style in WHERE_IS_STYLES)
     given = ", ".join(sorted(kwargs)) or "nothing"
-    raise ValueError(f"where_is takes exactly {styles}; given was {given}")
+    raise BadValueError(f"where_is takes exactly {styles}; given was {given}")
 
 
 def _where_is_value(name: str, value: object) -> object:
     if name != "machine":
         return as_int(value, name)
     if not isinstance(value, str):
-        raise TypeError(f"machine must be the name of a machine, not {value!r}")
+        raise BadTypeError(f"machine must be the name of a machine, not {value!r}")
     return value

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spalloc_gevent.errors import ProtocolError, SpallocServerException
+from spalloc_gevent.errors import (
+    BadTypeError,
+    BadValueError,
+    ProtocolError,
+    SpallocServerException,
+)
 from spalloc_gevent.wire.quoting import quoted
 
 
@@ -62,7 +67,7 @@ def encode_command(name: str, args: Sequence[object], kwargs: Mapping[str, objec
         listed = _to_json(list(args))
         named = _to_json(dict(kwargs)) if kwargs else "{}"
     except (TypeError, ValueError, RecursionError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
+        kind = BadValueError if isinstance(error, ValueError) else BadTypeError
         raise kind(f"the arguments of {name!r} cannot be sent as JSON: {error}") from None
     text = f'{{"command": {_to_json(name)}, "args": {listed}, "kwargs": {named}}}\n'
     return text.encode("ascii")

@@ -20,6 +20,7 @@ class Request:
         "outlives_caller",
         "repeatable",
         "route",
+        "tries_at_once",
         "wait_for_server",
     )
 
@@ -30,6 +31,7 @@ class Request:
         kwargs: Mapping[str, object] | None = None,
         *,
         wait_for_server: bool = False,
+        tries_at_once: bool = False,
         late_reply: Callable[[AnyReply], Request | None] | None = None,
     ) -> None:
         """Encode a command.
@@ -38,6 +40,8 @@ class Request:
             name: the command's; one that is in no table travels alone.
             args, kwargs: what it is given, as JSON can carry it.
             wait_for_server: wait for a server that is away, instead of failing.
+            tries_at_once: have a server that is away tried at once, and only then with the
+                delay between attempts; a command that does not wait for the server always does.
             late_reply: called in the background with a reply that comes after its caller
                 has given up; a command that it returns is sent over the same connection.
 
@@ -47,6 +51,7 @@ class Request:
         self.name = name
         self.line = encode_command(name, args, kwargs or _NONE)
         self.wait_for_server = wait_for_server
+        self.tries_at_once = tries_at_once or not wait_for_server
         self.late_reply = late_reply
         plan = _plan(name, len(args), tuple(kwargs or ()))
         self.route, self.repeatable, self.outlives_caller, names_job = plan

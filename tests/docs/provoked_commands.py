@@ -273,7 +273,7 @@ def unexpected(stage: Stage) -> str:
 TABLE: dict[str, Callable[[Stage], str]] = {
     "<command>: error: <message>": run("spalloc", 1, 2, 3, 4),
     "<command>: warning: <message>": warned,
-    "Error from server: <message>": refused,
+    "Error from server: the server refused <command>: <reason>": refused,
     "Error communicating with server: <message>": out_of_reach,
     "Error: <message>": not_reported,
     "<command>: error: --hostname <name> is no host name or IP address": run("ps", "-H", "a..b"),

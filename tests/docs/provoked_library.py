@@ -21,7 +21,7 @@ from spalloc_gevent.batch import allocation as allocation_module
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts.job_sight import Subject
-from spalloc_gevent.simulator import Refuse, SimulatedServer
+from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.transport import connection as connection_module
 from spalloc_gevent.transport import native, pool, tracked_jobs
 from spalloc_gevent.transport.background import BackgroundHub, default_background
@@ -173,11 +173,6 @@ def job_number_is_none(stage: Stage) -> str:
 def too_long(_: Stage) -> str:
     lines = LineSplitter(10)
     return told(lambda: list(lines.lines(b"x" * 20)))
-
-
-def refused(stage: Stage) -> str:
-    stage.server.set_faults([Refuse(on="list_jobs", text="because")])
-    return told(stage.client().list_jobs)
 
 
 # -- what is closed, or another process's ------------------------------------------------
@@ -518,7 +513,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
         job_state, {"state": "good"}
     ),
     "the server was asked for a job and gave <answer> as its number": job_number_is_none,
-    "the server refused <command>: <reason>": refused,
     "the version of <server> is <version>; this client speaks <version> up to, not including, "
     "<version> (ignore_version=True tries all the same)": lambda _: told(
         check_version, "99.0", "the server"

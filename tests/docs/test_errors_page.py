@@ -133,7 +133,7 @@ def found(text: str) -> list[str]:
         ("--detailed shows one machine: name it", "scripts.machine"),
         ("there is no command <>", "simulator.__main__"),
         ("no boards can be asked for, trying again: <>", "scripts.batch_campaign"),
-        ("the server refused <>: <>", "errors"),
+        ("Error from server: the server refused <>: <>", "scripts.common"),
         ("it was <> soon after it was ready", "batch.waiting"),
     ],
 )

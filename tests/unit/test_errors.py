@@ -12,6 +12,9 @@ import pytest
 from spalloc_gevent import errors
 from spalloc_gevent.errors import (
     AllocationError,
+    BadRequestError,
+    BadTypeError,
+    BadValueError,
     ClosedError,
     ConfigError,
     ConnectionLostError,
@@ -40,6 +43,9 @@ TREE: dict[type[SpallocError], tuple[type[BaseException], ...]] = {
     ForkedError: (ProtocolError,),
     ProtocolTimeoutError: (SpallocError,),
     SpallocServerException: (SpallocError,),
+    BadRequestError: (SpallocServerException,),
+    BadValueError: (BadRequestError, ValueError),
+    BadTypeError: (BadRequestError, TypeError),
     JobDestroyedError: (SpallocError,),
     StateChangeTimeoutError: (SpallocError,),
     AllocationError: (SpallocError,),
@@ -118,7 +124,12 @@ def test_a_lost_connection_says_whether_the_command_may_have_happened() -> None:
 def test_a_refusal_of_the_server_has_its_parts() -> None:
     error = SpallocServerException("destroy_job", "because")
     assert (error.command, error.reason) == ("destroy_job", "because")
-    assert str(error) == "the server refused 'destroy_job': because"
+    assert str(error) == "because"
+
+
+def test_a_request_that_is_refused_here_has_a_reason_too_and_no_command() -> None:
+    error = BadValueError("boards must be 1 or more, not 0")
+    assert (error.command, error.reason) == ("", str(error))
 
 
 @pytest.mark.parametrize("kind", ALL)
