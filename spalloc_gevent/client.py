@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.deadline import Deadline, limit_in_seconds
 from spalloc_gevent.errors import (
     BadTypeError,
     BadValueError,
@@ -44,7 +44,7 @@ from spalloc_gevent.wire.answers import (
     state_in,
     with_links_renumbered,
 )
-from spalloc_gevent.wire.checks import as_int, at_least, check_create_job, check_where_is
+from spalloc_gevent.wire.checks import as_int, as_number, at_least, check_create_job, check_where_is
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.requests import Request
 
@@ -117,8 +117,8 @@ class ProtocolClient:
         if not hostname.strip():
             raise BadValueError("hostname must not be empty")
         self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
-        self._timeout_s = timeout
-        self._call_timeout_s = call_timeout
+        self._timeout_s = limit_in_seconds(timeout)
+        self._call_timeout_s = limit_in_seconds(call_timeout, "call_timeout")
         self._wait_for_server = wait_for_server
         self._queue: tuple[ServerSession, NotificationQueue] | None = None
 
@@ -692,10 +692,12 @@ class ProtocolClient:
             ClosedError: it was closed.
         """
         session, queue = self._session_and_queue()
-        body = queue.take(Deadline(timeout).at)
-        if body is None and timeout is not None and timeout >= 0:
+        deadline = Deadline(timeout)
+        within_s = deadline.timeout_s
+        body = queue.take(deadline.at)
+        if body is None and within_s is not None and within_s >= 0:
             raise ProtocolTimeoutError(
-                f"no notification from {session.host}:{session.port} in {timeout:g} s"
+                f"no notification from {session.host}:{session.port} in {within_s:g} s"
             )
         return body
 
@@ -728,8 +730,8 @@ class ProtocolClient:
         # One subscription for everything: one to a job would count as its keepalive.
         from spalloc_gevent.transport.poller import Poller
 
-        session = self.session
-        return Poller(session.background, session.subscriptions, collect, tuple(Kind), interval_s)
+        session, seconds = self.session, as_number(interval_s, "interval_s")
+        return Poller(session.background, session.subscriptions, collect, tuple(Kind), seconds)
 
 
 def as_port(port: int | str) -> int:

@@ -9,6 +9,8 @@ import math
 import time
 from collections.abc import Callable
 
+from spalloc_gevent.errors import BadTypeError, BadValueError
+
 Clock = Callable[[], float]
 
 LONGEST_WAIT_S = 2_000_000.0
@@ -23,6 +25,29 @@ def waitable(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)
 
 
+def limit_in_seconds(limit: object, name: str = "timeout") -> float | None:
+    """A limit as a plain number of seconds, whatever kind of number it was given as.
+
+    Args:
+        limit: a number, with those of other libraries; infinity, or None, for no limit.
+        name: what a message calls it.
+
+    Raises:
+        TypeError, ValueError: it is no number.
+    """
+    if limit is None or (type(limit) is float and limit == limit):
+        return limit
+    if isinstance(limit, bool | str | bytes) or not hasattr(limit, "__float__"):
+        raise BadTypeError(f"{name} must be a number of seconds or None, not {limit!r}")
+    try:
+        seconds = float(limit)
+    except OverflowError:
+        return math.inf
+    if math.isnan(seconds):
+        raise BadValueError(f"{name} must be a number of seconds or None, not {limit!r}")
+    return seconds
+
+
 class Deadline:
     """The moment after which nobody wants to wait any more; None means never."""
 
@@ -31,10 +56,8 @@ class Deadline:
     def __init__(self, timeout_s: float | None, clock: Clock = time.monotonic) -> None:
         """`timeout_s` seconds from now on `clock`; None for no limit."""
         self._clock = clock
-        if timeout_s is not None and hasattr(timeout_s, "__float__"):
-            # A Decimal, Fraction or a number of numpy's does not go with the clock's floats.
-            timeout_s = float(timeout_s)
-        self.timeout_s = timeout_s
+        # A Decimal, Fraction or a number of numpy's does not go with the clock's floats.
+        self.timeout_s = timeout_s = limit_in_seconds(timeout_s)
         """How far off it was when it was made."""
         self.at = math.inf if timeout_s is None else clock() + timeout_s
         """The moment, in seconds on the clock; infinite when there is no limit."""

@@ -23,7 +23,7 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
-from spalloc_gevent.job.request import ALL_KEYWORDS, as_int, not_negative
+from spalloc_gevent.job.request import ALL_KEYWORDS, as_int, at_least, not_negative
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.waiting import sleep
 
@@ -127,7 +127,7 @@ def _place(place: tuple[str, int, int, int]) -> tuple[str, Board]:
 
 def _board(place: Iterable[int]) -> Board:
     x, y, z = place
-    return int(x), int(y), int(z)
+    return as_int(x, "x"), as_int(y, "y"), as_int(z, "z")
 
 
 class _Failure(NamedTuple):
@@ -155,8 +155,7 @@ class Limits:
     settle_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if as_int(self.attempts, "attempts") < 1:
-            raise BadValueError(f"attempts must be 1 or more, not {self.attempts}")
+        object.__setattr__(self, "attempts", at_least(self.attempts, 1, "attempts"))
         for name in ("queue_timeout", "power_timeout", "settle"):
             given_s = getattr(self, f"{name}_s")
             if given_s is not None:

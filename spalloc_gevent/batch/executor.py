@@ -17,8 +17,10 @@ from spalloc_gevent.batch.allocation import JOB_KEYWORDS, Check, Limits, unwante
 from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.tasks import Task, run_chunk
 from spalloc_gevent.batch.worker_pool import Plan, TaskJob, WorkerPool
+from spalloc_gevent.deadline import limit_in_seconds
 from spalloc_gevent.errors import BadTypeError, BadValueError, ForkedError
 from spalloc_gevent.job import Job
+from spalloc_gevent.job.request import at_least
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport.native import threads_are_greenlets
 from spalloc_gevent.transport.threads import GreenletThread, Threads
@@ -109,7 +111,7 @@ class SpallocExecutor(concurrent.futures.Executor):
         config_filenames: Iterable[str | os.PathLike[str]] | NotGiven | None = NOT_GIVEN,
     ) -> None:
         job_options = given(locals(), JOB_KEYWORDS)
-        _check_arguments(max_jobs, workers, reuse, reset, retries)
+        _check_arguments(workers, reuse, reset)
         plan = Plan(
             ask=lambda: TaskJob(*what, **job_options),
             call=_caller(workers),
@@ -118,10 +120,11 @@ class SpallocExecutor(concurrent.futures.Executor):
             unwanted=unwanted(avoid),
             reuse=reuse,
             reset=reset,
-            retries=retries,
+            retries=at_least(retries, 0, "retries"),
         )
         threads = GreenletThread() if workers == GREENLETS else Threads()
-        self._pool = WorkerPool(plan, max_jobs, PhaseCounter(progress), threads)
+        most = at_least(max_jobs, 1, "max_jobs")
+        self._pool = WorkerPool(plan, most, PhaseCounter(progress), threads)
         _pools.add(self._pool)
 
     @property
@@ -170,8 +173,7 @@ class SpallocExecutor(concurrent.futures.Executor):
         Returns:
             What the calls return; where one has raised, the exception is raised.
         """
-        if chunksize < 1:
-            raise BadValueError(f"chunksize must be 1 or more, not {chunksize}")
+        chunksize, timeout = at_least(chunksize, 1, "chunksize"), limit_in_seconds(timeout)
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, **buffering)
         run = functools.partial(run_chunk, fn=fn)
@@ -211,13 +213,7 @@ class SpallocExecutor(concurrent.futures.Executor):
             self.shutdown(wait=False)
 
 
-def _check_arguments(
-    max_jobs: int, workers: object, reuse: bool, reset: bool, retries: int
-) -> None:
-    if max_jobs < 1:
-        raise BadValueError(f"max_jobs must be 1 or more, not {max_jobs}")
-    if retries < 0:
-        raise BadValueError(f"retries must be 0 or more, not {retries}")
+def _check_arguments(workers: object, reuse: bool, reset: bool) -> None:
     if reset and not reuse:
         raise BadValueError("reset=True is for reuse=True: else every task has new boards anyway")
     if hasattr(workers, "get_executor"):

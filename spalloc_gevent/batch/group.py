@@ -18,7 +18,7 @@ from spalloc_gevent.batch.allocation import (
 )
 from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
 from spalloc_gevent.batch.phases import Phase
-from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.deadline import Deadline, limit_in_seconds
 from spalloc_gevent.errors import (
     BadTypeError,
     BadValueError,
@@ -27,6 +27,7 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
+from spalloc_gevent.job.request import as_int, at_least
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.threads import start_thread
@@ -106,10 +107,10 @@ class JobGroup:
     ) -> None:
         self._job_options = given(locals(), _JOB_KEYWORDS)
         self._requests = _requests(requests)
-        self._most = len(self._requests) if max_open is None else max_open
+        self._most = len(self._requests) if max_open is None else as_int(max_open, "max_open")
         _check_limits(len(self._requests), self._most, all_or_nothing, timeout)
         self._all_or_nothing = all_or_nothing
-        self._timeout_s = timeout
+        self._timeout_s = limit_in_seconds(timeout)
         self._limits = Limits(attempts, queue_timeout, power_timeout, settle)
         self._check = check
         self._unwanted = unwanted(avoid)
@@ -362,16 +363,15 @@ class _Worker(Observer):
 
 
 def _requests(requests: int | Iterable[int | tuple[int, ...]]) -> list[_Request]:
-    if isinstance(requests, int):
-        if requests < 0:
-            raise BadValueError(f"a group has 0 requests or more, not {requests}")
-        return [_Request(()) for _ in range(requests)]
-    return [_Request((what,) if isinstance(what, int) else tuple(what)) for what in requests]
+    if not isinstance(requests, Iterable):
+        number = at_least(requests, 0, "the number of requests")
+        return [_Request(()) for _ in range(number)]
+    return [_Request(tuple(what) if isinstance(what, Iterable) else (what,)) for what in requests]
 
 
 def _check_limits(requests: int, most: int, all_or_nothing: bool, timeout: float | None) -> None:
-    if most < 1 and requests:
-        raise BadValueError(f"max_open must be 1 or more, not {most}")
+    if requests:
+        at_least(most, 1, "max_open")
     if timeout is not None and not all_or_nothing:
         raise BadTypeError(
             "timeout is for all_or_nothing=True; as_ready(timeout) has one of its own"

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from spalloc_gevent.client import ProtocolClient
 from spalloc_gevent.config import load_config
-from spalloc_gevent.deadline import Deadline
+from spalloc_gevent.deadline import Deadline, limit_in_seconds
 from spalloc_gevent.errors import (
     BadTypeError,
     BadValueError,
@@ -434,9 +434,10 @@ class Job:
             JobDestroyedError: the job is destroyed or lost; with the reason.
             ClosedError: :meth:`close` was called before, or meanwhile.
         """
-        found = self._await_state(lambda info: info["state"] in (JobState.ready, *GONE), timeout)
+        limit_s = limit_in_seconds(timeout)
+        found = self._await_state(lambda info: info["state"] in (JobState.ready, *GONE), limit_s)
         if found is None:
-            raise StateChangeTimeoutError(f"job {self.id} was not ready within {timeout:g} s")
+            raise StateChangeTimeoutError(f"job {self.id} was not ready within {limit_s:g} s")
         if found["state"] in GONE:
             raise JobDestroyedError(why_gone(self.id, found))
 

@@ -10,6 +10,7 @@ from spalloc_gevent.config import Config
 from spalloc_gevent.errors import BadValueError
 from spalloc_gevent.wire.checks import as_int as as_int
 from spalloc_gevent.wire.checks import as_number, check_create_job, plain_number
+from spalloc_gevent.wire.checks import at_least as at_least
 
 REQUIREMENTS = (
     "owner",

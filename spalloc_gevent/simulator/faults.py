@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from spalloc_gevent.wire.checks import as_int, as_number, make_plain
 from spalloc_gevent.wire.commands import COMMANDS
 from spalloc_gevent.wire.messages import ErrorReply, encode_message
 
@@ -49,6 +50,7 @@ class Fault:
     times: int | None = 1
 
     def __post_init__(self) -> None:
+        make_plain(self, as_int, "times")
         if self.on not in _OCCASIONS:
             raise ValueError(f"no such command: on={self.on!r}; there is {', '.join(_OCCASIONS)}")
         if self.times is not None and self.times < 1:
@@ -94,6 +96,10 @@ class Delay(Fault):
     """Carry the command out at once and answer it after `seconds`; other clients do not wait."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        make_plain(self, as_number, "seconds")
 
     def reshape(self, answer: Pieces) -> Pieces:
         return [Piece(b"", self.seconds), *answer]
@@ -151,6 +157,10 @@ class Split(Fault):
     sizes: tuple[int, ...] = (1,)
     pause_s: float = 0.002
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        make_plain(self, as_number, "pause_s")
+
     def reshape(self, answer: Pieces) -> Pieces:
         return [cut for piece in answer for cut in self._cut(piece)]
 
@@ -170,6 +180,10 @@ class NotificationFlood(Fault):
     """Send `count` notifications, of made-up jobs, before the answer."""
 
     count: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        make_plain(self, as_int, "count")
 
     def reshape(self, answer: Pieces) -> Pieces:
         lines = (_line({"jobs_changed": [number]}, answer) for number in range(1, self.count + 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spalloc_gevent.wire.checks import as_int, as_number, make_plain
+
 REVIVE_CHOICES = ("never", "half", "always")
 
 
@@ -34,6 +36,8 @@ class JavaOptions:
     def __post_init__(self) -> None:
         if self.revive not in REVIVE_CHOICES:
             raise ValueError(f"revive is {', '.join(REVIVE_CHOICES)}, not {self.revive!r}")
+        make_plain(self, as_number, "allocator_seconds", "expiry_check_seconds")
+        make_plain(self, as_int, "database_refusals", "failing_power_ons")
         for name in ("allocator_seconds", "database_refusals", "failing_power_ons"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from spalloc_gevent.geometry import BOARDS_PER_TRIAD, Board, Link, boards_of_triads
+from spalloc_gevent.wire.checks import as_int, make_plain
 
 Place = tuple[int, int, int]
 """A board's physical place: cabinet, frame, board."""
@@ -56,8 +57,9 @@ class MachineSpec:
                 raise ValueError(f"dead link {(x, y, z, link)}: links are numbered 0 to 5")
 
     def _check_size(self) -> None:
+        make_plain(self, as_int, "width", "height")
         for number in (self.width, self.height):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if number < 1:
                 raise ValueError(f"machine {self.name!r} needs at least 1 triad, not {number!r}")
         if self.boards > MOST_BOARDS:
             raise ValueError(

@@ -219,8 +219,8 @@ class Pool:
                     return None
             if connection.is_clean(UNUSED_FOR_S):
                 return connection
-            self.backoff.broke()
             self.discard(connection, request)
+            self._note_break()
 
     def _is_free_for_callers(self) -> bool:
         """True if a caller may take an idle connection: the last one is for the keepalives."""
@@ -252,7 +252,7 @@ class Pool:
                 (self._keepalives if keepalive else self._line).append(place)
                 self._serve()
             # Seldom: it wakes the background thread.
-            is_paused = self.backoff.is_down
+            is_paused = self.backoff.is_pending
             if not place.woken and (new or self._draining or is_paused or self._wants_grower()):
                 self._background.call_soon(self._start_growers)
             return self._await_turn(place, deadline)
@@ -648,11 +648,16 @@ class Pool:
         if connection.is_inherited or self._closed:
             return
         if connection.has_answered:
-            self.backoff.broke()
+            self._note_break()
             return
         told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
         # Those who wait are not told: the command may have been the cause.
         self._note_failure(ConnectionLostError(told), goes_on=self._is_server_waited_for)
+
+    def _note_break(self) -> None:
+        """A connection broke that had answered: without another, the server may be away."""
+        if not any(connection.has_answered for connection in list(self._open)):
+            self.backoff.broke()
 
     @property
     def _is_server_waited_for(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spalloc_gevent.errors import BadTypeError, BadValueError
@@ -56,6 +56,20 @@ def as_number(value: object, name: str) -> float:
 def plain_number(value: object, name: str) -> int | float:
     """`value` as :func:`as_number`, and an int as it is: it is shown as it was given."""
     return value if type(value) is int else as_number(value, name)
+
+
+def make_plain(instance: object, convert: Callable[[object, str], object], *names: str) -> None:
+    """Have fields of a dataclass, also of a frozen one, be plain numbers.
+
+    Args:
+        instance: what has them.
+        convert: :func:`as_int`, :func:`as_number` or the like.
+        names: the fields; None stays None.
+    """
+    for name in names:
+        value = getattr(instance, name)
+        if value is not None:
+            object.__setattr__(instance, name, convert(value, name))
 
 
 def check_size(numbers: Sequence[object]) -> tuple[int, ...]:

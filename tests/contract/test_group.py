@@ -242,7 +242,7 @@ def test_a_progress_callback_that_fails_is_told_once_and_harms_nothing(
         ({"resume_job_id": 1}, TypeError, "unexpected keyword argument 'resume_job_id'"),
         ({"colour": "red"}, TypeError, "unexpected keyword argument 'colour'"),
         ({"attempts": 0}, ValueError, "attempts must be 1 or more"),
-        ({"requests": -1}, ValueError, "0 requests or more, not -1"),
+        ({"requests": -1}, ValueError, "requests must be 0 or more, not -1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

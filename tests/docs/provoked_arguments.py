@@ -173,13 +173,7 @@ def rejects(*what: Any, **options: Any) -> Callable[[Stage], str]:
 TABLE: dict[str, Callable[[Stage], str]] = {
     # many jobs
     "avoid names boards as (machine, x, y, z), not <value>": of(allocate, avoid=["m"]),
-    "attempts must be 1 or more, not <number>": of(allocate, attempts=0),
     "<name> must be 0 seconds or more, not <value>": of(allocate, settle=-1),
-    "max_jobs must be 1 or more, not <number>": of(SpallocExecutor, max_jobs=0),
-    "retries must be 0 or more, not <number>": of(SpallocExecutor, retries=-1),
-    "chunksize must be 1 or more, not <number>": lambda _: told(
-        SpallocExecutor().map, print, [1], chunksize=0
-    ),
     "reset=True is for reuse=True: else every task has new boards anyway": of(
         SpallocExecutor, reset=True
     ),
@@ -191,8 +185,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "this program is monkey-patched: the threads of other executors are greenlets then, which "
     'cannot be called from native ones; use workers="threads" or "greenlets"': monkey_patched,
-    "a group has 0 requests or more, not <number>": of(JobGroup, -1),
-    "max_open must be 1 or more, not <number>": of(JobGroup, 1, max_open=0),
     "timeout is for all_or_nothing=True; as_ready(timeout) has one of its own": of(
         JobGroup, 1, timeout=1
     ),
@@ -220,6 +212,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<name> must be a whole number, not <value>": rejects(1.5),
     "<name> must be a finite number, not <value>": rejects(keepalive=float("nan")),
     "<name> must be <least> or more, not <number>": rejects(0),
+    "<name> must be a number of seconds or None, not <value>": of(Deadline, "soon"),
     "board z must be 0, 1 or 2 (its place in the triad), not <number>": rejects(0, 0, 3),
     "create_job has no keyword <names>; it has <names>": of_client("create_job", owner="me", of=3),
     "keepalive must be more than 0 seconds, or None for none, not <value>": rejects(keepalive=0),

@@ -126,7 +126,7 @@ def found(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "module"),
     [
-        ("attempts must be 1 or more, not <>", "batch.allocation"),
+        ("all <> jobs cannot be ready with max_open=<>", "batch.group"),
         ("this client of <>:<> is closed: connect() it", "transport.session"),
         ("job <> was neither destroyed nor closed: nobody keeps it alive now", "job.job"),
         ("<>: passed over, because it has no section [<>]", "config"),
