@@ -33,6 +33,7 @@ from spalloc_gevent.scripts.batch_summary import Summary
 from spalloc_gevent.scripts.common import CommandError, ExitCode, run, usage_message, warn
 from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.views import json_line
+from spalloc_gevent.scripts.whole_file import make_sure_of, open_now
 
 
 def main(
@@ -131,8 +132,7 @@ def _done_before(order: Order, cases: Sequence[Case], log: JobLog | None) -> Map
 def _make_sure_of(path: str) -> None:
     """See now that a file can be written that is written at the end."""
     try:
-        with open(path, "ab"):
-            pass
+        make_sure_of(path)
     except OSError as error:
         raise CommandError(_unwritable(path, error), ExitCode.NOT_RECORDED) from error
 
@@ -184,7 +184,7 @@ def _write_junit(path: str, summary: Summary, reporter: Reporter, order: Order) 
     name = PROG if order.file == STDIN else order.file
     content = junit_xml(summary.records, reporter.tails, summary.began, summary.seconds, name)
     try:
-        with open(path, "wb") as file:
+        with open(path, "wb", opener=open_now) as file:
             file.write(content)
     except OSError as error:
         raise CommandError(_unwritable(path, error), ExitCode.NOT_RECORDED) from error

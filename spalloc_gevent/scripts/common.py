@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from configparser import RawConfigParser
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NoReturn, TextIO
 
 from spalloc_gevent.command_line.help_text import described
@@ -71,7 +72,7 @@ class ExitCode(enum.IntEnum):
     NOT_RECORDED = NOT_PREPARED
     """spalloc-batch: a file of results could not be written."""
     NOT_TOLD = NOT_PREPARED
-    """spalloc, spalloc-batch: all is well, but what they had to tell could not be written."""
+    """All is well, but what the command had to tell could not be written."""
 
     NO_SERVER = 6
     """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
@@ -108,6 +109,10 @@ INTERRUPTED = ended_by(2)
 """The exit code of what Ctrl+C ended, where it has no other."""
 
 
+_remarks: ContextVar[Telling] = ContextVar("remarks")
+"""What a command remarks on, that its exit code tells of what could not be written."""
+
+
 class CommandError(Exception):
     """A command cannot go on: the line that the user gets to see, whole, and the exit code."""
 
@@ -135,9 +140,12 @@ def run(
     one of a version that will not do, `output_code` for a result that cannot be written;
     `colour`: whether the line is red.
     """
+    remarks = Telling()
+    _remarks.set(remarks)
     with _nothing_left_unwritten():
         try:
-            return command()
+            code = command()
+            return code or (ExitCode.OK if remarks.trouble is None else ExitCode.NOT_TOLD)
         except BrokenPipeError:
             discard_unwritable(sys.stdout)
             return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
@@ -198,7 +206,7 @@ def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUT
 def _tell(message: str, style: Style, stderr: TextIO | None, colour: Colour) -> None:
     stream = sys.stderr if stderr is None else stderr
     line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
-    Telling()(lambda: write(stream, line))
+    _remarks.get(Telling())(lambda: write(stream, line))
 
 
 # --------------------------------------------------------------- the parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -16,7 +17,7 @@ def write_whole(path: str, content: bytes) -> None:
     target = os.path.realpath(path)
     mode = _mode_of(target)
     if mode is not None and not stat.S_ISREG(mode):
-        with open(target, "wb") as there:
+        with open(target, "wb", opener=open_now) as there:
             there.write(content)
         return
     beside = os.path.join(os.path.dirname(target), f".{os.getpid()}-{time.time_ns():x}.part")
@@ -28,6 +29,29 @@ def write_whole(path: str, content: bytes) -> None:
             os.fchmod(part.fileno(), stat.S_IMODE(mode))
         os.replace(beside, target)
         undoing.pop_all()
+
+
+def make_sure_of(path: str) -> None:
+    """See now, by OSError, that a file can be written that is written later.
+
+    What is no file is not opened: whoever reads a pipe would take the close for its end.
+    """
+    mode = _mode_of(path)
+    if mode is None or stat.S_ISREG(mode):
+        with open(path, "ab"):
+            pass
+
+
+def open_now(path: str, flags: int) -> int:
+    """Fail for a pipe that nobody reads, instead of waiting for somebody."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "it is a pipe that nobody reads", path) from None
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _mode_of(path: str) -> int | None:

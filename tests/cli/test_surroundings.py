@@ -207,12 +207,14 @@ def test_a_closed_standard_error_is_nobody_who_wants_to_be_told(
 
 
 @pytest.mark.parametrize("command", ["ps", "machine", "where-is -b big 0 0 0", "alloc -q -c :"])
-def test_a_warning_that_cannot_be_written_ends_nothing(site: Site, command: str) -> None:
+def test_a_warning_that_cannot_be_written_ends_nothing_and_is_5_in_place_of_0(
+    site: Site, command: str
+) -> None:
     (site.shell.folder / ".spalloc").write_text("[spalloc]\nprot = 1\n", encoding="utf-8")
     expected = site.shell.run(*command.split())
     assert "passed over 'prot'" in expected.stderr
     done = with_stderr(site, FULL, *command.split())
-    assert (done.stdout, done.returncode) == (expected.stdout, 0)
+    assert (done.stdout, expected.returncode, done.returncode) == (expected.stdout, 0, 5)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,27 @@ def test_a_named_pipe_as_a_configuration_keeps_no_command_waiting(site: Site, co
     done = site.shell.run(*command.split(), stdin="a true\n")
     assert "./.spalloc: passed over, because it is a pipe or a device" in done.stderr
     assert done.returncode == 0
+
+
+def test_a_pipe_that_nobody_reads_is_no_place_for_junit_xml(site: Site) -> None:
+    (site.shell.folder / "cases").write_text("a true\n", encoding="utf-8")
+    os.mkfifo(site.shell.folder / "pipe")
+    done = site.shell.run("batch", "cases", "--junit-xml", "pipe")
+    assert "pipe cannot be written: it is a pipe that nobody reads" in done.stderr
+    assert done.returncode == 5
+
+
+def test_a_pipe_that_is_read_is_given_the_junit_xml_whole(site: Site) -> None:
+    (site.shell.folder / "cases").write_text("a true\n", encoding="utf-8")
+    os.mkfifo(site.shell.folder / "pipe")
+    with subprocess.Popen(
+        ["cat", "pipe"], cwd=site.shell.folder, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        done = site.shell.run("batch", "cases", "--junit-xml", "pipe")
+        read, _ = reader.communicate()
+    assert done.returncode == 0, done.stderr
+    assert read.startswith("<?xml")
+    assert read.rstrip().endswith("</testsuites>")
 
 
 # ------------------------------------------------------------------ names of people

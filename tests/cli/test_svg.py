@@ -136,12 +136,14 @@ def test_unknown_machine_is_exit_code_6_and_leaves_the_file_alone(
         (".", "Is a directory"),
         ("/dev/full", "No space left on device"),
         ("file/m.svg", "Not a directory"),
+        ("pipe", "it is a pipe that nobody reads"),
     ],
 )
 def test_file_that_cannot_be_written_is_exit_code_12_and_one_line(
     watched_office: Office, empty_folder: Path, file: str, reason: str
 ) -> None:
     (empty_folder / "file").touch()
+    os.mkfifo(empty_folder / "pipe")
     watched_office.create_ready_job(1)
     for ended in (
         watched_office.run(machine.main, "m", "--svg", file),
@@ -149,7 +151,7 @@ def test_file_that_cannot_be_written_is_exit_code_12_and_one_line(
     ):
         assert (ended.code, ended.out) == (12, "")
         assert ended.err == f"Error: --svg {file} cannot be written: {reason}\n"
-    assert [path.name for path in empty_folder.iterdir()] == ["file"]
+    assert sorted(path.name for path in empty_folder.iterdir()) == ["file", "pipe"]
 
 
 def test_file_is_as_private_as_any_new_file_or_as_it_was(
