@@ -334,7 +334,8 @@ class _Thread:
         try:
             native.start_thread(self._main, ())
         except RuntimeError as error:
-            raise SpallocError(f"cannot start the background thread: {error}") from error
+            why = native.why_no_thread(error)
+            raise SpallocError(f"cannot start the background thread: {why}") from error
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:

@@ -70,3 +70,13 @@ def close_descriptor(sock: Any) -> None:
     descriptor = sock.detach()
     if descriptor >= 0:
         os.close(descriptor)
+
+
+def why_no_thread(error: RuntimeError) -> str:
+    """Why a thread could not be started, with what helps against it."""
+    if "at interpreter shutdown" not in str(error):
+        return str(error)
+    return (
+        f"{error}; Python 3.12 starts none once the main thread has ended: have that wait for the "
+        "threads that use boards, with join(), or make a first job before it ends"
+    )

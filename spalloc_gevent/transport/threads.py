@@ -22,7 +22,7 @@ def start_thread(work: Work) -> None:
     try:
         native.start_thread(_run, (work,))
     except RuntimeError as error:
-        raise SpallocError(f"cannot start a thread: {error}") from error
+        raise SpallocError(f"cannot start a thread: {native.why_no_thread(error)}") from error
 
 
 def _run(work: Work) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.transport import native
+from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.threads import GreenletThread, Threads, start_thread
 from spalloc_gevent.transport.waiting import ChangeCounter, hub_of_thread, sleep
 from tests.contract.support import PATIENCE_S, await_true, native_threads
@@ -55,6 +57,24 @@ def test_a_system_that_gives_no_thread_is_told_of(monkeypatch: pytest.MonkeyPatc
         Threads().start(lambda: None)
 
 
+@pytest.mark.parametrize(
+    "begin", [lambda: Threads().start(print), lambda: BackgroundHub().acquire()]
+)
+def test_after_the_end_of_the_main_thread_the_cure_is_named(
+    monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object]
+) -> None:
+    """Python 3.12 starts no thread any more then."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(native, "start_thread", refuse)
+    with pytest.raises(
+        SpallocError, match=r"at interpreter shutdown; .* join\(\), or make a first job"
+    ):
+        begin()
+
+
 def test_greenlets_of_one_thread_wait_beside_each_other() -> None:
     before = native_threads()
     thread = GreenletThread()
@@ -99,9 +119,11 @@ def test_threads_have_different_names() -> None:
 
 CALLER = """
 from spalloc_gevent.transport import native
+from spalloc_gevent.transport.background import BackgroundHub
 from spalloc_gevent.transport.threads import caller_in_this_thread, start_thread
 from spalloc_gevent.transport.waiting import ChangeCounter
 import threading
+from collections.abc import Callable
 mine = native.thread_ident()
 called = threading.Event()
 where = []
