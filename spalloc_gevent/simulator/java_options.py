@@ -23,7 +23,7 @@ class JavaOptions:
     failing_power_ons: how many of the next jobs fail to power on, and move to other boards.
     expiry_check_seconds: how often the server looks for jobs whose keepalive has run out.
 
-    Raises ValueError for what cannot be.
+    Raises TypeError or ValueError for what cannot be.
     """
 
     allocator_seconds: float = 0.0

@@ -32,7 +32,7 @@ class MachineSpec:
     dead_links: (x, y, z, link) of each link that does not work; a link that is
     dead both ways stands there twice, once from either end.
 
-    Raises ValueError for a size, board or link that cannot be.
+    Raises TypeError or ValueError for a size, board or link that cannot be.
     """
 
     name: str = "m"
