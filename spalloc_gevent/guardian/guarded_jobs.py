@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from spalloc_gevent.deadline import Clock
-from spalloc_gevent.transport.backoff import LONGEST_DELAY_S
+from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S
 from spalloc_gevent.transport.destroy_checks import LAST_LOOK_AFTER_S
 from spalloc_gevent.wire.identity import Identity
 
@@ -37,7 +37,7 @@ class GuardedJob(NamedTuple):
     job_id: int
     keepalive_s: float
     identity: Identity = Identity()
-    reconnect_delay_s: float = LONGEST_DELAY_S
+    reconnect_delay_s: float = RECONNECT_DELAY_S
     """The pause between attempts to reach the server that was asked for."""
 
 

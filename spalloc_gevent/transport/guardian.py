@@ -28,7 +28,7 @@ from spalloc_gevent.guardian.guarded_jobs import (
 )
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundHub
-from spalloc_gevent.transport.backoff import LONGEST_DELAY_S
+from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.transport.waiting import ChangeCounter, wait_writable
 
@@ -84,7 +84,7 @@ class Guardian:
         self._warned = False
 
     def hold(
-        self, job: TrackedJob, host: str, port: int, reconnect_delay_s: float = LONGEST_DELAY_S
+        self, job: TrackedJob, host: str, port: int, reconnect_delay_s: float = RECONNECT_DELAY_S
     ) -> None:
         """Have a job guarded; again when more is known of it.
 

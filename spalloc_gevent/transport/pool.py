@@ -120,8 +120,8 @@ class Pool:
         self.host = host
         self.port = port
         self.backoff = ConnectBackoff()
-        self._reconnect_delay_s: float | None = None
-        """The shortest that anybody has said."""
+        self._said_delay_s: float | None = None
+        """The shortest delay between attempts that anybody has said."""
         self.on_answer_after_outage: Callable[[], object] = _nothing
         self._background = background
         self._tracked = tracked
@@ -173,14 +173,18 @@ class Pool:
         Args:
             delay_s: seconds from the beginning of one attempt to that of the next.
         """
-        said_s = math.inf if self._reconnect_delay_s is None else self._reconnect_delay_s
-        self._reconnect_delay_s = min(said_s, max(delay_s, SHORTEST_DELAY_S))
+        said_s = math.inf if self._said_delay_s is None else self._said_delay_s
+        self._said_delay_s = min(said_s, max(delay_s, SHORTEST_DELAY_S))
+
+    @property
+    def reconnect_delay_s(self) -> float:
+        """Seconds between attempts to reach a server that is away, as was said."""
+        return RECONNECT_DELAY_S if self._said_delay_s is None else self._said_delay_s
 
     @property
     def retry_delay_s(self) -> float:
         """Seconds between attempts at present: what was said, unless that would lose a job."""
-        said_s = self._reconnect_delay_s
-        delay_s = RECONNECT_DELAY_S if said_s is None else said_s
+        delay_s = self.reconnect_delay_s
         keepalive_s = self._tracked.shortest_keepalive_s
         if delay_s <= keepalive_s * HARMLESS_SHARE:
             return delay_s
