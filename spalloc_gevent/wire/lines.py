@@ -23,6 +23,8 @@ class LineSplitter:
         self._max_line_bytes = max_line_bytes
         # Not a list of pieces: those of a byte each would take many times their size.
         self._held = bytearray()
+        self.seen_crlf = False
+        """True once a line has ended in ``\\r\\n``."""
 
     @property
     def held_bytes(self) -> int:
@@ -45,6 +47,8 @@ class LineSplitter:
                 self._hold(end)
                 end = bytes(self._held)
                 self._held.clear()
+            if end.endswith(b"\r"):
+                self.seen_crlf = True
             line = end.strip(b" \t\r")
             if line:
                 yield line

@@ -18,16 +18,19 @@ class ProtocolState:
     must be closed.
     """
 
-    __slots__ = ("_lines", "ends_lines_with_crlf", "in_flight", "violation")
+    __slots__ = ("_lines", "in_flight", "violation")
 
     def __init__(self, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> None:
         self._lines = LineSplitter(max_line_bytes)
         self.in_flight = False
         """True while the answer to a command is owed. To be read only."""
-        self.ends_lines_with_crlf = False
-        """True once a line has ended as the Java server's do."""
         self.violation: ProtocolError | None = None
         """What no server may send, and this one has."""
+
+    @property
+    def ends_lines_with_crlf(self) -> bool:
+        """True once a line has ended as the Java server's do."""
+        return self._lines.seen_crlf
 
     def sent(self) -> None:
         """Note that a command is on its way, from before its first byte.
@@ -46,8 +49,6 @@ class ProtocolState:
             ProtocolError: a violation, if nothing came before it: a line too long, no JSON
                 object, or a reply that nobody asked for.
         """
-        if data.endswith(b"\r\n"):
-            self.ends_lines_with_crlf = True
         messages: list[Message] = []
         try:
             if self.violation is not None:

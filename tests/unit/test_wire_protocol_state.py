@@ -147,7 +147,7 @@ def test_a_second_command_in_flight_is_refused_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "known"), [(b"\n", False), (b"\r\n", True), (b"\r\n\n", False), (b"\n\r\n", True)]
+    ("end", "known"), [(b"\n", False), (b"\r\n", True), (b"\r\n\n", True), (b"\n\r\n", True)]
 )
 def test_the_java_server_is_known_by_the_ends_of_its_lines(end: bytes, known: bool) -> None:
     state = in_flight()
@@ -155,11 +155,12 @@ def test_the_java_server_is_known_by_the_ends_of_its_lines(end: bytes, known: bo
     assert state.ends_lines_with_crlf == known
 
 
-def test_a_line_end_in_two_pieces_is_known_with_a_later_line() -> None:
+@pytest.mark.parametrize("cut_at", [1, 13, 14, 15, 30])
+def test_the_java_server_is_known_however_its_lines_are_cut(cut_at: int) -> None:
     state = in_flight()
-    state.receive(b'{"return": 1}\r')
-    assert state.receive(b"\n") == [Reply(1)]
-    state.receive(b'{"jobs_changed": []}\r\n')
+    sent = b'{"return": 1}\r\n{"jobs_changed": []'
+    messages = [*state.receive(sent[:cut_at]), *state.receive(sent[cut_at:])]
+    assert messages == [Reply(1)]
     assert state.ends_lines_with_crlf
 
 
