@@ -274,7 +274,7 @@ class ProtocolClient:
             job_id: the job's ID.
             timeout: seconds to wait for the reply.
         """
-        self._ask("job_keepalive", as_int(job_id, "job_id"), timeout=timeout)
+        self._command("job_keepalive", as_int(job_id, "job_id"), timeout)
 
     def get_job_state(self, job_id: int, timeout: Timeout = NOT_GIVEN) -> JobStateInfo:
         """Ask for a job's state, power, keepalive, reason, start time and owner's host.
@@ -343,7 +343,7 @@ class ProtocolClient:
             if state["state"] == JobState.destroyed:
                 reason = state["reason"] or "no reason was given"
                 raise JobDestroyedError(f"job {job_id} has been destroyed: {reason}")
-        self._ask(name, number, timeout=timeout)
+        self._command(name, number, timeout)
 
     def destroy_job(
         self, job_id: int, reason: str | None = None, timeout: Timeout = NOT_GIVEN
@@ -359,7 +359,7 @@ class ProtocolClient:
             timeout: seconds to wait for the reply.
         """
         # As a keyword: the Java server takes it in no other way.
-        self._ask("destroy_job", as_int(job_id, "job_id"), timeout=timeout, reason=reason)
+        self._command("destroy_job", as_int(job_id, "job_id"), timeout, reason=reason)
 
     def list_jobs(self, timeout: Timeout = NOT_GIVEN) -> list[JobDescription]:
         """Ask for all jobs; keeps none of them alive.
@@ -603,6 +603,14 @@ class ProtocolClient:
             "this server takes no reports of bad boards (only the Java server does); "
             "nothing was reported: tell those who run it"
         )
+
+    def _command(self, name: str, job_id: int, timeout: Timeout, **kwargs: Any) -> None:
+        """Nothing happens where there is no such job, or it has no boards."""
+        try:
+            self._ask(name, job_id, timeout=timeout, **kwargs)
+        except SpallocServerException as error:
+            if not means_nothing(error.reason):
+                raise
 
     def _ask_or_none(self, name: str, kwargs: dict[str, Any], timeout: Timeout) -> Any:
         try:

@@ -208,10 +208,12 @@ class Job:
             self._life.end(ending, reason)
 
     def _note_boards(self) -> None:
-        """Have the ledger know what the job had, at the latest when it ends."""
+        """Have the ledger know what the job has, at the latest when it ends."""
         if self._ledger.lacks_boards and self._end is None:
             with suppress(SpallocError):
-                self._machine()
+                info = self._machine()
+                if info["boards"] is not None:
+                    self._ledger.granted(info)
 
     def __del__(self) -> None:
         if self.id is None or self._end is not None or sys.is_finalizing():
@@ -311,7 +313,11 @@ class Job:
     def _known_end(self) -> JobStateInfo | None:
         if self._life.ending is JobOutcome.GIVEN_BACK and self._life.end_told is None:
             return job_state({"state": JobState.destroyed, "reason": self._life.reason})
-        return self._life.end_told
+        end = self._life.end_told
+        if end is not None and self._life.ending is None:
+            # The background may be about to do so: no later than whoever asks is told.
+            self._ledger.gone(end)
+        return end
 
     def _ask_state(self, deadline: Deadline, *, tries_at_once: bool = True) -> JobStateInfo:
         try:
@@ -320,22 +326,28 @@ class Job:
             if self._life.end_told is None:
                 raise
             return self._life.end_told
-        if self._known_end() is None and info["state"] != JobState.queued:
-            self._note_boards()
+        self._note_final_boards(info)
         return self._life.end_told or info
 
+    def _note_final_boards(self, info: JobStateInfo) -> None:
+        has_boards = info["state"] in (JobState.power, JobState.ready)
+        if has_boards and self._life.has_final_boards and self._known_end() is None:
+            self._note_boards()
+
     def _machine(self) -> MachineInfo:
-        if self._machine_info is None:
-            try:
-                self._check_ours()
-                info = self._client.get_job_machine_info(self._life.job_id)
-            except JobDestroyedError:
-                return NO_MACHINE.copy()
-            if info["width"] is None:
-                return info
+        if self._machine_info is not None:
+            return self._machine_info
+        # Asked before: a job that is moved meanwhile was not ready.
+        is_final = self._life.has_final_boards
+        try:
+            self._check_ours()
+            info = self._client.get_job_machine_info(self._life.job_id)
+        except JobDestroyedError:
+            return NO_MACHINE.copy()
+        if is_final and info["width"] is not None:
             self._machine_info = info
             self._ledger.granted(info)
-        return self._machine_info
+        return info
 
     def _check_usable(self) -> None:
         if not self._client.in_parent_process:
@@ -465,6 +477,7 @@ class Job:
                 self._life.changes.wait_beyond(seen, deadline.at)
                 seen = self._life.changes.count
                 info = self._known_end() or self._checked(self._life.known)
+        self._note_final_boards(info)
         return info
 
     def _checked(self, info: JobStateInfo | None) -> JobStateInfo | None:

@@ -94,6 +94,7 @@ class JobLife:
         "known",
         "reason",
         "tracked",
+        "was_ready",
     )
 
     def __init__(
@@ -116,6 +117,8 @@ class JobLife:
         """Counts the new states, and the end."""
         self.known: JobStateInfo | None = None
         """What the server told last."""
+        self.was_ready = False
+        """True once its boards have been ready."""
         self.tracked: TrackedJob | None = None
         """The job, once there is one."""
         self._shared_session = shared_session
@@ -193,6 +196,7 @@ class JobLife:
             told = self.tracked.end or info
             is_new = self.known is None or self.known["state"] != told["state"]
             self.known, self._known_at = told, sent_at
+            self.was_ready = self.was_ready or told["state"] == JobState.ready
         if is_new:
             self._rest_s = 0.0
             self.changes.increment()
@@ -460,6 +464,11 @@ class JobLife:
     def is_in_transition(self) -> bool:
         """True until its boards are ready, or it has ended."""
         return self.known is None or self.known["state"] in (JobState.queued, JobState.power)
+
+    @property
+    def has_final_boards(self) -> bool:
+        """True once its boards, if it has any, are those that it will have to its end."""
+        return self.was_ready or not self._session.server.moves_jobs
 
     @property
     def is_waited_for(self) -> bool:

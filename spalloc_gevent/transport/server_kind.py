@@ -104,6 +104,11 @@ class ServerKind:
         """True if the boards that were never there count among a machine's dead ones."""
         return not self._ends_lines_as_java
 
+    @property
+    def moves_jobs(self) -> bool:
+        """True if a job whose first power-on fails is given other boards."""
+        return self._ends_lines_as_java
+
     def effective_keepalive_s(self, keepalive_s: float | None) -> float | None:
         """The interval that the server makes of a job's keepalive, both in seconds; None: none."""
         if not self._ends_lines_as_java:

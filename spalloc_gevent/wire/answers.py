@@ -153,8 +153,12 @@ def state_in(ask: Callable[[], Any]) -> JobStateInfo:
 
 
 def machine_info(answer: Any) -> MachineInfo:
-    """Machine information with every key, None for what the server does not tell."""
-    return cast("MachineInfo", {**NO_MACHINE, **_object(answer, "a job's machine")})
+    """Machine information with every key, None for what the server does not tell.
+
+    The Java server tells the size of what a job had before, without boards.
+    """
+    told = _object(answer, "a job's machine")
+    return cast("MachineInfo", {**NO_MACHINE, **({} if told.get("boards") == [] else told)})
 
 
 def with_links_renumbered(machine: MachineDescription) -> MachineDescription:

@@ -8,7 +8,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -26,6 +26,20 @@ ONE_TRIAD = (MachineSpec(width=1, height=1),)
 
 SLOW_POWER_S = 60.0
 """Powering that does not end during a test."""
+
+
+OWNER_PREFIX = ""
+"""What the owners of all jobs of this run begin with: nobody else's on a live server."""
+
+
+def owner(name: str = "me") -> str:
+    """An owner of jobs of this run."""
+    return OWNER_PREFIX + name
+
+
+def ours(jobs: Iterable[Any]) -> list[Any]:
+    """Those of this run among what ``list_jobs`` tells; on a server of a test's own all are."""
+    return [job for job in jobs if job["owner"].startswith(OWNER_PREFIX)]
 
 
 class Server(Protocol):
@@ -49,7 +63,7 @@ def job_of(server: Server, *what: int, **keywords: Any) -> Job:
 
     The server has its time to answer, whoever else uses the machine, unless a test says otherwise.
     """
-    given = {"owner": "me", "timeout": PATIENCE_S, **keywords}
+    given = {"owner": owner(), "timeout": PATIENCE_S, **keywords}
     return Job(*what, hostname=server.host, port=server.port, **given)
 
 
@@ -80,9 +94,18 @@ def client_of(server: Server, timeout: float | None = PATIENCE_S) -> ProtocolCli
 
 
 def listed(server: Server) -> list[Any]:
-    """What ``list_jobs`` tells; it keeps no job alive."""
+    """What ``list_jobs`` tells of the jobs of this run; it keeps none alive."""
     with client_of(server) as client:
-        return list(client.list_jobs())
+        return ours(client.list_jobs())
+
+
+def boards_of(client: ProtocolClient) -> list[tuple[str, int, int, int]]:
+    """Machine, x, y and z of up to 24 boards of a machine that jobs get when they name none."""
+    machine = next(one for one in client.list_machines() if "default" in one["tags"])
+    columns, rows = range(min(machine["width"], 4)), range(min(machine["height"], 2))
+    boards = [(machine["name"], x, y, z) for x in columns for y in rows for z in range(3)]
+    # The Java server does not tell which were never there.
+    return [board for board in boards if client.get_board_position(*board) is not None]
 
 
 def told_of(server: Server, job_id: int | None) -> Any:
@@ -105,6 +128,21 @@ def await_end_of(server: Server, job_id: int | None) -> Any:
         while any(job["job_id"] == job_id for job in client.list_jobs()):
             client.wait_for_notification(PATIENCE_S)
     return told_of(server, job_id)
+
+
+class FirstBoard:
+    """A check that the board which is seen first does not pass, whichever it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.boards: list[list[int]] = []
+        self.machine = ""
+
+    def is_another(self, job: Job) -> bool:
+        with self._lock:
+            if not self.boards:
+                self.boards, self.machine = job.boards or [], job.machine_name or ""
+        return job.boards != self.boards
 
 
 def in_thread(fn: Callable[[], T]) -> Future[T]:

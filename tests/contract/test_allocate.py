@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spalloc_gevent import Job, JobDestroyedError, JobState
+from spalloc_gevent import Job, JobState
 from spalloc_gevent.batch import allocate, allocation, bad_boards
 from spalloc_gevent.batch.attempts import Board
 from spalloc_gevent.errors import (
@@ -17,7 +17,7 @@ from spalloc_gevent.errors import (
     QueueTimeoutError,
     StateChangeTimeoutError,
 )
-from tests.contract.conftest import MakeServer
+from tests.contract.conftest import MakeServer, Refusal
 from tests.contract.support import (
     ONE_TRIAD,
     PATIENCE_S,
@@ -29,6 +29,7 @@ from tests.contract.support import (
     in_thread,
     job_of,
     listed,
+    owner,
 )
 
 HASTY_S = 0.2
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("quick_and_forgetful")
 
 
 def allocated(server: Server, *what: int, **options: Any) -> Job:
-    given = {"owner": "me", "config_filenames": [], **options}
+    given = {"owner": owner(), "config_filenames": [], **options}
     return allocate(*what, hostname=server.host, port=server.port, **given)
 
 
@@ -91,36 +92,43 @@ def test_boards_that_fail_are_held_while_others_are_asked_for(server: Server) ->
 def test_failed_boards_are_avoided_for_the_rest_of_the_program(
     server: Server, failure: str
 ) -> None:
+    bad: list[Board] = []
+
     def check(job: Job) -> Any:
-        if places(job) != [(0, 0, 0)]:
+        bad[:] = bad or places(job)
+        if places(job) != bad:
             return True
         if failure == "raises":
             raise RuntimeError("the board is red")
-        return [(0, 0, 0)] if failure == "names" else False
+        return bad if failure == "names" else False
 
     with destroying(allocated(server, check=check)) as first:
-        good = places(first)
-    assert set(bad_boards.among("m", [(0, 0, 0), *good])) == {(0, 0, 0)}
+        good, machine = places(first), first.machine_name or ""
+    assert set(bad_boards.among(machine, [*bad, *good])) == set(bad)
     # No check now: what is known is enough, and costs no attempt.
     with destroying(allocated(server, attempts=1)) as second:
-        assert places(second) != [(0, 0, 0)]
+        assert places(second) != bad
 
 
 def test_only_the_boards_that_a_check_names_are_avoided(server: Server) -> None:
-    calls: list[Job] = []
+    triad: list[Board] = []
 
     def check(job: Job) -> Any:
-        calls.append(job)
-        return [(0, 0, 1)] if len(calls) == 1 else None
+        if triad:
+            return None
+        triad.extend(places(job))
+        return [triad[1]]
 
-    allocated(server, 3, check=check).destroy()
-    assert set(bad_boards.among("m", [(0, 0, 0), (0, 0, 1), (0, 0, 2)])) == {(0, 0, 1)}
+    with destroying(allocated(server, 3, check=check)) as job:
+        assert set(bad_boards.among(job.machine_name or "", triad)) == {triad[1]}
 
 
 def test_boards_that_the_caller_names_are_avoided_in_this_call_alone(server: Server) -> None:
-    avoid = [("m", 0, 0, 0), ("m", 0, 0, 1), ("elsewhere", 0, 0, 2)]
+    with destroying(allocated(server, 3)) as triad:
+        first, second, third = [(triad.machine_name, *board) for board in places(triad)]
+    avoid = [first, second, ("elsewhere", *third[1:])]
     with destroying(allocated(server, avoid=avoid, attempts=1)) as job:
-        assert places(job) == [(0, 0, 2)]
+        assert (job.machine_name, *places(job)[0]) not in (first, second)
     assert len(bad_boards) == 0
 
 
@@ -149,16 +157,19 @@ def test_the_error_names_every_attempt_with_its_boards_and_why(server: Server) -
     with pytest.raises(AllocationError) as caught:
         allocated(server, check=check, attempts=2)
     error = caught.value
-    assert [attempt.boards for attempt in error.attempts] == [((0, 0, 0),), ((0, 0, 1),)]
-    assert {attempt.machine for attempt in error.attempts} == {"m"}
+    first, second = error.attempts
+    assert first.boards != second.boards
     message = str(error)
-    assert message.startswith("no good boards in 2 attempts: attempt 1: job 1 (m (0, 0, 0)): ")
-    assert "attempt 2: job 2 (m (0, 0, 1)): its check failed: OSError: no answer from" in message
+    assert message.startswith("no good boards in 2 attempts: attempt 1: job ")
+    for number, tried in enumerate((first, second), 1):
+        told = f"attempt {number}: job {tried.job_id} ({tried.machine} {tried.boards[0]}): "
+        assert f"{told}its check failed: OSError: no answer from {tried.boards[0]}" in message
     assert listed(server) == []
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.attempts) == (message, error.attempts)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_waiting_for_boards_has_a_limit_and_an_error_of_its_own(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     with destroying(job_of(server, 3)):
@@ -167,6 +178,7 @@ def test_waiting_for_boards_has_a_limit_and_an_error_of_its_own(make_server: Mak
         assert [told["job_id"] for told in listed(server)] == [1]
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_waiting_for_power_has_a_limit_and_an_error_of_its_own(make_server: MakeServer) -> None:
     server = make_server(power_seconds=SLOW_POWER_S)
     with pytest.raises(PowerTimeoutError, match=r"not powered on within 0\.2 s") as caught:
@@ -177,6 +189,7 @@ def test_waiting_for_power_has_a_limit_and_an_error_of_its_own(make_server: Make
     assert listed(server) == []
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_bad_boards_are_not_waited_for_behind_themselves(
     make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,9 +200,11 @@ def test_bad_boards_are_not_waited_for_behind_themselves(
     assert listed(server) == []
 
 
-def test_a_request_that_can_never_be_met_is_told_at_once(server: Server) -> None:
-    with pytest.raises(JobDestroyedError, match=r"given no boards: .*No suitable machines"):
-        allocated(server, 1000)
+def test_a_request_that_can_never_be_met_is_told_at_once(
+    server: Server, never_met: Refusal
+) -> None:
+    with pytest.raises(never_met.error, match=never_met.match):
+        allocated(server, 100_000)
 
 
 @pytest.mark.parametrize(

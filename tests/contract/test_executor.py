@@ -15,11 +15,12 @@ import pytest
 from spalloc_gevent import Job, JobDestroyedError, JobState
 from spalloc_gevent.batch import Allocation, SpallocExecutor, bad_boards
 from spalloc_gevent.errors import AllocationError, ConnectionLostError, QueueTimeoutError
-from tests.contract.conftest import MakeServer
+from tests.contract.conftest import MakeServer, Refusal
 from tests.contract.support import (
     ONE_TRIAD,
     PATIENCE_S,
     SLOW_POWER_S,
+    FirstBoard,
     Server,
     StoppableServer,
     Tap,
@@ -31,6 +32,7 @@ from tests.contract.support import (
     listed,
     native_threads,
     nothing_left_behind,
+    owner,
 )
 
 HASTY_S = 0.2
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("quick_and_forgetful")
 
 
 def executor_on(server: Server, *what: int, **options: Any) -> SpallocExecutor:
-    given = {"owner": "me", "config_filenames": [], **options}
+    given = {"owner": owner(), "config_filenames": [], **options}
     return SpallocExecutor(*what, hostname=server.host, port=server.port, **given)
 
 
@@ -165,6 +167,7 @@ def test_map_raises_what_the_task_has_raised_in_its_place(server: Server) -> Non
             next(found)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_map_that_takes_too_long_times_out(make_server: MakeServer) -> None:
     server = make_server(power_seconds=SLOW_POWER_S)
     with executor_on(server, max_jobs=2) as executor:
@@ -253,6 +256,7 @@ def test_one_that_nobody_has_any_more_still_runs_what_it_has_taken_on(server: Se
 # ------------------------------------------------------------------- cancelling
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_task_without_boards_can_be_cancelled_and_leaves_the_queue(
     make_server: MakeServer,
 ) -> None:
@@ -286,6 +290,7 @@ def test_no_boards_are_asked_for_a_task_that_was_cancelled_before(server: Server
     assert executor.counts == {"done": 1, "cancelled": 3}
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_the_end_may_cancel_what_has_no_boards_yet(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     gate = Gate()
@@ -304,6 +309,7 @@ def test_the_end_may_cancel_what_has_no_boards_yet(make_server: MakeServer) -> N
     assert listed(server) == []
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_ctrl_c_gives_up_what_has_no_boards_yet(make_server: MakeServer) -> None:
     server = make_server(power_seconds=SLOW_POWER_S)
     with pytest.raises(KeyboardInterrupt), executor_on(server, max_jobs=2) as executor:  # noqa: PT012
@@ -408,6 +414,7 @@ def test_a_task_that_ends_its_job_itself_has_not_lost_it(server: Server) -> None
     assert len(seen) == 1
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_retry_that_finds_no_boards_ends_with_the_executor(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     _, lose = losing(server, 1)
@@ -428,6 +435,7 @@ def test_a_retry_that_finds_no_boards_ends_with_the_executor(make_server: MakeSe
     assert listed(server) == []
 
 
+@pytest.mark.own_server("stops it and starts it again")
 def test_a_restart_of_the_server_costs_no_task(server: StoppableServer) -> None:
     begun = threading.Semaphore(0)
 
@@ -437,11 +445,11 @@ def test_a_restart_of_the_server_costs_no_task(server: StoppableServer) -> None:
         return number
 
     with executor_on(server, max_jobs=4) as executor:
-        found = executor.map(task, range(200))
+        found = executor.map(task, range(80))
         for _ in range(20):
             assert begun.acquire(timeout=PATIENCE_S)
         server.restart()
-        assert list(found) == list(range(200))
+        assert list(found) == list(range(80))
     assert listed(server) == []
 
 
@@ -453,6 +461,7 @@ def test_a_server_that_was_never_there_is_not_waited_for() -> None:
 # ------------------------------------------------------------------- no boards
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_task_that_is_given_no_boards_in_time_fails_with_that(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     gate = Gate()
@@ -466,13 +475,12 @@ def test_a_task_that_is_given_no_boards_in_time_fails_with_that(make_server: Mak
 
 
 def test_bad_boards_are_not_given_to_a_task(server: Server) -> None:
-    def check(job: Job) -> bool:
-        return job.boards != [[0, 0, 0]]
-
-    with executor_on(server, max_jobs=4, check=check) as executor:
+    first = FirstBoard()
+    with executor_on(server, max_jobs=4, check=first.is_another) as executor:
         found = list(executor.map(lambda job, _: job.boards, range(8)))
-    assert [[0, 0, 0]] not in found
-    assert set(bad_boards.among("m", [(0, 0, 0), (0, 0, 1)])) == {(0, 0, 0)}
+    assert first.boards not in found
+    x, y, z = first.boards[0]
+    assert set(bad_boards.among(first.machine, [(x, y, z)])) == {(x, y, z)}
 
 
 def test_a_task_without_good_boards_fails_with_every_attempt(server: Server) -> None:
@@ -483,10 +491,10 @@ def test_a_task_without_good_boards_fails_with_every_attempt(server: Server) -> 
     assert listed(server) == []
 
 
-def test_what_no_machine_has_is_told_in_the_future(server: Server) -> None:
-    with executor_on(server, 5000) as executor:
+def test_what_no_machine_has_is_told_in_the_future(server: Server, never_met: Refusal) -> None:
+    with executor_on(server, 100_000) as executor:
         error = executor.submit(number_of).exception(PATIENCE_S)
-    assert isinstance(error, JobDestroyedError)
+    assert isinstance(error, never_met.error)
 
 
 # ------------------------------------------------------------------- other executors
@@ -502,7 +510,7 @@ def test_on_another_executor_a_task_is_told_of_its_boards(server: Server) -> Non
     for _, boards in found:
         assert isinstance(boards, Allocation)
         assert len(boards.boards) == 3
-        assert boards.machine == "m"
+        assert boards.machine
         assert boards.hostname == boards.connections[0, 0]
         assert (boards.width, boards.height) == (16, 16)
     assert listed(server) == []
@@ -532,8 +540,9 @@ def test_an_allocation_can_be_pickled_and_a_job_says_what_can(server: Server) ->
         assert boards.id == job.id
         with pytest.raises(TypeError, match=r"Allocation\.of.*SpallocExecutor.*resume_job_id"):
             pickle.dumps(job)
-    with asked(server, 5000) as refused, pytest.raises(JobDestroyedError, match="has no boards"):
-        Allocation.of(refused)
+    with asked(server) as ended, pytest.raises(JobDestroyedError, match="has no boards"):  # noqa: PT012
+        destroy_from_elsewhere(server, ended.id, "not needed")
+        Allocation.of(ended)
 
 
 # ------------------------------------------------------------------- bad arguments

@@ -440,14 +440,16 @@ def test_point_12_a_destroyed_job_is_sent_no_power(
 # -- 13 to 17: its words ----------------------------------------------------------------
 
 
-def test_point_13_power_of_a_queued_job_says_that_it_has_no_boards_and_nothing_is_none(
+def test_point_13_power_of_a_queued_job_does_nothing_and_nothing_is_none(
     server: SimulatedServer, client: ProtocolClient
 ) -> None:
     client.create_job(4, 2, owner="me")
     queued = client.create_job(owner="me")
     await_true(lambda: client.get_job_state(1)["state"] == JobState.ready)
+    client.power_on_job_boards(queued)
     with pytest.raises(SpallocServerException, match="no boards currently allocated"):
-        client.power_on_job_boards(queued)
+        client.call("power_on_job_boards", queued)
+    assert client.get_job_state(queued)["state"] == JobState.queued
     assert client.where_is(job_id=queued, chip_x=0, chip_y=0) is None
     assert set(client.get_job_machine_info(queued).values()) == {None}
 

@@ -1,4 +1,4 @@
-"""Chapter 1 and the manual's 8.1, sentence by sentence, on both servers."""
+"""Chapter 1 and the manual's 8.1, sentence by sentence, on every kind of server."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ from tests.contract.support import (
     job_of,
     listed,
     nothing_left_behind,
+    ours,
+    owner,
     ready,
     results,
     told_of,
@@ -77,7 +79,7 @@ def config_file(tmp_path: Path, server: Server) -> Callable[..., list[str]]:
     """Writes a configuration file that names the server and an owner; gives config_filenames."""
 
     def write(**options: object) -> list[str]:
-        said = {"hostname": server.host, "port": server.port, "owner": "file", **options}
+        said = {"hostname": server.host, "port": server.port, "owner": owner("file"), **options}
         path = tmp_path / "spalloc.ini"
         path.write_text("[spalloc]\n" + "".join(f"{k} = {v}\n" for k, v in said.items()))
         return [str(path)]
@@ -94,7 +96,7 @@ def test_a_configuration_file_with_hostname_and_owner_is_all_a_job_needs(
     with Job(3, config_filenames=config_file()) as job:
         assert job.hostname is not None
         assert (job.width, job.height) == (16, 16)
-        assert listed(server)[0]["owner"] == "file"
+        assert listed(server)[0]["owner"] == owner("file")
 
 
 def test_an_allocated_machine_is_powered_on(server: Server) -> None:
@@ -109,6 +111,7 @@ def test_dimensions_are_those_of_the_allocation_not_of_the_request(server: Serve
         assert len(job.boards) >= 4
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_leaving_the_block_lets_others_use_the_boards(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     for _ in range(2):
@@ -123,6 +126,7 @@ def test_leaving_the_block_lets_others_use_the_boards(make_server: MakeServer) -
 @pytest.mark.parametrize(
     ("what", "boards"), [((), 1), ((1,), 1), ((4,), 6), ((2, 1), 6), ((4, 2), 24)]
 )
+@pytest.mark.own_server("takes all its boards")
 def test_a_style_of_constructor_gets_its_boards(
     server: Server, what: tuple[int, ...], boards: int
 ) -> None:
@@ -138,6 +142,7 @@ def test_any_machine_with_at_least_4_boards(server: Server) -> None:
         assert len(job.boards) >= 4
 
 
+@pytest.mark.not_on_java("min_ratio is not looked at there")
 def test_seven_or_more_boards_as_square_as_1_to_2(server: Server) -> None:
     with ready(server, 7, min_ratio=0.5) as job:
         boards = job.boards or []
@@ -146,11 +151,13 @@ def test_seven_or_more_boards_as_square_as_1_to_2(server: Server) -> None:
         assert min(width, height) / max(width, height) >= 0.5
 
 
+@pytest.mark.own_server("takes all its boards")
 def test_a_torus_is_the_whole_machine_and_wraps_around(server: Server) -> None:
     with ready(server, 4, 2, require_torus=True) as job:
         assert (job.width, job.height) == (48, 24)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_board_x_y_z_of_a_named_machine(make_server: MakeServer) -> None:
     server = make_server([MachineSpec("other"), MachineSpec("m")])
     with ready(server, 3, 1, 2, machine="m") as job:
@@ -158,18 +165,22 @@ def test_board_x_y_z_of_a_named_machine(make_server: MakeServer) -> None:
         assert (job.width, job.height) == (8, 8)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_machine_is_chosen_by_its_tags(make_server: MakeServer) -> None:
     server = make_server([MachineSpec("plain"), MachineSpec("special", tags=("default", "big"))])
     with ready(server, tags=["big"]) as job:
         assert job.machine_name == "special"
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_without_tags_only_machines_tagged_default_are_used(make_server: MakeServer) -> None:
     server = make_server([MachineSpec("first", tags=("other",)), MachineSpec("second")])
     with ready(server, tags=None) as job:
         assert job.machine_name == "second"
 
 
+@pytest.mark.own_server("has machines of its own")
+@pytest.mark.not_on_java("max_dead_boards of None is 0 there")
 def test_dead_boards_are_not_allocated_unless_allowed(make_server: MakeServer) -> None:
     server = make_server([MachineSpec(width=1, height=1, dead_boards=[(0, 0, 1)])])
     with asked(server, 3) as strict, pytest.raises(JobDestroyedError, match="No suitable"):
@@ -178,7 +189,8 @@ def test_dead_boards_are_not_allocated_unless_allowed(make_server: MakeServer) -
         assert tolerant.boards == [[0, 0, 0], [0, 0, 2]]
 
 
-def test_every_requirement_reaches_the_server_as_given(server: Server) -> None:
+@pytest.mark.own_server("names a machine of its own")
+def test_every_requirement_reaches_the_server_as_given(server: Server, on_java: bool) -> None:
     given: dict[str, Any] = {
         "min_ratio": 0.25,
         "max_dead_boards": None,
@@ -187,10 +199,13 @@ def test_every_requirement_reaches_the_server_as_given(server: Server) -> None:
         "machine": "m",
         "tags": None,
     }
-    with asked(server, 4, 2, owner="somebody", keepalive=12.5, **given):
+    with asked(server, 4, 2, owner=owner("somebody"), keepalive=12.5, **given):
         (job,) = listed(server)
-        assert (job["owner"], job["keepalive"]) == ("somebody", 12.5)
-        assert job["kwargs"] == given
+        # Point 17: fractions are cut off.
+        assert job["keepalive"] == (12.0 if on_java else 12.5)
+        assert job["owner"] == owner("somebody")
+        # The Java server tells owner and keepalive there as well.
+        assert {name: job["kwargs"][name] for name in given} == given
 
 
 def test_requirements_not_given_have_the_documented_defaults(server: Server) -> None:
@@ -203,6 +218,7 @@ def test_requirements_not_given_have_the_documented_defaults(server: Server) -> 
     assert job["kwargs"]["require_torus"] is False
 
 
+@pytest.mark.not_on_java("refused before it is sent (point 11)")
 def test_a_request_that_no_machine_can_meet_is_a_destroyed_job_with_the_reason(
     server: Server,
 ) -> None:
@@ -219,10 +235,10 @@ def test_a_request_that_no_machine_can_meet_is_a_destroyed_job_with_the_reason(
 def test_parameters_are_read_from_the_configuration_file_if_not_specified(
     server: Server, config_file: Callable[..., list[str]]
 ) -> None:
-    files = config_file(keepalive=7.5, min_ratio=0.5, max_dead_boards=2, max_dead_links=3)
+    files = config_file(keepalive=47.0, min_ratio=0.5, max_dead_boards=2, max_dead_links=3)
     with destroying(Job(config_filenames=files)):
         (job,) = listed(server)
-    assert (job["owner"], job["keepalive"]) == ("file", 7.5)
+    assert (job["owner"], job["keepalive"]) == (owner("file"), 47.0)
     assert job["kwargs"]["min_ratio"] == 0.5
     assert (job["kwargs"]["max_dead_boards"], job["kwargs"]["max_dead_links"]) == (2, 3)
 
@@ -230,27 +246,28 @@ def test_parameters_are_read_from_the_configuration_file_if_not_specified(
 def test_an_argument_counts_before_the_configuration_file(
     server: Server, config_file: Callable[..., list[str]]
 ) -> None:
-    with destroying(Job(owner="me", keepalive=9.0, config_filenames=config_file(keepalive=7.5))):
+    files = config_file(keepalive=47.0)
+    with destroying(Job(owner=owner(), keepalive=49.0, config_filenames=files)):
         (job,) = listed(server)
-    assert (job["owner"], job["keepalive"]) == ("me", 9.0)
+    assert (job["owner"], job["keepalive"]) == (owner(), 49.0)
 
 
 def test_the_environment_counts_before_the_configuration_file(
     server: Server, config_file: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = config_file(hostname="nowhere.invalid", port=1, keepalive=7.5)
+    files = config_file(hostname="nowhere.invalid", port=1, keepalive=47.0)
     monkeypatch.setenv("SPALLOC_HOSTNAME", server.host)
     monkeypatch.setenv("SPALLOC_PORT", str(server.port))
-    monkeypatch.setenv("SPALLOC_OWNER", "environment")
+    monkeypatch.setenv("SPALLOC_OWNER", owner("environment"))
     with destroying(Job(config_filenames=files)):
         (job,) = listed(server)
-    assert (job["owner"], job["keepalive"]) == ("environment", 7.5)
+    assert (job["owner"], job["keepalive"]) == (owner("environment"), 47.0)
 
 
 def test_an_empty_list_of_configuration_files_reads_none(
     server: Server, empty_folder: Path
 ) -> None:
-    (empty_folder / ".spalloc").write_text("[spalloc]\nkeepalive = 7.5\n")
+    (empty_folder / ".spalloc").write_text("[spalloc]\nkeepalive = 47\n")
     with asked(server, config_filenames=[]):
         assert listed(server)[0]["keepalive"] == 60.0
 
@@ -258,15 +275,17 @@ def test_an_empty_list_of_configuration_files_reads_none(
 def test_without_config_filenames_the_default_locations_are_searched(
     server: Server, empty_folder: Path
 ) -> None:
-    (empty_folder / ".spalloc").write_text("[spalloc]\nkeepalive = 7.5\n")
+    (empty_folder / ".spalloc").write_text("[spalloc]\nkeepalive = 47\n")
     with asked(server):
-        assert listed(server)[0]["keepalive"] == 7.5
+        assert listed(server)[0]["keepalive"] == 47.0
 
 
 @pytest.mark.parametrize(
     ("name", "configured"),
     [("keepalive", 7.5), ("machine", "m"), ("max_dead_boards", 2), ("max_dead_links", 3)],
 )
+@pytest.mark.own_server("names a machine of its own")
+@pytest.mark.not_on_java("a keepalive of None is 60 s (point 17)")
 def test_an_explicit_none_is_a_value_and_not_given_is_another(
     server: Server, config_file: Callable[..., list[str]], name: str, configured: object
 ) -> None:
@@ -290,6 +309,7 @@ def test_a_timeout_of_none_waits_for_ever(server: Server) -> None:
         assert job.state is JobState.ready
 
 
+@pytest.mark.own_server("names a machine of its own")
 def test_a_machine_given_counts_before_tags_of_the_configuration(
     server: Server, config_file: Callable[..., list[str]]
 ) -> None:
@@ -369,19 +389,22 @@ def test_a_ready_job_tells_everything_about_itself(server: Server) -> None:
         assert job.state is JobState.ready
         assert job.power is True
         assert job.reason is None
-        assert job.machine_name == "m"
-        assert job.boards == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+        with client_of(server) as client:
+            assert job.machine_name in [one["name"] for one in client.list_machines()]
+        assert [board[2] for board in job.boards or []] == [0, 1, 2]
+        assert len({tuple(board[:2]) for board in job.boards or []}) == 1
         assert (job.width, job.height) == (16, 16)
         assert list(job.connections or ()) == [(0, 0), (4, 8), (8, 4)]
         assert job.hostname == (job.connections or {})[0, 0]
 
 
 def test_a_ready_job_has_one_hostname_per_board(server: Server) -> None:
-    with ready(server, 4, 2) as job:
+    with ready(server, 4) as job:
         connections = job.connections or {}
-        assert len(connections) == len(set(connections.values())) == 24
+        assert len(connections) == len(set(connections.values())) == len(job.boards or [])
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_queued_job_has_an_id_and_a_state_and_all_else_is_none(full_server: Server) -> None:
     with asked(full_server) as job:
         assert isinstance(job.id, int)
@@ -389,6 +412,7 @@ def test_a_queued_job_has_an_id_and_a_state_and_all_else_is_none(full_server: Se
         assert {name: getattr(job, name) for name in NOTHING_ALLOCATED} == NOTHING_ALLOCATED
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_queued_job_tells_its_boards_once_it_has_them(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     with ready(server, 3) as first, asked(server, 3) as second:
@@ -408,7 +432,8 @@ def test_what_properties_return_is_the_callers_to_change(server: Server) -> None
         boards[0][0] = 99
         boards.clear()
         connections.clear()
-        assert job.boards == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+        assert [board[2] for board in job.boards or []] == [0, 1, 2]
+        assert 99 not in [board[0] for board in job.boards or []]
         assert len(job.connections or {}) == 3
 
 
@@ -458,9 +483,9 @@ def test_where_is_machine_gives_cabinet_frame_and_board(server: Server) -> None:
                 found = client.where_is(job_id=job.id, chip_x=chip[0], chip_y=chip[1])
             assert found is not None
             assert job.where_is_machine(*chip) == tuple(found["physical"])
-        assert job.where_is_machine(chip_x=0, chip_y=0) == (0, 0, 0)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_where_is_machine_refuses_a_job_without_boards(full_server: Server) -> None:
     with asked(full_server) as job, pytest.raises(ValueError, match=r"no chip \(0, 0\)"):
         job.where_is_machine(0, 0)
@@ -474,6 +499,7 @@ def test_where_is_machine_takes_only_whole_numbers(server: Server) -> None:
 # ------------------------------------------------------------------- waiting
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_wait_for_state_change_returns_the_new_state(make_server: MakeServer) -> None:
     server = make_server(ONE_TRIAD)
     with ready(server, 3) as first, asked(server) as second:
@@ -487,12 +513,14 @@ def test_wait_for_state_change_returns_at_once_when_the_state_is_another(server:
         assert job.wait_for_state_change(JobState.queued) is JobState.ready
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_wait_for_state_change_returns_the_old_state_if_timed_out(full_server: Server) -> None:
     with asked(full_server) as job:
         assert job.wait_for_state_change(JobState.queued, timeout=0.05) is JobState.queued
         assert job.wait_for_state_change(JobState.queued, 0) is JobState.queued
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_wait_for_state_change_takes_a_plain_number_as_state(full_server: Server) -> None:
     with asked(full_server) as job:
         assert job.wait_for_state_change(1, 0) is JobState.queued
@@ -511,6 +539,7 @@ def test_wait_until_ready_returns_once_boards_are_allocated_and_on(server: Serve
         assert (job.state, job.power) == (JobState.ready, True)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_wait_until_ready_raises_when_the_timeout_expires_first(full_server: Server) -> None:
     with asked(full_server) as job:
         for timeout in (0.05, 0):
@@ -519,14 +548,20 @@ def test_wait_until_ready_raises_when_the_timeout_expires_first(full_server: Ser
         assert job.state is JobState.queued
 
 
-def test_wait_until_ready_does_not_mistake_powering_for_ready(make_server: MakeServer) -> None:
+@pytest.mark.own_server("has machines of its own")
+def test_wait_until_ready_does_not_mistake_powering_for_ready(
+    make_server: MakeServer, on_java: bool
+) -> None:
     server = make_server(power_seconds=SLOW_POWER_S)
     with asked(server) as job:
+        assert job.wait_for_state_change(JobState.queued, PATIENCE_S) is JobState.power
         with pytest.raises(StateChangeTimeoutError):
             job.wait_until_ready(0.05)
-        assert (job.state, job.power) == (JobState.power, True)
+        # Point 15: False until they are on.
+        assert (job.state, job.power) == (JobState.power, not on_java)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_wait_until_ready_raises_when_the_job_is_destroyed_before(full_server: Server) -> None:
     with asked(full_server) as job:
         waiting = in_thread(lambda: job.wait_until_ready(PATIENCE_S))
@@ -535,6 +570,7 @@ def test_wait_until_ready_raises_when_the_job_is_destroyed_before(full_server: S
             waiting.result(PATIENCE_S)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_closing_the_job_wakes_those_who_wait_for_it(full_server: Server) -> None:
     with Tap(full_server) as tap:
         job = job_of(tap)
@@ -546,6 +582,7 @@ def test_closing_the_job_wakes_those_who_wait_for_it(full_server: Server) -> Non
     destroy_from_elsewhere(full_server, job.id, "over")
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_destroying_the_job_wakes_those_who_wait_for_it(full_server: Server) -> None:
     with Tap(full_server) as tap:
         job = job_of(tap)
@@ -591,6 +628,7 @@ def test_a_job_destroyed_by_somebody_is_kept_alive_no_longer(server: Server) -> 
         assert tap.count("get_job_state") <= sent + 1
 
 
+@pytest.mark.own_server("stops it and starts it again")
 def test_waiting_outlives_a_restart_of_the_server(server: StoppableServer) -> None:
     with ready(server, reconnect_delay=0.05) as job:
         waiting = in_thread(lambda: job.wait_for_state_change(JobState.ready, PATIENCE_S))
@@ -625,23 +663,25 @@ def test_any_kind_of_number_will_do(server: Server, number: Callable[[int], Any]
     with asked(server, **options, min_ratio=number(1)) as job:
         job.wait_until_ready(number(60))
         assert job.wait_for_state_change(JobState.ready, number(0)) == JobState.ready
-        assert told_of(server, job.id)["keepalive"] == 30
+        assert [told["keepalive"] for told in listed(server)] == [30]
 
 
-@pytest.mark.parametrize("far_off_s", [30 * 86400, sys.maxsize], ids=["a month", "maxsize"])
-def test_a_keepalive_that_is_far_off_harms_no_other_job(server: Server, far_off_s: int) -> None:
+def test_keepalives_that_are_far_off_harm_no_other_job(server: Server, on_java: bool) -> None:
+    # Point 17: what is longer still is refused.
+    longest_s = 2**31 - 1 if on_java else sys.maxsize
     with (
-        asked(server, keepalive=far_off_s, guardian=True) as patient,
+        asked(server, keepalive=30 * 86400, guardian=True) as patient,
+        asked(server, keepalive=longest_s, guardian=True) as most_patient,
         asked(server, keepalive=1.0, guardian=True) as short,
     ):
-        patient.wait_until_ready(far_off_s)
-        short.wait_until_ready(sys.maxsize)
+        jobs = [patient, most_patient, short]
+        for job in jobs:
+            job.wait_until_ready(sys.maxsize)
         # Three of the short one's intervals.
         assert short.wait_for_state_change(JobState.ready, 3.0) == JobState.ready
-        assert (patient.state, short.state) == (JobState.ready, JobState.ready)
-        client = client_of(server)
-        assert len(client.list_jobs(timeout=sys.maxsize)) == 2
-        client.close()
+        assert {job.state for job in jobs} == {JobState.ready}
+        with client_of(server) as client:
+            assert len(ours(client.list_jobs(timeout=sys.maxsize))) == 3
 
 
 def test_set_power_true_resets_boards_that_are_on(server: Server) -> None:
@@ -652,15 +692,18 @@ def test_set_power_true_resets_boards_that_are_on(server: Server) -> None:
         assert job.power is True
 
 
-def test_reset_power_cycles_the_boards(make_server: MakeServer) -> None:
+@pytest.mark.own_server("has machines of its own")
+def test_reset_power_cycles_the_boards(make_server: MakeServer, on_java: bool) -> None:
     server = make_server(power_seconds=1.0)
     with ready(server) as job:
         job.reset()
-        assert (job.state, job.power) == (JobState.power, True)
+        # Point 15: False until they are on.
+        assert (job.state, job.power) == (JobState.power, not on_java)
         job.wait_until_ready(PATIENCE_S)
         assert job.power is True
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_set_power_and_reset_do_nothing_without_boards(full_server: Server) -> None:
     with asked(full_server) as job:
         job.set_power(True)
@@ -680,6 +723,7 @@ def test_destroy_gives_a_reason_for_others_to_read(server: Server) -> None:
     assert (told["state"], told["reason"]) == (JobState.destroyed, "done early")
 
 
+@pytest.mark.own_server("stops it and starts it again")
 def test_destroy_waits_a_moment_for_a_server_that_is_started_again(
     server: StoppableServer,
 ) -> None:
@@ -752,6 +796,7 @@ def test_destroy_of_a_job_that_somebody_destroyed_is_harmless(server: Server) ->
     assert told_of(server, job.id)["reason"] == "theirs"
 
 
+@pytest.mark.own_server("stops it")
 def test_destroy_and_close_are_harmless_when_the_server_is_gone(server: StoppableServer) -> None:
     with nothing_left_behind():
         jobs = [job_of(server, timeout=0.5, reconnect_delay=0.05) for _ in range(2)]
@@ -789,6 +834,7 @@ def test_a_keyboard_interrupt_in_the_block_destroys_the_job(server: Server) -> N
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_keyboard_interrupt_while_waiting_destroys_the_job(make_server: MakeServer) -> None:
     server = make_server(power_seconds=SLOW_POWER_S)
     with Tap(server) as tap:
@@ -806,6 +852,7 @@ def _interrupt_main_thread_after(tap: Tap, command: str) -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_job_destroyed_while_entering_is_an_error(full_server: Server) -> None:
     with Tap(full_server) as tap:
         job = job_of(tap)
@@ -826,6 +873,7 @@ def test_a_job_is_kept_alive_while_the_main_thread_sleeps_natively(server: Serve
         assert job.state is JobState.ready
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_a_queued_job_is_kept_alive_too(full_server: Server) -> None:
     with asked(full_server, keepalive=0.5) as job:
         time.sleep(1.5)
@@ -858,8 +906,8 @@ def test_all_other_requirements_are_ignored_when_resuming(server: Server) -> Non
 
 
 def test_resuming_an_unknown_job_is_an_error(server: Server) -> None:
-    with nothing_left_behind(server), pytest.raises(JobDestroyedError, match="job 77"):
-        job_of(server, resume_job_id=77)
+    with nothing_left_behind(server), pytest.raises(JobDestroyedError, match="job 2000000000"):
+        job_of(server, resume_job_id=2_000_000_000)
 
 
 def test_resuming_a_destroyed_job_is_an_error_with_the_reason(server: Server) -> None:
@@ -899,6 +947,7 @@ def _states_of(job: Job) -> list[JobState]:
     return states
 
 
+@pytest.mark.own_server("takes all its boards")
 def test_many_jobs_of_one_server_share_at_most_nine_connections(server: Server) -> None:
     with Tap(server) as tap:
         jobs: list[Job] = results([in_thread(lambda: job_of(tap)) for _ in range(24)])
@@ -917,12 +966,14 @@ def _waiter(job: Job) -> Callable[[], None]:
 # ------------------------------------------------------------------- which servers
 
 
+@pytest.mark.own_server("has machines of its own")
 @pytest.mark.parametrize("version", ["1!7.0.0", "0.5.2", "5.0.0", "0.1.0", "7.99.99"])
 def test_a_server_of_a_known_version_is_good(make_server: MakeServer, version: str) -> None:
     with asked(make_server(version=version)) as job:
         assert job.id == 1
 
 
+@pytest.mark.own_server("has machines of its own")
 @pytest.mark.parametrize("version", ["8.0.0", "0.0.1", "1!8.0.0"])
 def test_a_server_of_another_version_is_refused(make_server: MakeServer, version: str) -> None:
     server = make_server(version=version)
@@ -933,11 +984,13 @@ def test_a_server_of_another_version_is_refused(make_server: MakeServer, version
         assert told in str(caught.value)
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_ignore_version_tries_all_the_same(make_server: MakeServer) -> None:
     with asked(make_server(version="8.0.0"), ignore_version=True) as job:
         assert job.id == 1
 
 
+@pytest.mark.own_server("has machines of its own")
 def test_ignoring_the_version_once_does_not_ignore_it_for_others(make_server: MakeServer) -> None:
     server = make_server(version="8.0.0")
     with asked(server, ignore_version=True), pytest.raises(IncompatibleServerError):
@@ -951,6 +1004,7 @@ def test_a_server_that_cannot_be_reached_is_an_os_error() -> None:
     assert isinstance(caught.value, ProtocolError)
 
 
+@pytest.mark.own_server("stops it")
 def test_a_server_that_is_gone_is_an_os_error(server: StoppableServer) -> None:
     server.stop()
     with nothing_left_behind(), pytest.raises(OSError, match=str(server.port)):
@@ -966,6 +1020,7 @@ def test_a_server_that_does_not_answer_is_a_protocol_timeout(tap: Tap) -> None:
         job_of(tap, timeout=0.1)
 
 
+@pytest.mark.own_server("knows the number of a job that nobody was told of")
 def test_a_job_created_after_its_caller_gave_up_is_destroyed(server: Server) -> None:
     with Tap(server) as tap:
         with (
@@ -979,6 +1034,7 @@ def test_a_job_created_after_its_caller_gave_up_is_destroyed(server: Server) -> 
     assert listed(server) == []
 
 
+@pytest.mark.own_server("knows the number of a job that nobody was told of")
 def test_it_is_destroyed_as_well_when_other_jobs_use_the_same_server(server: Server) -> None:
     with Tap(server) as tap, asked(tap, keepalive=None) as first:
         # All that the making of the first one asks has been answered: the connection is idle.
@@ -991,6 +1047,7 @@ def test_it_is_destroyed_as_well_when_other_jobs_use_the_same_server(server: Ser
         assert [told["job_id"] for told in listed(server)] == [first.id]
 
 
+@pytest.mark.own_server("stops it and starts it again")
 def test_a_job_that_the_server_has_forgotten_is_unknown(server: StoppableServer) -> None:
     with asked(server, reconnect_delay=0.05, keepalive=None) as job:
         server.restart(cold=True)

@@ -22,6 +22,11 @@ from tests.contract.support import (
 
 KEEPALIVE_S = 1.5
 
+pytestmark = [
+    pytest.mark.own_server("starts it without its memory"),
+    pytest.mark.not_on_java("numbers never come again there (point 5)"),
+]
+
 
 @pytest.fixture
 def ours(server: StoppableServer) -> Iterator[Job]:
