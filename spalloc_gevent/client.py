@@ -625,6 +625,9 @@ class ProtocolClient:
     def notify_job(self, job_id: int | None = None, timeout: Timeout = NOT_GIVEN) -> None:
         """Have ``{"jobs_changed": [ID, ...]}`` come whenever a job changes.
 
+        For any job on the Java server, one that is made later may be told of late, or not at
+        all.
+
         Args:
             job_id: which; None: any.
             timeout: seconds to wait for the reply.
@@ -642,6 +645,10 @@ class ProtocolClient:
 
     def notify_machine(self, machine_name: str | None = None, timeout: Timeout = NOT_GIVEN) -> None:
         """Have ``{"machines_changed": [NAME, ...]}`` come whenever a machine changes.
+
+        None comes from the Java server: nothing is asked of it, as it keeps a thread for each
+        such request for good. Look at :meth:`list_machines` now and then there, or use
+        :meth:`monitor`.
 
         Args:
             machine_name: which; None: any.
@@ -714,7 +721,8 @@ class ProtocolClient:
     ) -> Poller[T]:
         """Have ``collect()`` called whenever jobs or machines change; its results are for poll().
 
-        A server that goes away and comes back ends nothing. To be closed when done with::
+        A server that goes away and comes back ends nothing. The Java server, which suffers from
+        those who look on, is looked at every 3 s instead. To be closed when done with::
 
             with closing(client.monitor(client.list_jobs)) as monitor:
                 ready = select.poll()

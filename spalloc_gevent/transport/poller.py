@@ -24,6 +24,8 @@ from spalloc_gevent.transport.waiting import Waiter, sleep
 
 SHORTEST_REST_S = 0.1
 """At most about ten looks a second, however much happens."""
+UNTOLD_INTERVAL_S = 3.0
+"""The longest time without a look while nothing would be told of a change."""
 LONGEST_REST_S = 2.0
 """A change is looked at within this time, however expensive a look is."""
 
@@ -73,7 +75,8 @@ class Poller(Generic[T]):
         Args:
             background, subscriptions: of the session with the server.
             collect: asks, and returns what is to be shown.
-            kinds: the notifications that tell of changes.
+            kinds: the notifications that tell of changes; none are asked for where they would
+                harm the server.
             interval_s: the longest time without a look, in seconds; notifications can be lost.
 
         Raises:
@@ -83,6 +86,9 @@ class Poller(Generic[T]):
         self._subscriptions = subscriptions
         self._collect = collect
         self._kinds = kinds
+        self._subscribed: Collection[Kind] = ()
+        self._hears = False
+        """True while changes are told."""
         self._interval_s = interval_s
         self._snapshot: Snapshot[T] | None = None
         self._failure: Exception | None = None
@@ -132,15 +138,27 @@ class Poller(Generic[T]):
 
     def _start(self) -> None:
         self._subscriptions.listen(self)
-        for kind in self._kinds:
-            self._subscriptions.subscribe(kind, None)
         self._background.hub.spawn_here(self._run)
 
     def _run(self) -> None:
         while self._failure is None and self._reader >= 0:
             self._has_changed = False
-            is_told = self._look_and_rest()
-            self._wait_for_change(self._interval_s if is_told else RECONNECT_DELAY_S)
+            if self._look_and_rest():
+                self._subscribe()
+                self._wait_for_change(self._longest_s)
+            else:
+                self._wait_for_change(RECONNECT_DELAY_S)
+
+    def _subscribe(self) -> None:
+        """Once: after the first reply, which shows what server it is."""
+        if not self._subscribed and self._writer >= 0 and self._subscriptions.are_harmless:
+            self._subscribed = self._kinds
+            for kind in self._subscribed:
+                self._subscriptions.subscribe(kind, None)
+
+    @property
+    def _longest_s(self) -> float:
+        return self._interval_s if self._hears else min(self._interval_s, UNTOLD_INTERVAL_S)
 
     def _wait_for_change(self, longest_s: float) -> None:
         self._pause = Waiter()
@@ -181,7 +199,7 @@ class Poller(Generic[T]):
     def _end(self) -> None:
         self._changed()
         self._subscriptions.unlisten(self)
-        for kind in self._kinds:
+        for kind in self._subscribed:
             self._subscriptions.unsubscribe(kind, None)
         self._hang_up()
 
@@ -200,7 +218,9 @@ class Poller(Generic[T]):
         self._changed()
 
     def put_gap(self, _error: Exception, /) -> None:
+        self._hears = False
         self._changed()
 
     def caught_up(self) -> None:
+        self._hears = bool(self._subscribed)
         self._changed()

@@ -70,6 +70,15 @@ class ServerKind:
         return not self._ends_lines_as_java
 
     @property
+    def bears_subscriptions(self) -> bool:
+        """True if it may be subscribed to for as long as somebody looks on.
+
+        The Java server asks its database without pause for a subscriber to all jobs while there
+        are none, and never lets go of one to machines.
+        """
+        return not self._ends_lines_as_java
+
+    @property
     def tells_keepalive_interval(self) -> bool:
         """True if ``get_job_state`` tells the interval, not the time of the last keepalive."""
         return not self.is_java

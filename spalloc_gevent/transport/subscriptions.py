@@ -123,6 +123,11 @@ class Subscriptions:
         """How many connections are open."""
         return int(self._connection is not None)
 
+    @property
+    def are_harmless(self) -> bool:
+        """True unless the server, as far as is known, suffers from them."""
+        return self._tracked.server.bears_subscriptions
+
     # -- what is wanted -------------------------------------------------------------------
 
     def subscribe(self, kind: Kind, key: Key) -> None:
@@ -286,6 +291,9 @@ class Subscriptions:
                 confirmed.keys.clear()
                 self._ask(connection, "no_notify_job", None)
                 self._renewed_at, self._uncovered = monotonic(), False
+            if kind is Kind.MACHINE and self._wanted[kind] and not connection.has_answered:
+                # Not to be subscribed to before it is known what server it is.
+                self._ask(connection, "version", None)
             command = confirmed.next_command(self._wanted_of(kind))
             if command is not None:
                 return confirmed, *command
@@ -302,6 +310,7 @@ class Subscriptions:
         # For all without an argument, which both servers take: the Java server refuses null.
         request = Request(name, () if key is None else (key,))
         reply = database.exchange(connection, request, monotonic() + ANSWER_WITHIN_S)
+        self._tracked.server.learn(connection)
         if reply is None:
             told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import select
 import socket
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spalloc_gevent import JobDestroyedError, JobState, ProtocolClient, SpallocServerException
-from spalloc_gevent.errors import ConnectionLostError
+from spalloc_gevent.batch import allocate
+from spalloc_gevent.errors import ConnectionLostError, PowerTimeoutError
 from spalloc_gevent.geometry import (
     Link,
     boards_of_triads,
@@ -22,11 +26,23 @@ from spalloc_gevent.geometry import (
 )
 from spalloc_gevent.guardian.guarded_jobs import GuardedJob
 from spalloc_gevent.guardian.servers import GuardedServer, Result
+from spalloc_gevent.ledger import read_ledger
 from spalloc_gevent.scripts import machine, ps
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.simulator.java_options import JavaOptions
+from spalloc_gevent.transport import poller
+from spalloc_gevent.transport.poller import Poller
+from spalloc_gevent.transport.subscriptions import MAX_SINGLE
+from spalloc_gevent.wire.answers import machine_info
 from spalloc_gevent.wire.identity import Identity
-from tests.contract.support import PATIENCE_S, await_true, job_of, listed
+from tests.contract.support import (
+    PATIENCE_S,
+    await_true,
+    in_thread,
+    job_of,
+    listed,
+    results,
+)
 from tests.faults.proxy import ChaosProxy, End
 from tests.faults.support import connected
 
@@ -59,6 +75,68 @@ def test_a_python_server_that_says_the_java_servers_version_is_not_taken_for_it(
         assert client.version() == "5.0.0"
         assert not client.session.server.never_reuses_numbers
         assert not client.session.server.takes_reports
+
+
+# -- 1 to 3, 10: what is told of jobs, and when their end is one -------------------------
+
+
+def test_point_1_all_jobs_are_subscribed_to_without_an_argument(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.notify_job()
+    client.no_notify_job()
+    client.call("notify_job", None)
+    client.call("no_notify_job", None)
+    asked = [one for one in server.commands_seen if one.name.endswith("notify_job")]
+    assert asked
+    assert all(one.args == [] for one in asked)
+
+
+def is_subscribed_to_all(server: SimulatedServer) -> bool:
+    return any(one.name == "notify_job" and one.args == [] for one in server.commands_seen)
+
+
+def test_point_2_jobs_made_after_the_subscription_to_all_are_heard_of(
+    server: SimulatedServer,
+) -> None:
+    with job_of(server, 4, 2, config_filenames=[]) as everything:
+        first = [job_of(server, config_filenames=[]) for _ in range(MAX_SINGLE + 1)]
+        waiting = [in_thread(partial(job.wait_until_ready, PATIENCE_S)) for job in first]
+        await_true(lambda: is_subscribed_to_all(server))
+        renewed = server.command_counts["no_notify_job"]
+        later = job_of(server, config_filenames=[])
+        waiting.append(in_thread(partial(later.wait_until_ready, PATIENCE_S)))
+        await_true(lambda: server.command_counts["no_notify_job"] > renewed)
+        everything.destroy()
+        results(waiting)
+    for job in [*first, later]:
+        job.destroy()
+
+
+def test_point_3_a_destroy_that_is_undone_is_done_again() -> None:
+    java = JavaOptions(revive="always", allocator_seconds=0.2)
+    with SimulatedServer(dialect="java", java=java) as server:
+        job_of(server, config_filenames=[]).destroy("not needed")
+        await_true(lambda: server.command_counts["destroy_job"] == 2)
+        await_true(lambda: server.jobs == [])
+
+
+def test_point_10_a_change_that_is_told_twice_is_one_change() -> None:
+    java = JavaOptions(notify_twice=True)
+    with (
+        SimulatedServer(dialect="java", java=java) as server,
+        job_of(server, config_filenames=[]) as job,
+        connected(server) as client,
+    ):
+        client.notify_job(job.id)
+        waiting = in_thread(lambda: job.wait_for_state_change(JobState.ready))
+        await_true(lambda: server.command_counts["notify_job"] == 2)
+        asked = server.command_counts["get_job_state"]
+        client.destroy_job(job.id or 0, "over")
+        told = [client.wait_for_notification(PATIENCE_S) for _ in range(2)]
+        assert told == [{"jobs_changed": [job.id]}] * 2
+        assert waiting.result(PATIENCE_S) is JobState.destroyed
+        assert server.command_counts["get_job_state"] <= asked + 2
 
 
 # -- 4: any command may be refused because the database was busy -----------------------
@@ -403,6 +481,45 @@ def test_point_9_machines_are_not_subscribed_to(
     assert server.command_counts["notify_machine"] == 0
 
 
+def test_point_9_machines_are_not_subscribed_to_before_it_is_known_what_server_it_is(
+    server: SimulatedServer, client: ProtocolClient
+) -> None:
+    client.notify_machine("m")
+    assert client.session.server.is_java
+    assert server.command_counts["notify_machine"] == 0
+
+
+def test_point_9_nothing_is_subscribed_to_while_no_job_is_held(server: SimulatedServer) -> None:
+    with job_of(server, config_filenames=[]) as job:
+        session = job._client.session
+        waiting = in_thread(lambda: job.wait_for_state_change(JobState.ready))
+        await_true(lambda: session.subscriptions.connections == 1)
+        job.destroy()
+        assert waiting.result(PATIENCE_S) is JobState.destroyed
+        await_true(lambda: session.subscriptions.connections == 0)
+
+
+def seen_by(looking: Poller[list[Any]]) -> list[Any]:
+    assert select.select([looking], [], [], PATIENCE_S)[0]
+    snapshot = looking.take()
+    assert snapshot is not None
+    return snapshot.data or []
+
+
+def test_point_9_who_looks_on_subscribes_to_nothing(
+    server: SimulatedServer, client: ProtocolClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller, "UNTOLD_INTERVAL_S", 0.05)
+    with closing(client.monitor(client.list_jobs)) as looking:
+        seen = [seen_by(looking)]
+        client.create_job(owner="me")
+        while not seen[-1]:
+            seen.append(seen_by(looking))
+    assert seen[0] == []
+    counts = server.command_counts
+    assert (counts["notify_job"], counts["notify_machine"]) == (0, 0)
+
+
 @pytest.mark.parametrize("size", [(5, 1), (2, 4), (24,)])
 def test_point_11_a_shape_that_no_machine_can_hold_is_not_sent(
     server: SimulatedServer, client: ProtocolClient, size: tuple[int, ...]
@@ -454,6 +571,29 @@ def test_point_13_power_of_a_queued_job_does_nothing_and_nothing_is_none(
     assert set(client.get_job_machine_info(queued).values()) == {None}
 
 
+def test_point_14_boards_are_final_once_the_job_was_ready(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    java = JavaOptions(failing_power_ons=1)
+    with SimulatedServer(dialect="java", java=java, power_seconds=0.6) as server:
+        job = job_of(server, ledger=str(ledger), config_filenames=[])
+        # Moved while it is powered on for the first time, and that fails.
+        assert job.wait_for_state_change(JobState.queued, PATIENCE_S) is JobState.power
+        at_first = job.boards
+        job.wait_until_ready(PATIENCE_S)
+        finally_ = job.boards
+        job.destroy()
+    assert at_first is not None
+    assert finally_ is not None
+    assert at_first != finally_
+    (entered,), _ = read_ledger(ledger.read_bytes().splitlines())
+    assert [list(board) for board in entered.boards] == finally_
+
+
+def test_point_14_a_job_that_is_queued_again_has_no_boards_and_no_size() -> None:
+    left = {"width": 8, "height": 8, "machine_name": "m", "connections": [], "boards": []}
+    assert set(machine_info(left).values()) == {None}
+
+
 def test_point_15_a_destroyed_job_is_destroyed_however_often_it_is_asked(
     client: ProtocolClient,
 ) -> None:
@@ -463,6 +603,17 @@ def test_point_15_a_destroyed_job_is_destroyed_however_often_it_is_asked(
     for _ in range(2):
         told = client.get_job_state(job_id)
         assert (told["state"], told["reason"], told["power"]) == (JobState.destroyed, "done", None)
+        assert set(client.get_job_machine_info(job_id).values()) == {None}
+
+
+def test_point_16_boards_that_rest_are_waited_for_in_state_power_and_not_in_the_queue() -> None:
+    one_triad = [MachineSpec("m", 1, 1)]
+    with SimulatedServer(one_triad, dialect="java", seconds_before_free=600.0) as server:
+        with job_of(server, 3, config_filenames=[]):
+            pass
+        with pytest.raises(PowerTimeoutError, match="not powered on within"):
+            allocate(3, hostname=server.host, port=server.port, owner="me", config_filenames=[],
+                     queue_timeout=PATIENCE_S, power_timeout=0.2, attempts=1)  # fmt: skip
 
 
 @pytest.mark.parametrize(
