@@ -19,16 +19,19 @@ class ServerKind:
     The Java server is known by the ends of its lines, whatever it is asked.
     """
 
-    __slots__ = ("_ends_lines_as_java", "_says_java_version", "remarked")
+    __slots__ = ("_ends_lines_as_java", "_says_java_version", "is_known", "remarked")
 
     def __init__(self) -> None:
+        self.is_known = False
+        """True once it has replied to anything."""
         self._ends_lines_as_java = False
         self._says_java_version = False
         self.remarked: set[str] = set()
         """What has been told of it once."""
 
     def learn(self, connection: Connection) -> None:
-        """Take in how the replies on one of its connections end."""
+        """Take in how the replies on a connection, which has had one, end."""
+        self.is_known = True
         if connection.leads_to_java_server:
             self._ends_lines_as_java = True
 

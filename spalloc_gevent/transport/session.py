@@ -329,8 +329,11 @@ class ServerSession:
             ValueError: no machine there can hold it.
             SpallocError: as for :meth:`call`.
         """
-        is_shape = len(size) in (1, 2) and max(size) > 1
-        if is_shape and self.server.stops_at_too_large_jobs:
+        if len(size) not in (1, 2) or max(size) == 1:
+            return
+        if not self.server.is_known:
+            self.call(Request("version"), deadline)
+        if self.server.stops_at_too_large_jobs:
             check_fits(size, options, self.call(Request("list_machines"), deadline))
 
     # -- destroyed jobs -----------------------------------------------------------------

@@ -272,6 +272,9 @@ class Subscriptions:
         has_missed = False
         while (command := self._next_command(connection)) is not None:
             confirmed, name, key = command
+            if (name, key) == ("notify_job", None):
+                # Before it is sent: what is watched meanwhile may be too late for it.
+                self._renewed_at, self._uncovered = monotonic(), False
             self._ask(connection, name, key)
             confirmed.done(name, key)
             has_missed = True
@@ -288,9 +291,9 @@ class Subscriptions:
     def _next_command(self, connection: Connection) -> tuple[Confirmed, str, Key] | None:
         for kind, confirmed in self._confirmed.items():
             if kind is Kind.JOB and self._needs_renewal() and self._may_renew():
-                confirmed.keys.clear()
                 self._ask(connection, "no_notify_job", None)
-                self._renewed_at, self._uncovered = monotonic(), False
+                # However few are wanted by now: going back to single ones would cost more.
+                return confirmed, "notify_job", None
             if kind is Kind.MACHINE and self._wanted[kind] and not connection.has_answered:
                 # Not to be subscribed to before it is known what server it is.
                 self._ask(connection, "version", None)
@@ -310,10 +313,10 @@ class Subscriptions:
         # For all without an argument, which both servers take: the Java server refuses null.
         request = Request(name, () if key is None else (key,))
         reply = database.exchange(connection, request, monotonic() + ANSWER_WITHIN_S)
-        self._tracked.server.learn(connection)
         if reply is None:
             told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)
+        self._tracked.server.learn(connection)
         if isinstance(reply, ErrorReply):
             _log.warning("no notifications: the server refused %r: %s", name, reply.reason)
 

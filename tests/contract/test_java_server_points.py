@@ -524,8 +524,8 @@ def test_point_9_who_looks_on_subscribes_to_nothing(
 def test_point_11_a_shape_that_no_machine_can_hold_is_not_sent(
     server: SimulatedServer, client: ProtocolClient, size: tuple[int, ...]
 ) -> None:
-    client.list_machines()
     for ask in (
+        # As the first thing that a client asks, too.
         lambda: client.create_job(*size, owner="me"),
         lambda: client.call("create_job", *size, owner="me"),
         lambda: job_of(server, *size, config_filenames=[]),

@@ -453,7 +453,6 @@ def test_a_board_coordinate_is_a_whole_number(tap: Tap) -> None:
     assert tap.connections_made == 0
 
 
-@pytest.mark.not_on_java("chips are told otherwise there (points 6 and 7)")
 def test_where_is_answers_in_its_four_styles(client: ProtocolClient) -> None:
     # With others' jobs around it: the second board of a row, if there is more than one.
     ready_job(client)
