@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pytest
@@ -49,7 +50,9 @@ def kinds_for(metafunc: pytest.Metafunc) -> list[Any]:
     if LIVE in metafunc.config.stash:
         return ["live"]
     kinds: list[Any] = ["simulated", pytest.param("real", marks=pytest.mark.real_server)]
-    if metafunc.definition.get_closest_marker("not_on_java") is None:
+    # Those of other folders that use these fixtures try something else than the server.
+    is_contract = metafunc.definition.path.parent == Path(__file__).parent
+    if is_contract and metafunc.definition.get_closest_marker("not_on_java") is None:
         kinds.insert(1, "java")
     return kinds
 

@@ -9,11 +9,20 @@ import sys
 
 import pytest
 
-from tests.contract.conftest import MakeServer, make_server, make_simulated_server
+from tests.contract.conftest import (
+    MakeServer,
+    make_server,
+    make_simulated_server,
+    pytest_generate_tests,
+)
 from tests.contract.support import listed
 from tests.transport.programs import ROOT
 
-__all__ = ["make_server", "make_simulated_server"]
+__all__ = [
+    "make_server",
+    "make_simulated_server",
+    "pytest_generate_tests",
+]
 
 EXAMPLES = ROOT / "docs" / "examples"
 PROMPT_S = 100.0

@@ -19,6 +19,7 @@ from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.conftest import MakeServer
 from tests.contract.conftest import make_server as make_server
 from tests.contract.conftest import make_simulated_server as make_simulated_server
+from tests.contract.conftest import pytest_generate_tests as pytest_generate_tests
 from tests.contract.support import (
     ONE_TRIAD,
     PATIENCE_S,
