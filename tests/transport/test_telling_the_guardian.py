@@ -307,7 +307,16 @@ print(*{{"gevent", "greenlet", "argparse", "asyncio", "ssl", "subprocess"}} & se
     said = subprocess.run(python, capture_output=True, text=True, check=True).stdout
     ours, others = said.split("\n")[:2]
     folders = {name.split(".")[1] for name in ours.split()}
-    assert folders == {"_version", "deadline", "errors", "guardian", "states", "transport", "wire"}
+    assert folders == {
+        "_version",
+        "deadline",
+        "errors",
+        "geometry",
+        "guardian",
+        "states",
+        "transport",
+        "wire",
+    }
     transport = {name for name in ours.split() if ".transport." in name}
     needed = (
         "backoff",
