@@ -22,10 +22,10 @@ from types import FrameType
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
-from spalloc_gevent.geometry import Board
-from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON
+from spalloc_gevent.geometry import Board, BoardLink
+from spalloc_gevent.simulator.dialects import DIALECTS
 from spalloc_gevent.simulator.java_options import ORDINARY, REVIVE_CHOICES, JavaOptions
-from spalloc_gevent.simulator.machine import BoardLink, MachineSpec
+from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.simulator.server import DEFAULT_PORT, SimulatedServer
 
 EXIT_FAILED = 1
@@ -136,7 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="how long powering on takes (default: %(default)s)")  # fmt: skip
     add("--free-seconds", type=_seconds, default=0.0, metavar="S",
         help="how long freed boards stay unavailable (default: %(default)s)")  # fmt: skip
-    add("--dialect", choices=sorted(DIALECTS), default=PYTHON.name,
+    add("--dialect", choices=sorted(DIALECTS), default="python",
         help="which server to behave like (default: %(default)s)")  # fmt: skip
     _add_java_options(parser.add_argument_group("what is chance on the Java server"))
     add("--version-string", metavar="V", help="the version to report (default: the dialect's)")

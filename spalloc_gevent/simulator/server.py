@@ -27,8 +27,8 @@ from gevent.monkey import get_original
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.simulator.client import Client
-from spalloc_gevent.simulator.commands import listed_jobs
-from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON, Answers, Dialect
+from spalloc_gevent.simulator.commands import Commands, listed_jobs
+from spalloc_gevent.simulator.dialects import DIALECTS, Dialect
 from spalloc_gevent.simulator.faults import (
     CONNECT,
     Fault,
@@ -36,7 +36,7 @@ from spalloc_gevent.simulator.faults import (
     answer_instead,
     reshaped,
 )
-from spalloc_gevent.simulator.java_arguments import Refusal
+from spalloc_gevent.simulator.java_arguments import JavaException
 from spalloc_gevent.simulator.java_options import ORDINARY, JavaOptions
 from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.machine import MOST_MACHINES, MachineSpec
@@ -133,7 +133,7 @@ class _Loop:
     """One run of the server, from its start to its stop."""
 
     def __init__(
-        self, listener: socket.socket, jobs: Jobs, commands: Answers, shared: _Shared
+        self, listener: socket.socket, jobs: Jobs, commands: Commands[Any], shared: _Shared
     ) -> None:
         self._listener = listener
         self._jobs = jobs
@@ -180,16 +180,13 @@ class _Loop:
         with self._shared.lock:
             self._handle(dict(ready))
             self._run_timers()
-            self._jobs.expire()
             self._tell_of_changes()
-            self._jobs.finish_powering()
-            self._tell_of_changes()
+            while self._jobs.timers.run_due():
+                self._tell_of_changes()
             self._release_held()
 
     def _wait_s(self) -> float:
-        due = self._jobs.next_due()
-        waits = [] if due is None else [due - self._shared.clock()]
-        waits.append(self._commands.next_due() - self._shared.clock())
+        waits = [self._commands.next_due() - self._shared.clock()]
         if self._timers:
             waits.append(self._timers[0][0] - time.monotonic())
         return max(0.0, min(*waits, _LONGEST_POLL_S))
@@ -286,7 +283,7 @@ class _Loop:
     def _answer(self, connection: _Connection, line: bytes) -> None:
         try:
             request = self._shared.dialect.decode(line)
-        except Refusal as refusal:
+        except JavaException as refusal:
             connection.answered()
             self._send(connection, self._shared.dialect.encode(ErrorReply(str(refusal))))
         except ProtocolError:
@@ -551,7 +548,7 @@ class SimulatedServer:
         port: int = 0,
         faults: Iterable[Fault] = (),
         clock: Clock = time.monotonic,
-        dialect: str = PYTHON.name,
+        dialect: str = "python",
         java: JavaOptions = ORDINARY,
     ) -> None:
         if dialect not in DIALECTS:
@@ -569,15 +566,14 @@ class SimulatedServer:
         self._thread: _Thread | None = None
 
     def _no_jobs(self, first_id: int, options: JavaOptions) -> Jobs:
-        jobs = self._shared.dialect.jobs(
+        return self._shared.dialect.jobs(
             self._machines,
             power_seconds=self._power_seconds,
             seconds_before_free=self._seconds_before_free,
             clock=self._shared.clock,
             first_id=first_id,
+            options=options,
         )
-        jobs.set_options(options)
-        return jobs
 
     def __enter__(self) -> SimulatedServer:
         self.start()
@@ -588,7 +584,7 @@ class SimulatedServer:
 
     def __repr__(self) -> str:
         doing = f"{self.connections} connections" if self._thread else "stopped"
-        return f"<SimulatedServer {self.host}:{self.port} {doing}, {len(self._jobs)} jobs>"
+        return f"<SimulatedServer {self.host}:{self.port} {doing}, {len(self._jobs.living)} jobs>"
 
     @property
     def host(self) -> str:

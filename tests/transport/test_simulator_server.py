@@ -449,7 +449,7 @@ def test_breakdown_of_the_server_surfaces_when_it_is_stopped(
 ) -> None:
     server = SimulatedServer()
     server.start()
-    monkeypatch.setattr(server._jobs, "expire", lambda: 1 / 0)
+    monkeypatch.setattr(server._jobs.timers, "run_due", lambda: 1 / 0)
     with Raw(server) as client:
         assert client.hung_up_on()
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
