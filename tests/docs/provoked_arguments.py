@@ -19,7 +19,7 @@ from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.ledger import Ledger
 from spalloc_gevent.simulator import Drop, JavaOptions, MachineSpec, SimulatedServer
-from spalloc_gevent.simulator import server as simulator_server
+from spalloc_gevent.simulator import loop as simulator_loop
 from spalloc_gevent.wire.checks import check_fits
 from spalloc_gevent.wire.requests import Request
 from tests.docs.message_stage import Stage, told
@@ -159,7 +159,7 @@ def broken_down(stage: Stage) -> str:
     server = SimulatedServer([MachineSpec()])
     server.start()
     with stage.patch.context() as patch:
-        patch.setattr(simulator_server._Loop, "_round", lambda _: 1 / 0)
+        patch.setattr(simulator_loop.ServerLoop, "serve_once", lambda _: 1 / 0)
         server.wake()
         server.wait()
     return told(server.stop)
