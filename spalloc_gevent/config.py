@@ -169,27 +169,29 @@ class Option(NamedTuple):
         return ENVIRONMENT_PREFIX + self.name.upper()
 
 
-class Kind(NamedTuple):
+class OptionType(NamedTuple):
     """A type of values: what makes one of a text, and what it allows in words."""
 
     parse: Callable[[str], Any]
     allowed: str
 
 
-HOST = Kind(host, "a host name or IP address on one line, without blanks or quotes")
-NAME = Kind(name, "a name on one line")
-MACHINE = Kind(name, "the name of a machine on one line, or None")
-FILE = Kind(name, "the name of a file on one line, or None")
-TAGS = Kind(tags, "names with commas between them, or None")
-FLAG = Kind(flag, "True or False (or yes, no, on, off, 1, 0)")
-PORT = Kind(number(int, 1, 65535), "a whole number from 1 to 65535")
-RATIO = Kind(number(float, 0.0, 1.0), "a number from 0.0 to 1.0")
-COUNT = Kind(number(int, 0, or_none=True), "a whole number, 0 or more, or None")
-DELAY = Kind(number(float, 0.0), "a number of seconds, 0 or more")
-SECONDS = Kind(number(float, math.ulp(0.0), or_none=True), "a number of seconds above 0, or None")
+HOST = OptionType(host, "a host name or IP address on one line, without blanks or quotes")
+NAME = OptionType(name, "a name on one line")
+MACHINE = OptionType(name, "the name of a machine on one line, or None")
+FILE = OptionType(name, "the name of a file on one line, or None")
+TAGS = OptionType(tags, "names with commas between them, or None")
+FLAG = OptionType(flag, "True or False (or yes, no, on, off, 1, 0)")
+PORT = OptionType(number(int, 1, 65535), "a whole number from 1 to 65535")
+RATIO = OptionType(number(float, 0.0, 1.0), "a number from 0.0 to 1.0")
+COUNT = OptionType(number(int, 0, or_none=True), "a whole number, 0 or more, or None")
+DELAY = OptionType(number(float, 0.0), "a number of seconds, 0 or more")
+SECONDS = OptionType(
+    number(float, math.ulp(0.0), or_none=True), "a number of seconds above 0, or None"
+)
 
 
-def option(default: Any, kind: Kind, meaning: str) -> Any:
+def option(default: Any, kind: OptionType, meaning: str) -> Any:
     """A field of Config."""
     return field(default=default, metadata={**kind._asdict(), "help": meaning})
 

@@ -54,7 +54,7 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SENT_BY_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
 
 
-class Ended(BaseException):
+class ServerEnded(BaseException):
     """A signal asked the server to end."""
 
 
@@ -265,9 +265,13 @@ def serve(server: SimulatedServer, quiet: bool) -> int:
     """Serve until a signal ends it."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        raise Ended
+        raise ServerEnded
 
-    with contextlib.suppress(Ended, KeyboardInterrupt), handling([signal.SIGTERM], end), server:
+    with (
+        contextlib.suppress(ServerEnded, KeyboardInterrupt),
+        handling([signal.SIGTERM], end),
+        server,
+    ):
         if not quiet:
             print(description(server), file=sys.stderr)
         try:
@@ -281,7 +285,7 @@ def serve(server: SimulatedServer, quiet: bool) -> int:
 
 def serve_command(server: SimulatedServer, command: Sequence[str], quiet: bool) -> int:
     """Serve while `command` runs; its exit code, 128 + n when signal n ended it."""
-    child = Child()
+    child = ServedCommand()
     with handling(PASSED_ON, child.pass_on), server:
         if not quiet:
             print(description(server), file=sys.stderr)
@@ -325,7 +329,7 @@ def handling(
             signal.signal(number, handled)
 
 
-class Child:
+class ServedCommand:
     """A command that gets the signals that we get."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from spalloc_gevent.geometry import BOARDS_PER_TRIAD, Board
 from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.jobs import Jobs, SimulatedJob, Site
 from spalloc_gevent.simulator.machine import Machine, MachineSpec
-from spalloc_gevent.simulator.placement import BoardRequest, HeldBoards
+from spalloc_gevent.simulator.placement import HeldBoards, WantedBoards
 from spalloc_gevent.simulator.timers import Timer
 from spalloc_gevent.states import JobState
 
@@ -245,19 +245,19 @@ def suits(machine: Machine, numbers: Sequence[int]) -> bool:
     return (numbers[0] if numbers else 1) <= usable
 
 
-def java_request(machine: Machine, numbers: Sequence[int], max_dead_boards: int) -> BoardRequest:
+def java_request(machine: Machine, numbers: Sequence[int], max_dead_boards: int) -> WantedBoards:
     """The numbers of ``create_job`` in boards or triads of a machine, or of a larger one."""
     if len(numbers) == 3:
-        return BoardRequest(board=(numbers[0], numbers[1], numbers[2]))
+        return WantedBoards(board=(numbers[0], numbers[1], numbers[2]))
     if len(numbers) == 2:
-        return BoardRequest(shape=(numbers[0], numbers[1]))
+        return WantedBoards(shape=(numbers[0], numbers[1]))
     if not numbers or numbers[0] == 1:
-        return BoardRequest()
+        return WantedBoards()
     triads = math.ceil(numbers[0] / BOARDS_PER_TRIAD)
     width = min(math.ceil(math.sqrt(triads)), machine.width)
     height = math.ceil(triads / width)
     spare = width * height * BOARDS_PER_TRIAD - numbers[0]
-    return BoardRequest(shape=(width, height), max_dead_boards=spare + max_dead_boards)
+    return WantedBoards(shape=(width, height), max_dead_boards=spare + max_dead_boards)
 
 
 def fits(job: SimulatedJob) -> bool:

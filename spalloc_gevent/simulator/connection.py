@@ -20,7 +20,7 @@ ANSWERED = Piece(b"")
 """Stands behind the last piece of an answer."""
 
 
-class Connection:
+class ServedConnection:
     """A client; what is kept for it is bounded, and nobody waits for it.
 
     OSError from its methods, and ProtocolError, mean that it is to be hung up on.
@@ -33,6 +33,8 @@ class Connection:
         self.number = number
         self.host = host
         self.is_open = True
+        self.interest: int | None = None
+        """The events that the loop waits for."""
         self.paused = False
         """A timer is running for the next piece of its answer."""
         self.held: tuple[CommandRequest, list[Fault]] | None = None

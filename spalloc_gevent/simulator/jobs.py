@@ -18,7 +18,7 @@ from spalloc_gevent.deadline import Clock
 from spalloc_gevent.geometry import Board, Chip, connections_in_job
 from spalloc_gevent.simulator.java_options import JavaOptions
 from spalloc_gevent.simulator.machine import Machine, MachineSpec
-from spalloc_gevent.simulator.placement import BoardRequest, HeldBoards, Placement
+from spalloc_gevent.simulator.placement import HeldBoards, Placement, WantedBoards
 from spalloc_gevent.simulator.timers import Timer, Timers
 from spalloc_gevent.states import JobState
 
@@ -50,7 +50,7 @@ class SimulatedJob:
     """When the boards have carried out every power command so far."""
     power_commands: int = 0
     """How many of those are still under way."""
-    request: BoardRequest | None = field(default=None, repr=False)
+    request: WantedBoards | None = field(default=None, repr=False)
     ready_before: bool = False
     woken: bool = False
     """It was destroyed, and made ready once more by a power command."""

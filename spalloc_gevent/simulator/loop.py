@@ -11,6 +11,7 @@ import contextlib
 import errno
 import math
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from gevent.monkey import get_original
 from spalloc_gevent.deadline import Clock
 from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.simulator.commands import Commands
-from spalloc_gevent.simulator.connection import Connection
+from spalloc_gevent.simulator.connection import ServedConnection
 from spalloc_gevent.simulator.dialects import Dialect
 from spalloc_gevent.simulator.faults import CONNECT, Fault, FaultScript, answer_instead, reshaped
 from spalloc_gevent.simulator.java_arguments import JavaException
@@ -39,46 +40,8 @@ NativeSocket: type[socket.socket] = get_original("socket", "socket")
 LONGEST_POLL_S = 60.0
 PAUSE_WITHOUT_DESCRIPTORS_S = 0.1
 
-# These have the same values for poll and for epoll.
-READABLE, WRITABLE, BROKEN = 0x001, 0x004, 0x008 | 0x010
-
-
-class Poller:
-    """Which descriptors can be read or written: epoll where there is one, else poll."""
-
-    def __init__(self) -> None:
-        self._interests: dict[int, int] = {}
-        self._units_a_second = 1.0
-        try:
-            self._poll: Any = get_original("select", "epoll")()
-        except AttributeError:
-            self._poll = get_original("select", "poll")()
-            self._units_a_second = 1000.0
-
-    def set(self, fd: int, interest: int) -> None:
-        """Be told of `interest` in `fd` from now on."""
-        before = self._interests.get(fd)
-        self._interests[fd] = interest
-        if before is None:
-            self._poll.register(fd, interest)
-        elif interest != before:
-            self._poll.modify(fd, interest)
-
-    def forget(self, fd: int) -> None:
-        """Be told of nothing more."""
-        if self._interests.pop(fd, None) is not None:
-            self._poll.unregister(fd)
-
-    def wait(self, seconds: float) -> dict[int, int]:
-        """What there is, by descriptor."""
-        # Rounded up to the milliseconds it counts in, lest it wake just before the time.
-        milliseconds = math.ceil(seconds * 1000)
-        return dict(self._poll.poll(milliseconds / 1000 * self._units_a_second))
-
-    def close(self) -> None:
-        """Let go of what the system keeps for it."""
-        if hasattr(self._poll, "close"):
-            self._poll.close()
+READABLE, WRITABLE = select.POLLIN, select.POLLOUT
+BROKEN = select.POLLERR | select.POLLHUP
 
 
 @dataclass
@@ -102,17 +65,17 @@ class ServerLoop:
         self._listener = listener
         self._commands = commands
         self._state = state
-        self._poller = Poller()
+        self._poll: select.poll = get_original("select", "poll")()
         self._pauses = Timers(time.monotonic)
-        self._connections: dict[int, Connection] = {}
-        self._held: list[Connection] = []
+        self._connections: dict[int, ServedConnection] = {}
+        self._held: list[ServedConnection] = []
         self._stopping = False
         self._closed = False
         self._wake_read, self._wake_write = os.pipe()
         for fd in (self._wake_read, self._wake_write):
             os.set_blocking(fd, False)
-        self._poller.set(self._wake_read, READABLE)
-        self._poller.set(listener.fileno(), READABLE)
+        self._poll.register(self._wake_read, READABLE)
+        self._poll.register(listener, READABLE)
 
     @property
     def open_connections(self) -> int:
@@ -145,7 +108,8 @@ class ServerLoop:
             self._pauses.next_due() - time.monotonic(),
             LONGEST_POLL_S,
         )
-        ready = self._poller.wait(max(0.0, wait_s))
+        # Rounded up to the milliseconds it counts in, lest it wake just before the time.
+        ready = dict(self._poll.poll(math.ceil(max(0.0, wait_s) * 1000)))
         with self._state.lock:
             if ready.pop(self._wake_read, None):
                 os.read(self._wake_read, 65_536)
@@ -180,18 +144,17 @@ class ServerLoop:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = self._state.record.connected(len(self._connections) + 1)
-            connection = Connection(sock, number, address[0], self._state.dialect)
+            connection = ServedConnection(sock, number, address[0], self._state.dialect)
             self._connections[fd] = connection
             connection.greet(reshaped(self._state.script.strike(CONNECT), b""))
             self._advance(connection)
 
     def _pause_accepting(self) -> None:
-        listener = self._listener.fileno()
-        self._poller.set(listener, 0)
+        self._poll.unregister(self._listener)
         later = time.monotonic() + PAUSE_WITHOUT_DESCRIPTORS_S
-        self._pauses.at(later, lambda: self._poller.set(listener, READABLE))
+        self._pauses.at(later, lambda: self._poll.register(self._listener, READABLE))
 
-    def _serve(self, connection: Connection, events: int) -> None:
+    def _serve(self, connection: ServedConnection, events: int) -> None:
         try:
             if events & WRITABLE:
                 connection.flush()
@@ -206,7 +169,7 @@ class ServerLoop:
             self._hang_up(connection)
         self._advance(connection)
 
-    def _advance(self, connection: Connection) -> None:
+    def _advance(self, connection: ServedConnection) -> None:
         """Answer what can be answered, and see what the connection waits for next."""
         try:
             while connection.is_open and not connection.paused:
@@ -226,9 +189,11 @@ class ServerLoop:
             self._hang_up(connection)
         else:
             interest = READABLE * connection.wants_reading | WRITABLE * bool(connection.unsent)
-            self._poller.set(connection.fd, interest)
+            if interest != connection.interest:
+                self._poll.register(connection.fd, interest)
+                connection.interest = interest
 
-    def _pause(self, connection: Connection, seconds: float) -> None:
+    def _pause(self, connection: ServedConnection, seconds: float) -> None:
         def go_on() -> None:
             connection.end_pause()
             self._advance(connection)
@@ -236,7 +201,7 @@ class ServerLoop:
         connection.paused = True
         self._pauses.at(time.monotonic() + seconds, go_on)
 
-    def _answer(self, connection: Connection, line: bytes) -> None:
+    def _answer(self, connection: ServedConnection, line: bytes) -> None:
         try:
             request = self._state.dialect.decode(line)
         except JavaException as refusal:
@@ -258,7 +223,7 @@ class ServerLoop:
             self._carry_out(connection, request, faults)
 
     def _carry_out(
-        self, connection: Connection, request: CommandRequest, faults: list[Fault]
+        self, connection: ServedConnection, request: CommandRequest, faults: list[Fault]
     ) -> None:
         encode = self._state.dialect.encode
         answer = answer_instead(faults, encode)
@@ -285,19 +250,20 @@ class ServerLoop:
 
     def _tell_of_changes(self) -> None:
         for watcher, body in self._commands.notifications():
-            assert isinstance(watcher, Connection)
+            assert isinstance(watcher, ServedConnection)
             try:
                 watcher.tell(self._state.dialect.encode(Notification(body)))
             except OSError:
                 self._hang_up(watcher)
             self._advance(watcher)
 
-    def _hang_up(self, connection: Connection) -> None:
+    def _hang_up(self, connection: ServedConnection) -> None:
         if connection.is_open:
             connection.is_open = False
             del self._connections[connection.fd]
             self._commands.forget(connection)
-            self._poller.forget(connection.fd)
+            if connection.interest is not None:
+                self._poll.unregister(connection.fd)
             close_socket(connection.sock)
 
     def _close(self) -> None:
@@ -306,7 +272,6 @@ class ServerLoop:
             for connection in list(self._connections.values()):
                 self._hang_up(connection)
             close_socket(self._listener)
-            self._poller.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
 

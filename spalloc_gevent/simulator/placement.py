@@ -34,7 +34,7 @@ LIMITS = ("max_dead_boards", "max_dead_links", "require_torus", "min_ratio")
 
 
 @dataclass(frozen=True)
-class BoardRequest:
+class WantedBoards:
     """What a job asks for: a rectangle of triads, a number of boards, or a single board.
 
     `shape` is exact; `count` boards come in a rectangle that is square enough; without either it
@@ -55,7 +55,7 @@ class BoardRequest:
         return self.shape is None and self.count is None
 
 
-def request_from(args: Sequence[Any], kwargs: Mapping[str, Any]) -> BoardRequest:
+def request_from(args: Sequence[Any], kwargs: Mapping[str, Any]) -> WantedBoards:
     """The request in the arguments of ``create_job`` of the Python server.
 
     After three numbers the limits may follow by position. Raises TypeError or ValueError for
@@ -70,13 +70,13 @@ def request_from(args: Sequence[Any], kwargs: Mapping[str, Any]) -> BoardRequest
     if None in given:
         del given[given.index(None) :]
     if len(given) == 2:
-        return BoardRequest(shape=(given[0], given[1]), **limits)
+        return WantedBoards(shape=(given[0], given[1]), **limits)
     if len(given) == 1 and given[0] != 1:
-        return BoardRequest(count=given[0], **limits)
+        return WantedBoards(count=given[0], **limits)
     if limits.get("require_torus"):
         raise ValueError("require_torus must be False when one board is asked for")
     board = (given[0], given[1], given[2]) if len(given) == 3 else None
-    return BoardRequest(board=board, **limits)
+    return WantedBoards(board=board, **limits)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Placement:
         """How often boards came back: while this stands, what did not fit still does not."""
         self._rectangle = functools.lru_cache(maxsize=4096)(self._explored)
 
-    def possible(self, request: BoardRequest) -> bool:
+    def possible(self, request: WantedBoards) -> bool:
         """Whether the request fits into a corner of the machine when nobody else is there."""
         machine = self._machine
         if request.board is not None:
@@ -222,7 +222,7 @@ class Placement:
             for y in {0, machine.height - shape[1]}
         )
 
-    def place(self, request: BoardRequest) -> HeldBoards | None:
+    def place(self, request: WantedBoards) -> HeldBoards | None:
         """Take boards that meet the request; None when there are none free now."""
         if request.is_single:
             return self._place_single(request.board)
@@ -246,7 +246,7 @@ class Placement:
             del self._shared[held.corner]
             self._free.give_back(held.corner, (1, 1))
 
-    def _shapes(self, request: BoardRequest) -> tuple[Shape, ...]:
+    def _shapes(self, request: WantedBoards) -> tuple[Shape, ...]:
         """The rectangles that would do, best first."""
         width, height = self._machine.width, self._machine.height
         if request.shape is not None:
@@ -261,7 +261,7 @@ class Placement:
             return ()
         return shapes_for(triads, width, height, request.min_ratio)
 
-    def _accepted(self, corner: Corner, shape: Shape, request: BoardRequest) -> Rectangle | None:
+    def _accepted(self, corner: Corner, shape: Shape, request: WantedBoards) -> Rectangle | None:
         found = self._rectangle(corner, shape)
         expected = request.count or math.prod(shape) * BOARDS_PER_TRIAD
         dead_boards = expected - len(found.boards)

@@ -501,7 +501,7 @@ def test_blank_line_ends_a_session_with_the_java_server(sent: bytes, ends: bool)
 def test_client_that_sends_too_much_is_not_read_for_a_while() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        connection = connection_module.Connection(ours, 1, "::1", DIALECTS["python"])
+        connection = connection_module.ServedConnection(ours, 1, "::1", DIALECTS["python"])
         theirs.sendall(b"x\n" * connection_module.MOST_WAITING_COMMANDS)
         connection.receive(0.0)
         assert not connection.wants_reading
