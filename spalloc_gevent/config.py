@@ -366,7 +366,7 @@ def texts_in_file(filename: str) -> dict[str, str]:
             f"{shown}, line {line}: this is not UTF-8 text: save the file as UTF-8"
         ) from None
     except configparser.Error as error:
-        raise ConfigError(f"{shown}, {format_complaint(error)}") from None
+        raise ConfigError(shown + ", " + format_complaint(error)) from None
     sections = {section: dict(parser.items(section)) for section in parser.sections()}
     if sections and not sections.keys() & {SECTION, "DEFAULT"}:
         warn(f"{shown}: passed over, because it has no section [{SECTION}]")

@@ -124,7 +124,7 @@ class ServedConnection:
             if piece is ANSWERED:
                 self._owed -= 1
             elif piece.data is None:
-                raise ConnectionAbortedError("the server hangs up")
+                raise ConnectionAbortedError
             elif piece.data:
                 self._send(piece.data)
         return 0.0

@@ -45,7 +45,9 @@ def decode_java_command(line: bytes) -> CommandRequest:
     args, kwargs = body.get("args", []), body.get("kwargs", {})
     for value, kind in ((args, list), (kwargs, dict)):
         if value is None:
-            raise JavaException('Cannot invoke "java.util.Collection.toArray()": "c" is null')
+            raise JavaException(
+                'Cannot invoke "java.util.Collection.toArray()" because "c" is null'
+            )
         if not isinstance(value, kind):
             raise JavaException(f"Cannot deserialize value of type {JAVA_CLASSES[kind]}")
     return CommandRequest(name if isinstance(name, str) else json.dumps(name), args, kwargs)
@@ -61,9 +63,13 @@ def json_of(text: str) -> Any:
         rest = ""
     word = re.match(r"[A-Za-z]+", rest)
     if word:
-        raise JavaException(f"Unrecognized token '{word[0]}': was expecting (JSON String, ...)")
+        raise JavaException(
+            f"Unrecognized token '{word[0]}': was expecting (JSON String, Number, ...)"
+        )
     if rest:
-        raise JavaException(f"Unexpected character ('{rest[0]}' (code {ord(rest[0])}))")
+        raise JavaException(
+            f"Unexpected character ('{rest[0]}' (code {ord(rest[0])})): expected ..."
+        )
     raise JavaException("Unexpected end-of-input: expected close marker for Object")
 
 

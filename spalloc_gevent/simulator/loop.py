@@ -162,7 +162,7 @@ class ServerLoop:
                 connection.receive(self._state.clock())
                 self._state.record.in_flight(connection.in_flight)
             elif events & BROKEN:
-                raise ConnectionResetError("the client is gone")
+                raise ConnectionResetError
         except BlockingIOError:
             pass
         except (OSError, ProtocolError):

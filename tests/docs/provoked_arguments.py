@@ -291,6 +291,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "invalid owner identifier; must be non-empty": of_java("create_job", 1),
     "invalid owner identifier; must be printable ASCII": of_java("create_job", owner="ü"),
+    "unknown command: <name>": of_java("make_coffee"),
     "unsupported number of arguments: <number>": of_java("create_job", 1, 1, 1, 1, owner="me"),
     "PreparedStatementCallback; SQL [INSERT INTO job_request(job_id, <columns>": of_java(
         "create_job", 0, owner="me"
