@@ -14,6 +14,7 @@ from spalloc_gevent.geometry import (
     boards_of_triads,
     ends_of_link,
 )
+from spalloc_gevent.wire.checks import as_int, make_plain
 
 Place = tuple[int, int, int]
 """A board's physical place: cabinet, frame, board."""
@@ -38,7 +39,7 @@ class MachineSpec:
             dead both ways stands there twice, once from either end.
 
     Raises:
-        ValueError: a size, board or link cannot be.
+        TypeError, ValueError: a size, board or link cannot be.
     """
 
     name: str = "m"
@@ -52,8 +53,9 @@ class MachineSpec:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a machine needs a name, not {self.name!r}")
+        make_plain(self, as_int, "width", "height")
         for number in (self.width, self.height):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if number < 1:
                 raise ValueError(f"machine {self.name!r} needs at least 1 triad, not {number!r}")
         if self.boards > MOST_BOARDS:
             raise ValueError(

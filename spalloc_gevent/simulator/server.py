@@ -22,6 +22,7 @@ from spalloc_gevent.simulator.jobs import Jobs
 from spalloc_gevent.simulator.loop import NativeSocket, ServerLoop, ServerState, new_lock
 from spalloc_gevent.simulator.machine import MOST_MACHINES, MachineSpec
 from spalloc_gevent.simulator.record import CommandsSeen
+from spalloc_gevent.wire.checks import as_int, as_number
 
 DEFAULT_PORT = 22244
 
@@ -149,11 +150,11 @@ class SimulatedServer:
         if len(machines) > MOST_MACHINES:
             raise ValueError(f"at most {MOST_MACHINES} machines, not {len(machines)}")
         self._machines = tuple(machines)
-        self._power_seconds = power_seconds
-        self._seconds_before_free = seconds_before_free
+        self._power_seconds = as_number(power_seconds, "power_seconds")
+        self._seconds_before_free = as_number(seconds_before_free, "seconds_before_free")
         self._version = DIALECTS[dialect].version if version is None else version
         self._host = host
-        self._port = port
+        self._port = as_int(port, "port")
         self._state = ServerState(clock, DIALECTS[dialect], FaultScript(faults))
         self._jobs = self._no_jobs(1, java)
         self._thread: LoopThread | None = None
