@@ -1,46 +1,21 @@
 """Where a job's defaults come from: configuration files, the environment, built-in values.
 
-Everything here is optional: whatever a file may say can also be given as an
-argument to a command or a method, and an argument always wins.
+A value is looked for in these places; the later ones win: the built-in default, the system-wide
+files (``/etc/xdg/spalloc``, say), the user's file (``$HOME/.config/spalloc``, say), ``.spalloc``
+in the current directory, and an environment variable, such as ``SPALLOC_HOSTNAME``, that is not
+empty. An argument to a command or a method always wins over all of them.
 
-A value is looked for in these places; the later ones win:
-
-1. the built-in default;
-2. the system-wide file (``/etc/xdg/spalloc``, say);
-3. the user's file (``$HOME/.config/spalloc``, say);
-4. the file ``.spalloc`` in the current directory;
-5. an environment variable: ``SPALLOC_`` and the option's name in capitals, such as
-   ``SPALLOC_HOSTNAME``. One that is set to nothing counts as not set.
-   ``SPALLOC_USER`` and ``SPALLOC_PASSWORD`` belong to another tool and are never read.
-
-``python -m spalloc_gevent.config`` shows which files are looked for on this
-machine, and what came from where. Where the system names several system-wide
-directories (``XDG_CONFIG_DIRS``), all are read, the first of them with the
-highest priority.
-
-Files are UTF-8 text in the format of :py:mod:`configparser`, with one section,
-``spalloc``::
+Files are UTF-8 text in the format of :py:mod:`configparser` with one section, ``spalloc``::
 
     [spalloc]
     hostname = my_server
     owner = me@example.org
 
-Other sections are left alone; ``[DEFAULT]`` counts, below ``[spalloc]``. A
-percent sign is just that (a doubled one is read as a single one, because the
-existing client asks for it to be doubled). A comment has a line of its own.
-
-A file that does not exist is fine, and so is a user without a home, who has no
-file. Passed over, with a :class:`ConfigWarning`, are an option that nobody knows,
-a file without the section, a folder, a pipe or a device in place of a file, and a
-file in a folder that this user may not enter. A file that
-cannot be read or understood is a :class:`~spalloc_gevent.errors.ConfigError`.
-So is a value of the wrong type where it is in force; one that a later place
-replaces is not looked at.
-
-The options, each with what it may be and its default, are in :data:`OPTIONS`
-(``python -m spalloc_gevent.config --help`` prints them). ``None`` may be written
-in capitals or not; a ``hostname``, ``owner`` or ``machine`` left blank in a file
-is None as well, and blank ``tags`` ask for none, so for any machine.
+``[DEFAULT]`` counts, below ``[spalloc]``, and other sections are left alone. A percent sign is
+just that (a doubled one is read as a single one, because the existing client asks for it to
+be doubled). A value of the wrong type is an error where it is in force, not where a later
+place replaces it. ``python -m spalloc_gevent.config`` shows the files that are looked for on
+this machine and what came from where; with ``--help`` it describes the options.
 """
 
 from __future__ import annotations
@@ -54,10 +29,9 @@ import stat
 import sys
 import textwrap
 import warnings
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TextIO, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TextIO
 
 import platformdirs
 
@@ -65,13 +39,11 @@ from spalloc_gevent.errors import ConfigError
 
 SECTION = "spalloc"
 """The section of a configuration file that is read."""
-
 ENVIRONMENT_PREFIX = "SPALLOC_"
-
-_FALLBACK_SECTION = "DEFAULT"
-_NOT_OURS = ("SPALLOC_USER", "SPALLOC_PASSWORD")
-_SET_FOR_WRAPPED_COMMANDS = "SPALLOC_JOB_"
-_LONGEST_QUOTE = 80
+NEVER_READ = ("SPALLOC_USER", "SPALLOC_PASSWORD")
+"""Variables that belong to another tool."""
+SET_FOR_WRAPPED_COMMANDS = "SPALLOC_JOB_"
+LONGEST_QUOTE = 80
 
 Filename = str | os.PathLike[str]
 
@@ -88,34 +60,32 @@ __all__ = [
     "read_config",
 ]
 
-_T = TypeVar("_T")
-
 
 class ConfigWarning(UserWarning):
     """A configuration file holds something that was passed over."""
 
 
-# ---------------------------------------------------------------- the places
+# -- the places ---------------------------------------------------------------
 
 
 def find_search_path() -> list[str]:
-    """The files read by default on this machine, lowest priority first, existing or not."""
+    """The files read by default on this machine.
+
+    Returns:
+        Their names, lowest priority first, existing or not.
+    """
     system_wide = platformdirs.site_config_dir("spalloc", multipath=True).split(os.pathsep)
-    user = _user_config_file()
+    user = user_path(platformdirs.user_config_dir)
     local = os.path.join(os.curdir, ".spalloc")
     return [*reversed(system_wide), *([] if user is None else [user]), local]
 
 
-def _user_config_file() -> str | None:
-    return _user_path(platformdirs.user_config_dir)
-
-
 def user_cache_folder() -> str | None:
     """Where programs keep what they can find out again; it need not exist."""
-    return _user_path(platformdirs.user_cache_dir)
+    return user_path(platformdirs.user_cache_dir)
 
 
-def _user_path(path_of: Callable[[str], str]) -> str | None:
+def user_path(path_of: Callable[[str], str]) -> str | None:
     """None for a user without a home, as in containers: no HOME, and no entry for the user ID."""
     try:
         path = path_of("spalloc")
@@ -127,67 +97,57 @@ def _user_path(path_of: Callable[[str], str]) -> str | None:
 
 SEARCH_PATH: list[str] = find_search_path()
 """The files read by default, lowest priority first: system-wide, the user's, ``./.spalloc``."""
-
-USER_CONFIG_FILE = _user_config_file()
+USER_CONFIG_FILE = user_path(platformdirs.user_config_dir)
 SYSTEM_CONFIG_FILE = SEARCH_PATH[-2 if USER_CONFIG_FILE is None else -3]
 CWD_CONFIG_FILE = SEARCH_PATH[-1]
 
 
-# -------------------------------------------------------- from text to values
+# -- from text to values; ValueError or KeyError for what is not allowed ------
 
 
-def _is_none(text: str) -> bool:
-    return text.lower() == "none"
+def plain(text: str) -> str:
+    """Text without control characters, line breaks, and bytes that were no text."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        raise ValueError(text)
+    return text
 
 
-def _checked(value: _T, is_allowed: Callable[[_T], object]) -> _T:
-    if not is_allowed(value):
-        raise ValueError(value)
-    return value
+def name(text: str) -> str | None:
+    return None if text.lower() in ("", "none") else plain(text)
 
 
-def _is_plain(text: str) -> bool:
-    """No control characters, no line breaks, no bytes that were no text."""
-    return not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text)
+def host(text: str) -> str | None:
+    if re.search(r"[\s'\"]", text):
+        raise ValueError(text)
+    return name(text)
 
 
-def _name(text: str) -> str | None:
-    return None if not text or _is_none(text) else _checked(text, _is_plain)
+def tags(text: str) -> tuple[str, ...] | None:
+    stripped = (tag.strip() for tag in text.split(","))
+    return None if text.lower() == "none" else tuple(plain(tag) for tag in stripped if tag)
 
 
-def _host(text: str) -> str | None:
-    return _name(_checked(text, lambda host: not re.search(r"[\s'\"]", host)))
-
-
-def _tags(text: str) -> tuple[str, ...] | None:
-    if _is_none(text):
-        return None
-    names = (tag.strip() for tag in text.split(","))
-    return tuple(_checked(name, _is_plain) for name in names if name)
-
-
-def _flag(text: str) -> bool:
+def flag(text: str) -> bool:
     return configparser.RawConfigParser.BOOLEAN_STATES[text.lower()]
 
 
-def _port(text: str) -> int:
-    return _checked(int(text), lambda port: 1 <= port <= 65535)
+def number(
+    kind: type[float], least: float, most: float = math.inf, *, or_none: bool = False
+) -> Callable[[str], Any]:
+    """What makes a finite number from `least` to `most` of a text."""
+
+    def parse(text: str) -> float | None:
+        if or_none and text.lower() == "none":
+            return None
+        value = kind(text)
+        if not least <= value <= most or value == math.inf:
+            raise ValueError(text)
+        return value
+
+    return parse
 
 
-def _count_or_none(text: str) -> int | None:
-    return None if _is_none(text) else _checked(int(text), lambda count: count >= 0)
-
-
-def _ratio(text: str) -> float:
-    return _checked(float(text), lambda ratio: 0.0 <= ratio <= 1.0)
-
-
-def _delay_s(text: str) -> float:
-    return _checked(float(text), lambda delay_s: 0.0 <= delay_s < math.inf)
-
-
-def _seconds_or_none(text: str) -> float | None:
-    return None if _is_none(text) else _checked(float(text), lambda span_s: 0.0 < span_s < math.inf)
+# -- the options --------------------------------------------------------------
 
 
 class Option(NamedTuple):
@@ -209,116 +169,31 @@ class Option(NamedTuple):
         return ENVIRONMENT_PREFIX + self.name.upper()
 
 
-_A_FLAG = "True or False (or yes, no, on, off, 1, 0)"
+class OptionType(NamedTuple):
+    """A type of values: what makes one of a text, and what it allows in words."""
 
-# The defaults are those of chapter 2 of the manual, but for one word: there
-# the tags are "default". None means the same machines to a server, and does
-# not stand in the way of a machine that is asked for by name.
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "hostname",
-        _host,
-        None,
-        "a host name or IP address on one line, without blanks or quotes",
-        "Host name or IP address of the spalloc server.",
-    ),
-    Option(
-        "owner",
-        _name,
-        None,
-        "a name on one line",
-        "Who owns the jobs that are created; an e-mail address, by custom.",
-    ),
-    Option("port", _port, 22244, "a whole number from 1 to 65535", "Port of the spalloc server."),
-    Option(
-        "keepalive",
-        _seconds_or_none,
-        60.0,
-        "a number of seconds above 0, or None",
-        "Seconds of silence after which the server destroys a job; None: it never does.",
-    ),
-    Option(
-        "reconnect_delay",
-        _delay_s,
-        5.0,
-        "a number of seconds, 0 or more",
-        "Seconds between attempts to reach a server that was lost.",
-    ),
-    Option(
-        "timeout",
-        _seconds_or_none,
-        5.0,
-        "a number of seconds above 0, or None",
-        "Seconds to wait for the server's answer; None: for ever.",
-    ),
-    Option(
-        "machine",
-        _name,
-        None,
-        "the name of a machine on one line, or None",
-        "The machine on which to run all jobs; None: any that is suitable.",
-    ),
-    Option(
-        "tags",
-        _tags,
-        None,
-        "names with commas between them, or None",
-        'Tags that a machine must have, all of them; None: the tag "default"; blank: any machine.',
-    ),
-    Option(
-        "min_ratio",
-        _ratio,
-        0.333,
-        "a number from 0.0 to 1.0",
-        "How square several boards must lie: 0.0 is any shape, 1.0 a square.",
-    ),
-    Option(
-        "max_dead_boards",
-        _count_or_none,
-        0,
-        "a whole number, 0 or more, or None",
-        "Most dead boards to accept in an allocation; None: any number.",
-    ),
-    Option(
-        "max_dead_links",
-        _count_or_none,
-        None,
-        "a whole number, 0 or more, or None",
-        "Most dead links to accept in an allocation; None: any number.",
-    ),
-    Option(
-        "require_torus",
-        _flag,
-        False,
-        _A_FLAG,
-        "Insist on wrap-around links, which mostly takes a whole machine.",
-    ),
-    Option(
-        "ignore_version",
-        _flag,
-        False,
-        _A_FLAG,
-        "Talk to a server whose version is not known to work.",
-    ),
-    Option(
-        "guardian",
-        _flag,
-        True,
-        _A_FLAG,
-        "Start a small process that keeps jobs alive while the program is held up or stopped.",
-    ),
-    Option(
-        "ledger",
-        _name,
-        None,
-        "the name of a file on one line, or None",
-        "File in which every allocation is entered; None: no file.",
-    ),
+    parse: Callable[[str], Any]
+    allowed: str
+
+
+HOST = OptionType(host, "a host name or IP address on one line, without blanks or quotes")
+NAME = OptionType(name, "a name on one line")
+MACHINE = OptionType(name, "the name of a machine on one line, or None")
+FILE = OptionType(name, "the name of a file on one line, or None")
+TAGS = OptionType(tags, "names with commas between them, or None")
+FLAG = OptionType(flag, "True or False (or yes, no, on, off, 1, 0)")
+PORT = OptionType(number(int, 1, 65535), "a whole number from 1 to 65535")
+RATIO = OptionType(number(float, 0.0, 1.0), "a number from 0.0 to 1.0")
+COUNT = OptionType(number(int, 0, or_none=True), "a whole number, 0 or more, or None")
+DELAY = OptionType(number(float, 0.0), "a number of seconds, 0 or more")
+SECONDS = OptionType(
+    number(float, math.ulp(0.0), or_none=True), "a number of seconds above 0, or None"
 )
-"""Everything that can be configured, in the order in which it is shown."""
 
-_NAMES = frozenset(option.name for option in OPTIONS)
-_VARIABLES = {option.name: option.variable for option in OPTIONS}
+
+def option(default: Any, kind: OptionType, meaning: str) -> Any:
+    """A field of Config."""
+    return field(default=default, metadata={**kind._asdict(), "help": meaning})
 
 
 @dataclass(frozen=True)
@@ -328,21 +203,64 @@ class Config:
     ``keepalive``, ``reconnect_delay`` and ``timeout`` are in seconds.
     """
 
-    hostname: str | None
-    owner: str | None
-    port: int
-    keepalive: float | None
-    reconnect_delay: float
-    timeout: float | None
-    machine: str | None
-    tags: tuple[str, ...] | None
-    min_ratio: float
-    max_dead_boards: int | None
-    max_dead_links: int | None
-    require_torus: bool
-    ignore_version: bool
-    guardian: bool
-    ledger: str | None
+    # The defaults are those of chapter 2 of the manual, but for the tags: there they are
+    # "default". None means the same machines to a server, and does not stand in the way of a
+    # machine that is asked for by name.
+    hostname: str | None = option(None, HOST, "Host name or IP address of the spalloc server.")
+    owner: str | None = option(
+        None, NAME, "Who owns the jobs that are created; an e-mail address, by custom."
+    )
+    port: int = option(22244, PORT, "Port of the spalloc server.")
+    keepalive: float | None = option(
+        60.0,
+        SECONDS,
+        "Seconds of silence after which the server destroys a job; None: it never does.",
+    )
+    reconnect_delay: float = option(
+        5.0, DELAY, "Seconds between attempts to reach a server that was lost."
+    )
+    timeout: float | None = option(
+        5.0, SECONDS, "Seconds to wait for the server's answer; None: for ever."
+    )
+    machine: str | None = option(
+        None, MACHINE, "The machine on which to run all jobs; None: any that is suitable."
+    )
+    tags: tuple[str, ...] | None = option(
+        None,
+        TAGS,
+        'Tags that a machine must have, all of them; None: the tag "default"; blank: any machine.',
+    )
+    min_ratio: float = option(
+        0.333, RATIO, "How square several boards must lie: 0.0 is any shape, 1.0 a square."
+    )
+    max_dead_boards: int | None = option(
+        0, COUNT, "Most dead boards to accept in an allocation; None: any number."
+    )
+    max_dead_links: int | None = option(
+        None, COUNT, "Most dead links to accept in an allocation; None: any number."
+    )
+    require_torus: bool = option(
+        False, FLAG, "Insist on wrap-around links, which mostly takes a whole machine."
+    )
+    ignore_version: bool = option(
+        False, FLAG, "Talk to a server whose version is not known to work."
+    )
+    guardian: bool = option(
+        True,
+        FLAG,
+        "Start a small process that keeps jobs alive while the program is held up or stopped.",
+    )
+    ledger: str | None = option(
+        None, FILE, "File in which every allocation is entered; None: no file."
+    )
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    Option(name=one.name, default=one.default, **one.metadata) for one in fields(Config)
+)
+"""Everything that can be configured, in the order in which it is shown."""
+NAMES = [one.name for one in OPTIONS]
+VARIABLES = [one.variable for one in OPTIONS]
 
 
 class Setting(NamedTuple):
@@ -356,24 +274,27 @@ class Setting(NamedTuple):
     source: str
 
 
-# ---------------------------------------------------------------- the reading
+# -- reading ------------------------------------------------------------------
 
 
 def read_config(
     filenames: Iterable[Filename] | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The value of every option by name, in a dictionary that is the caller's to change.
+    """The value of every option by name, as in the existing client.
 
-    filenames: the files to read, lowest priority first; None for
-    :data:`SEARCH_PATH`, an empty list for no files at all.
-    environ: the environment variables, None for those of this process.
+    Args:
+        filenames: the files to read, lowest priority first; None for
+            :data:`SEARCH_PATH`, an empty list for no files at all.
+        environ: the environment variables, None for those of this process.
 
-    ``tags`` is a list of names or None, as in the existing client.
+    Returns:
+        A dictionary that is the caller's to change; ``tags`` is a list of names or None.
+        :class:`ConfigWarning` tells of what was passed over.
 
-    Raises ConfigError for a file or value that cannot be understood, and warns
-    with :class:`ConfigWarning` of what was passed over.
+    Raises:
+        ConfigError: a file or value cannot be understood.
     """
-    config = _values(load_settings(filenames, environ))
+    config = {key: found.value for key, found in load_settings(filenames, environ).items()}
     config["tags"] = None if config["tags"] is None else list(config["tags"])
     return config
 
@@ -382,7 +303,8 @@ def load_config(
     filenames: Iterable[Filename] | None = None, environ: Mapping[str, str] | None = None
 ) -> Config:
     """The same as :func:`read_config`, typed and not to be changed."""
-    return Config(**_values(load_settings(filenames, environ)))
+    settings = load_settings(filenames, environ)
+    return Config(**{key: found.value for key, found in settings.items()})
 
 
 def load_settings(
@@ -392,312 +314,228 @@ def load_settings(
 
     For the rest the same as :func:`read_config`.
     """
-    said: dict[str, _Said] = {}
-    for filename in _file_names(filenames):
-        said.update(_said_in_file(filename))
-    said.update(_said_in_environment(os.environ if environ is None else environ))
-    return {option.name: _setting(option, said.get(option.name)) for option in OPTIONS}
-
-
-def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
-    return {name: setting.value for name, setting in settings.items()}
-
-
-class _Said(NamedTuple):
-    """What one place says about one option. `lines`: the file's, None for the environment."""
-
-    text: str
-    source: str
-    lines: Sequence[str] | None = None
-
-
-def _setting(option: Option, said: _Said | None) -> Setting:
-    if said is None:
-        return Setting(option.default, "default")
-    try:
-        return Setting(option.parse(said.text), said.source)
-    except (ValueError, KeyError):
-        raise ConfigError(_complaint(option, said)) from None
-
-
-def _complaint(option: Option, said: _Said) -> str:
-    place = _printable(said.source)
-    if said.lines is not None:
-        place = f"{place}, line {_line_of(option.name, said.lines)}"
-    hint = _hint(said.text)
-    return f"{place}: {option.name} cannot be {_quoted(said.text)}: give {option.allowed}{hint}"
-
-
-def _hint(text: str) -> str:
-    if "\n" in text:
-        return "; an indented line continues the one above it"
-    if re.search(r"\s[#;]", text):
-        return "; a comment needs a line of its own"
-    return ""
-
-
-def _quoted(text: str) -> str:
-    return ascii(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)
-
-
-def _said_in_environment(environ: Mapping[str, str]) -> dict[str, _Said]:
-    texts = {name: environ.get(variable, "").strip() for name, variable in _VARIABLES.items()}
-    return {
-        name: _Said(text, f"environment variable {_VARIABLES[name]}")
-        for name, text in texts.items()
-        if text
-    }
-
-
-def _file_names(filenames: Iterable[Filename] | None) -> Iterator[str]:
     if isinstance(filenames, (str, bytes, os.PathLike)):
         raise TypeError(f"filenames must be a list of file names, not {filenames!r} alone")
-    return map(os.fsdecode, SEARCH_PATH if filenames is None else filenames)
-
-
-def _said_in_file(filename: str) -> dict[str, _Said]:
-    content = _content_of(filename)
-    if content is None:
-        return {}
-    lines = _lines(content, filename)
-    parser = _parsed(lines, filename)
-    _warn_if_nothing_is_for_us(parser, filename)
-    _warn_of_unknown_options(parser, filename)
-    said = {**_section(parser, _FALLBACK_SECTION), **_section(parser, SECTION)}
+    environ = os.environ if environ is None else environ
+    found: dict[str, Setting] = {}
+    for filename in map(os.fsdecode, SEARCH_PATH if filenames is None else filenames):
+        texts = texts_in_file(filename)
+        found.update((key, Setting(text, filename)) for key, text in texts.items())
+    for one in OPTIONS:
+        text = environ.get(one.variable, "").strip()
+        if text:
+            found[one.name] = Setting(text, f"environment variable {one.variable}")
     return {
-        name: _Said(text.replace("%%", "%").strip(), filename, lines)
-        for name, text in said.items()
-        if name in _NAMES
+        one.name: parsed(one, found[one.name])
+        if one.name in found
+        else Setting(one.default, "default")
+        for one in OPTIONS
     }
 
 
-def _content_of(filename: str) -> bytes | None:
-    """None when there is no such file, or none that can be reached."""
+def parsed(option: Option, said: Setting) -> Setting:
+    """The value that a text stands for; ConfigError if it is none."""
     try:
-        with open(filename, "rb", opener=_open_at_once) as file:
-            if _may_be_read(file.fileno()):
-                return file.read()
-        _warn(
-            f"{_printable(filename)}: passed over, because it is a pipe or a device, and not a "
-            "configuration file"
+        return Setting(option.parse(said.value), said.source)
+    except (ValueError, KeyError):
+        place, hint = printable(said.source), ""
+    if "\n" in said.value:
+        hint = "; an indented line continues the one above it"
+    elif re.search(r"\s[#;]", said.value):
+        hint = "; a comment needs a line of its own"
+    raise ConfigError(
+        f"{place}: {option.name} cannot be {quoted(said.value)}: give {option.allowed}{hint}"
+    )
+
+
+def texts_in_file(filename: str) -> dict[str, str]:
+    """What a file says of each option."""
+    content = content_of(filename)
+    if content is None:
+        return {}
+    shown = printable(filename)
+    # No header can be empty, so [DEFAULT] comes out as a section like any other.
+    parser = configparser.RawConfigParser(default_section="")
+    try:
+        # A byte order mark is what some editors of Windows put first.
+        text = content.decode("utf-8-sig")
+        parser.read_file(io.StringIO(text, newline=None), filename)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{shown}, line {line}: this is not UTF-8 text: save the file as UTF-8"
+        ) from None
+    except configparser.Error as error:
+        raise ConfigError(shown + ", " + format_complaint(error)) from None
+    sections = {section: dict(parser.items(section)) for section in parser.sections()}
+    if sections and not sections.keys() & {SECTION, "DEFAULT"}:
+        warn(f"{shown}: passed over, because it has no section [{SECTION}]")
+    ours = sections.get(SECTION, {})
+    for unknown in ours.keys() - set(NAMES):
+        warn(
+            f"{shown}: passed over {quoted(unknown)}, because there is no such "
+            f"option; the nearest is {nearest(unknown, NAMES)!r}"
         )
-        return None
+    texts = {**sections.get("DEFAULT", {}), **ours}
+    return {key: texts[key].replace("%%", "%").strip() for key in NAMES if key in texts}
+
+
+def content_of(filename: str) -> bytes | None:
+    """None when there is no such file, or none that can be reached."""
+    shown = printable(filename)
+    try:
+        with open(filename, "rb", opener=open_at_once) as file:
+            if comes_to_an_end(file.fileno()):
+                return file.read()
+        warn(
+            f"{shown}: passed over, because it is a pipe or a device, and not a configuration file"
+        )
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        pass
     except (OSError, ValueError) as error:
-        _pass_over_or_refuse(filename, error)
-        return None
+        if os.path.isdir(filename):
+            warn(f"{shown}: passed over, because it is a folder and not a configuration file")
+        elif isinstance(error, PermissionError) and not os.path.exists(filename):
+            # Common in containers and services, whose HOME may be another user's.
+            warn(f"{shown}: passed over, because this user may not enter its folder")
+        else:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(
+                f"{shown}: this configuration file cannot be read ({why}): "
+                "make it readable, or move it out of the way"
+            ) from None
+    return None
 
 
-def _open_at_once(filename: str, flags: int) -> int:
+def open_at_once(filename: str, flags: int) -> int:
     """A named pipe would have its reader wait for somebody who writes."""
     return os.open(filename, flags | os.O_NONBLOCK)
 
 
-def _may_be_read(file: int | str) -> bool:
-    """Whether reading comes to an end: what is linked to /dev/null is a file, and empty."""
+def comes_to_an_end(file: int | str) -> bool:
+    """Whether it can be read to its end: what is linked to /dev/null is a file, and empty."""
     told = os.stat(file)
     return stat.S_ISREG(told.st_mode) or os.path.samestat(told, os.stat(os.devnull))
 
 
-def _pass_over_or_refuse(filename: str, error: OSError | ValueError) -> None:
-    shown = _printable(filename)
-    if os.path.isdir(filename):
-        _warn(f"{shown}: passed over, because it is a folder and not a configuration file")
-    elif isinstance(error, PermissionError) and not os.path.exists(filename):
-        # Common in containers and services, whose HOME may be another user's.
-        _warn(f"{shown}: passed over, because this user may not enter its folder")
-    else:
-        why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"{shown}: this configuration file cannot be read ({why}): "
-            "make it readable, or move it out of the way"
-        ) from None
-
-
-def _lines(content: bytes, filename: str) -> list[str]:
-    try:
-        # A byte order mark is what some editors of Windows put first.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(
-            f"{_printable(filename)}, line {line}: this is not UTF-8 text: save the file as UTF-8"
-        ) from None
-    return list(io.StringIO(text, newline=None))
-
-
-def _section(parser: configparser.RawConfigParser, section: str) -> dict[str, str]:
-    return dict(parser.items(section)) if parser.has_section(section) else {}
-
-
-def _parsed(lines: Iterable[str], filename: str) -> configparser.RawConfigParser:
-    # No header can be empty, so [DEFAULT] comes out as a section like any other
-    # and what it says can be told from what [spalloc] says.
-    parser = configparser.RawConfigParser(default_section="")
-    try:
-        parser.read_file(lines, filename)
-    except configparser.Error as error:
-        raise ConfigError(_printable(filename) + ", " + _format_complaint(error)) from None
-    return parser
-
-
-def _format_complaint(error: configparser.Error) -> str:
+def format_complaint(error: configparser.Error) -> str:
+    """What is wrong with the format of a file, and where."""
     if isinstance(error, configparser.MissingSectionHeaderError):
-        return (
-            f"line {error.lineno}: put [{SECTION}] on a line before {_quoted(error.line.strip())}"
-        )
+        return f"line {error.lineno}: put [{SECTION}] on a line before {quoted(error.line.strip())}"
     if isinstance(error, configparser.DuplicateOptionError):
-        return f"line {error.lineno}: option {_quoted(error.option)} is given again: remove one"
+        return f"line {error.lineno}: option {quoted(error.option)} is given again: remove one"
     if isinstance(error, configparser.DuplicateSectionError):
-        return f"line {error.lineno}: section {_quoted(error.section)} begins again: join the two"
+        return f"line {error.lineno}: section {quoted(error.section)} begins again: join the two"
     if isinstance(error, configparser.ParsingError) and error.errors:
         line, _text = error.errors[0]
         return f"line {line}: this is no 'option = value', [section] or # comment: correct it"
     return " ".join(error.message.split())
 
 
-def _line_of(name: str, lines: Sequence[str]) -> int:
-    """The number of the line that sets the option.
-
-    The parser does not tell. So: the number of lines that it takes until the
-    parser has seen it.
-    """
-    parser = _parsed(lines, "")
-    section = SECTION if parser.has_option(SECTION, name) else _FALLBACK_SECTION
-    return bisect_left(
-        range(len(lines)), True, key=lambda n: _parsed(lines[:n], "").has_option(section, name)
-    )
-
-
-# --------------------------------------------------------------- the warnings
-
-
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
     warnings.warn(message, ConfigWarning, stacklevel=2)
 
 
-def _warn_if_nothing_is_for_us(parser: configparser.RawConfigParser, filename: str) -> None:
-    sections = parser.sections()
-    if sections and SECTION not in sections and _FALLBACK_SECTION not in sections:
-        _warn(f"{_printable(filename)}: passed over, because it has no section [{SECTION}]")
+def quoted(text: str) -> str:
+    return ascii(text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "...")
 
 
-def _warn_of_unknown_options(parser: configparser.RawConfigParser, filename: str) -> None:
-    for name in _section(parser, SECTION):
-        if name not in _NAMES:
-            _warn(
-                f"{_printable(filename)}: passed over {_quoted(name)}, because there is no such "
-                f"option; the nearest is {_nearest(name, _NAMES)!r}"
-            )
+def printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     # Costs as much as all the rest of this module to import, and is seldom needed.
     from difflib import get_close_matches
 
     return get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
 
 
-# ---------------------------------------------------------------- the command
+# -- the command --------------------------------------------------------------
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Show the search path and every setting; 0, or 2 when that cannot be done."""
-    _parse_arguments(argv)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        report, problem = _report(os.environ)
-    for warning in caught:
-        _say(f"warning: {warning.message}\n", sys.stderr)
-    try:
-        _say(report, sys.stdout)
-    except OSError as error:
-        problem = ConfigError(f"this cannot be written: {error.strerror}")
-    if problem is not None:
-        _say(f"error: {problem}\n", sys.stderr)
-    return 0 if problem is None else 2
-
-
-def _parse_arguments(argv: Sequence[str] | None) -> None:
-    # Not needed by a program that only reads its configuration.
-    import argparse
-
-    argparse.ArgumentParser(
-        prog="python -m spalloc_gevent.config",
-        description="Show which configuration files are read, and each option's value and source.",
-        epilog="\n\n".join(["options in a file:", *map(_described, OPTIONS), _EXIT_CODES]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args(argv)
-
-
-_EXIT_CODES = """\
+EXIT_CODES = """\
 exit codes:
   0  shown
   2  the command line is wrong, or a file or variable cannot be understood, or nothing be written"""
 
 
-def _described(option: Option) -> str:
-    facts = f"{option.help} Takes {option.allowed}. Default: {_shown(option.default)}."
-    body = textwrap.fill(facts, 76, initial_indent="    ", subsequent_indent="    ")
-    return f"  {option.name} ({option.variable})\n{body}"
+def main(argv: Sequence[str] | None = None) -> int:
+    """Show the search path and every setting; 0, or 2 when that cannot be done."""
+    # Not needed by a program that only reads its configuration.
+    import argparse
 
-
-def _report(environ: Mapping[str, str]) -> tuple[str, ConfigError | None]:
-    """The text to show; with the error, when the settings cannot be shown."""
-    parts = [_search_path_part(SEARCH_PATH), _environment_part(environ)]
+    described = ["options in a file:"]
+    for one in OPTIONS:
+        facts = f"{one.help} Takes {one.allowed}. Default: {one.default}."
+        body = textwrap.fill(facts, 76, initial_indent="    ", subsequent_indent="    ")
+        described.append(f"  {one.name} ({one.variable})\n{body}")
+    argparse.ArgumentParser(
+        prog="python -m spalloc_gevent.config",
+        description="Show which configuration files are read, and each option's value and source.",
+        epilog="\n\n".join([*described, EXIT_CODES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args(argv)
+    problem: ConfigError | None = None
+    parts = [files_part(), environment_part(os.environ)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            parts.append(settings_part(load_settings(SEARCH_PATH)))
+        except ConfigError as error:
+            problem = error
+    for warning in caught:
+        say(f"warning: {warning.message}\n", sys.stderr)
     try:
-        parts.append(_settings_part(load_settings(SEARCH_PATH, environ)))
-    except ConfigError as error:
-        return "\n".join(parts), error
-    return "\n".join(parts), None
+        say("\n".join(parts), sys.stdout)
+    except OSError as error:
+        problem = ConfigError(f"this cannot be written: {error.strerror}")
+    if problem is not None:
+        say(f"error: {problem}\n", sys.stderr)
+    return 0 if problem is None else 2
 
 
-def _search_path_part(filenames: Sequence[str]) -> str:
-    rows = [(name, _state_of(name)) for name in filenames]
-    return "Default search path (lowest-priority first):\n" + _columns(rows)
+def files_part() -> str:
+    """The search path, and what is there."""
+    rows = []
+    for filename in SEARCH_PATH:
+        if os.path.isdir(filename):
+            found = "a folder, passed over"
+        elif not os.path.exists(filename):
+            found = "does not exist"
+        else:
+            found = "exists" if comes_to_an_end(filename) else "a pipe or a device, passed over"
+        rows.append((filename, found))
+    return "Default search path (lowest-priority first):\n" + columns(rows)
 
 
-def _state_of(filename: str) -> str:
-    if os.path.isdir(filename):
-        return "a folder, passed over"
-    if not os.path.exists(filename):
-        return "does not exist"
-    return "exists" if _may_be_read(filename) else "a pipe or a device, passed over"
-
-
-def _environment_part(environ: Mapping[str, str]) -> str:
-    rows = [(name, _use_of(name, environ[name])) for name in environ if _may_be_ours(name)]
+def environment_part(environ: Mapping[str, str]) -> str:
+    """The variables that are set, and what they are used for."""
+    rows: list[tuple[str, ...]] = []
+    for variable in sorted(environ):
+        text = environ[variable]
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NEVER_READ:
+            continue
+        if variable not in VARIABLES:
+            likely = nearest(variable, VARIABLES)
+            text = f"not used: there is no such option; the nearest is {likely}"
+        elif not text.strip():
+            text = "not used: it is empty"
+        if not variable.startswith(SET_FOR_WRAPPED_COMMANDS):
+            rows.append((variable, printable(text)))
     title = "Environment variables (they outrank the files):\n"
-    return title + _columns(sorted(rows) or [("none are set",)])
+    return title + columns(rows or [("none are set",)])
 
 
-def _may_be_ours(variable: str) -> bool:
-    is_like_ours = variable.startswith(ENVIRONMENT_PREFIX) and variable not in _NOT_OURS
-    return is_like_ours and not variable.startswith(_SET_FOR_WRAPPED_COMMANDS)
+def settings_part(settings: Mapping[str, Setting]) -> str:
+    """Every option, its value and where it came from."""
+    rows = []
+    for key, (value, source) in settings.items():
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        rows.append((key, shown, source))
+    return "Options, their values and where they come from:\n" + columns(rows)
 
 
-def _use_of(variable: str, text: str) -> str:
-    known = _VARIABLES.values()
-    if variable not in known:
-        return f"not used: there is no such option; the nearest is {_nearest(variable, known)}"
-    return _printable(text) if text.strip() else "not used: it is empty"
-
-
-def _settings_part(settings: Mapping[str, Setting]) -> str:
-    rows = [(name, _shown(found.value), found.source) for name, found in settings.items()]
-    return "Options, their values and where they come from:\n" + _columns(rows)
-
-
-def _shown(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -706,7 +544,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _say(text: str, stream: TextIO) -> None:
+def say(text: str, stream: TextIO) -> None:
     """Write, whatever the terminal's encoding; quietly stop when nobody reads any more."""
     encoding = stream.encoding or "utf-8"
     try:

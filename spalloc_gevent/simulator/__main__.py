@@ -16,16 +16,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
-from spalloc_gevent.geometry import Board
-from spalloc_gevent.simulator.dialects import DIALECTS, PYTHON
+from spalloc_gevent.geometry import Board, BoardLink
+from spalloc_gevent.simulator.dialects import DIALECTS
 from spalloc_gevent.simulator.java_options import ORDINARY, REVIVE_CHOICES, JavaOptions
-from spalloc_gevent.simulator.machine import BoardLink, MachineSpec
+from spalloc_gevent.simulator.machine import MachineSpec
 from spalloc_gevent.simulator.server import DEFAULT_PORT, SimulatedServer
 
 EXIT_FAILED = 1
@@ -43,17 +44,17 @@ EXIT_CODES = (
 )
 """What --help says of them."""
 
-_EXAMPLE = "example: spalloc-simulator --run spalloc 3 -c 'echo got {}'"
+EXAMPLE = "example: spalloc-simulator --run spalloc 3 -c 'echo got {}'"
 
-_OWNER = "spalloc-simulator"
-_REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+OWNER = "spalloc-simulator"
+REACHED_AT = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a client finds a server that listens on every address."""
-_LONGEST_WAIT_S = 0.1
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_SENT_BY_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
+LONGEST_WAIT_S = 0.1
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SENT_BY_TERMINALS = (signal.SIGINT, signal.SIGQUIT)
 
 
-class _Ended(BaseException):
+class ServerEnded(BaseException):
     """A signal asked the server to end."""
 
 
@@ -75,7 +76,7 @@ def machine_from_text(text: str) -> MachineSpec:
 
 def dead_board_from_text(text: str) -> tuple[str | None, Board]:
     """``X,Y,Z``, after ``NAME:`` when it is not on the first machine."""
-    name, numbers = _place_from_text(text)
+    name, numbers = place_from_text(text)
     if len(numbers) != 3:
         raise argparse.ArgumentTypeError(f"{text!r} is not [NAME:]X,Y,Z")
     return name, (numbers[0], numbers[1], numbers[2])
@@ -83,13 +84,13 @@ def dead_board_from_text(text: str) -> tuple[str | None, Board]:
 
 def dead_link_from_text(text: str) -> tuple[str | None, BoardLink]:
     """``X,Y,Z,LINK``, after ``NAME:`` when it is not on the first machine."""
-    name, numbers = _place_from_text(text)
+    name, numbers = place_from_text(text)
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not [NAME:]X,Y,Z,LINK")
     return name, (numbers[0], numbers[1], numbers[2], numbers[3])
 
 
-def _place_from_text(text: str) -> tuple[str | None, list[int]]:
+def place_from_text(text: str) -> tuple[str | None, list[int]]:
     name, colon, numbers = text.rpartition(":")
     try:
         return (name if colon else None), [int(number) for number in numbers.split(",")]
@@ -97,23 +98,20 @@ def _place_from_text(text: str) -> tuple[str | None, list[int]]:
         return None, []
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0.0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
-    return seconds
+def seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535, 0 for a free one")
     return int(text)
@@ -124,21 +122,21 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="spalloc-simulator",
         description="A spalloc server without hardware, to try and test things on.",
-        epilog=f"{_EXAMPLE}\n\n{described('exit codes', EXIT_CODES)}",
+        epilog=f"{EXAMPLE}\n\n{described('exit codes', EXIT_CODES)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_machine_options(parser.add_argument_group("machines (default: m:4x2, 24 boards)"))
+    add_machine_options(parser.add_argument_group("machines (default: m:4x2, 24 boards)"))
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, help=f"port to listen on; 0 takes a free one (default: "
+    add("--port", type=port, help=f"port to listen on; 0 takes a free one (default: "
         f"{DEFAULT_PORT}, with --run 0)")  # fmt: skip
-    add("--power-seconds", type=_seconds, default=1.0, metavar="S",
+    add("--power-seconds", type=seconds, default=1.0, metavar="S",
         help="how long powering on takes (default: %(default)s)")  # fmt: skip
-    add("--free-seconds", type=_seconds, default=0.0, metavar="S",
+    add("--free-seconds", type=seconds, default=0.0, metavar="S",
         help="how long freed boards stay unavailable (default: %(default)s)")  # fmt: skip
-    add("--dialect", choices=sorted(DIALECTS), default=PYTHON.name,
+    add("--dialect", choices=sorted(DIALECTS), default="python",
         help="which server to behave like (default: %(default)s)")  # fmt: skip
-    _add_java_options(parser.add_argument_group("what is chance on the Java server"))
+    add_java_options(parser.add_argument_group("what is chance on the Java server"))
     add("--version-string", metavar="V", help="the version to report (default: the dialect's)")
     add("--quiet", "-q", action="store_true", help="do not describe the server on stderr")
     add("--run", nargs=argparse.REMAINDER,
@@ -148,7 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+def add_machine_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--machines", dest="files", action="append", default=[],
                        type=machines_in_file, metavar="FILE.json",
                        help="the machines of a file: {NAME: {width, height, tags, absent, "
@@ -164,20 +162,20 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
                        help="a link of a board that does not work; repeat for more")  # fmt: skip
 
 
-def _add_java_options(group: argparse._ArgumentGroup) -> None:
+def add_java_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--allocator-seconds", type=_seconds, default=ORDINARY.allocator_seconds, metavar="S",
+    add("--allocator-seconds", type=seconds, default=ORDINARY.allocator_seconds, metavar="S",
         help="how long the allocator works for each queued job; 0.036 on the real server "
         "(default: %(default)s)")  # fmt: skip
     add("--revive", choices=REVIVE_CHOICES, default=ORDINARY.revive,
         help="which jobs live on that are destroyed while the allocator works on them "
         "(default: %(default)s)")  # fmt: skip
-    add("--database-refusals", type=_count, default=0, metavar="N",
+    add("--database-refusals", type=count, default=0, metavar="N",
         help="the database refuses one command in N")  # fmt: skip
     add("--notify-twice", action="store_true", help="tell of every change twice")
-    add("--failing-power-ons", type=_count, default=0, metavar="N",
+    add("--failing-power-ons", type=count, default=0, metavar="N",
         help="the first N jobs fail to power on, and move to other boards")  # fmt: skip
-    add("--expiry-check-seconds", type=_seconds, default=ORDINARY.expiry_check_seconds, metavar="S",
+    add("--expiry-check-seconds", type=seconds, default=ORDINARY.expiry_check_seconds, metavar="S",
         help="how often keepalives are looked at (default: %(default)s)")  # fmt: skip
 
 
@@ -204,28 +202,19 @@ def machines_from(arguments: argparse.Namespace) -> list[MachineSpec]:
     machines = {machine.name: machine for machine in asked}
     if len(machines) < len(asked):
         raise ValueError("two machines have the same name: give each one of its own")
-    for name, board in arguments.dead_boards:
-        machine = _named(machines, name)
-        dead_boards = (*machine.dead_boards, board)
-        machines[machine.name] = dataclasses.replace(machine, dead_boards=dead_boards)
-    for name, link in arguments.dead_links:
-        machine = _named(machines, name)
-        dead_links = (*machine.dead_links, link)
-        machines[machine.name] = dataclasses.replace(machine, dead_links=dead_links)
+    for broken in ("dead_boards", "dead_links"):
+        for name, place in getattr(arguments, broken):
+            known = next(iter(machines)) if name is None else name
+            if known not in machines:
+                raise ValueError(f"there is no machine {name!r}; there is {', '.join(machines)}")
+            more: dict[str, Any] = {broken: (*getattr(machines[known], broken), place)}
+            machines[known] = dataclasses.replace(machines[known], **more)
     return list(machines.values())
-
-
-def _named(machines: Mapping[str, MachineSpec], name: str | None) -> MachineSpec:
-    if name is None:
-        return next(iter(machines.values()))
-    if name not in machines:
-        raise ValueError(f"there is no machine {name!r}; there is {', '.join(machines)}")
-    return machines[name]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words, command = _split(sys.argv[1:] if argv is None else argv)
+    words, command = split(sys.argv[1:] if argv is None else argv)
     parser = make_parser()
     arguments = parser.parse_args(words)
     if command == []:
@@ -236,8 +225,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     try:
         if command is None:
-            return _serve(server, arguments.quiet)
-        return _serve_command(server, command, arguments.quiet)
+            return serve(server, arguments.quiet)
+        return serve_command(server, command, arguments.quiet)
     except OSError as error:
         where = f"{arguments.host}:{server.port}"
         print(f"cannot listen on {where}: {error.strerror or error}; "
@@ -247,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_FAILED
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Our own words, and the command after ``--run``, whose options are not ours."""
     if "--run" not in argv:
         return list(argv), None
@@ -267,32 +256,48 @@ def server_from(arguments: argparse.Namespace, default_port: int) -> SimulatedSe
         port=default_port if arguments.port is None else arguments.port,
         dialect=arguments.dialect,
         java=JavaOptions(
-            allocator_seconds=arguments.allocator_seconds,
-            revive=arguments.revive,
-            database_refusals=arguments.database_refusals,
-            notify_twice=arguments.notify_twice,
-            failing_power_ons=arguments.failing_power_ons,
-            expiry_check_seconds=arguments.expiry_check_seconds,
+            **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(ORDINARY)}
         ),
     )
 
 
-def _serve(server: SimulatedServer, quiet: bool) -> int:
+def serve(server: SimulatedServer, quiet: bool) -> int:
     """Serve until a signal ends it."""
-    with contextlib.suppress(_Ended, KeyboardInterrupt), _ended_by(signal.SIGTERM), server:
-        _describe(server, quiet)
-        _announce(f"{server.host}:{server.port}")
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise ServerEnded
+
+    with (
+        contextlib.suppress(ServerEnded, KeyboardInterrupt),
+        handling([signal.SIGTERM], end),
+        server,
+    ):
+        if not quiet:
+            print(description(server), file=sys.stderr)
+        try:
+            print(f"{server.host}:{server.port}", flush=True)
+        except BrokenPipeError:
+            # Whoever wanted to know has gone; what is left in the buffer must not fail at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         server.wait()
     return 0
 
 
-def _serve_command(server: SimulatedServer, command: Sequence[str], quiet: bool) -> int:
+def serve_command(server: SimulatedServer, command: Sequence[str], quiet: bool) -> int:
     """Serve while `command` runs; its exit code, 128 + n when signal n ended it."""
-    child = _Child()
-    with child.given_signals(_PASSED_ON), server:
-        _describe(server, quiet)
+    child = ServedCommand()
+    with handling(PASSED_ON, child.pass_on), server:
+        if not quiet:
+            print(description(server), file=sys.stderr)
+        # What a client finds the server by.
+        environment = {
+            "SPALLOC_OWNER": OWNER,
+            **os.environ,
+            "SPALLOC_HOSTNAME": REACHED_AT.get(server.host, server.host),
+            "SPALLOC_PORT": str(server.port),
+        }
         try:
-            code = child.run(command, _pointed_at(server, os.environ))
+            code = child.run(command, environment)
         except FileNotFoundError:
             print(f"there is no command {command[0]!r}", file=sys.stderr)
             return EXIT_NOT_FOUND
@@ -302,12 +307,8 @@ def _serve_command(server: SimulatedServer, command: Sequence[str], quiet: bool)
     return code if code >= 0 else EXIT_SIGNAL_BASE - code
 
 
-def _describe(server: SimulatedServer, quiet: bool) -> None:
-    if not quiet:
-        print(_description(server), file=sys.stderr)
-
-
-def _description(server: SimulatedServer) -> str:
+def description(server: SimulatedServer) -> str:
+    """What is served, and where."""
     machines = ", ".join(
         f"{machine.name} of {machine.width} x {machine.height} triads ({machine.boards} boards)"
         for machine in server.machines
@@ -315,34 +316,20 @@ def _description(server: SimulatedServer) -> str:
     return f"simulated spalloc server {server.version} on {server.host}:{server.port}: {machines}"
 
 
-def _announce(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Whoever wanted to know has gone; what is left in the buffer must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 @contextlib.contextmanager
-def _ended_by(number: signal.Signals) -> Iterator[None]:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise _Ended
-
-    before = signal.signal(number, end)
+def handling(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Have signals handled for a while."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handled in before.items():
+            signal.signal(number, handled)
 
 
-def _pointed_at(server: SimulatedServer, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which a client finds the server."""
-    hostname = _REACHED_AT.get(server.host, server.host)
-    pointed = {"SPALLOC_HOSTNAME": hostname, "SPALLOC_PORT": str(server.port)}
-    return {"SPALLOC_OWNER": _OWNER, **environment, **pointed}
-
-
-class _Child:
+class ServedCommand:
     """A command that gets the signals that we get."""
 
     def __init__(self) -> None:
@@ -350,23 +337,20 @@ class _Child:
         self._early: list[int] = []
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run it to its end; its exit code, negative for the number of a signal."""
         with subprocess.Popen(command, env=environment) as process:
             self._process = process
             for number in self._early:
                 process.send_signal(number)
-            return _code_of(process)
+            # A signal that comes just before the wait does not interrupt it, so that its handler,
+            # which passes it on, would have to wait for the command's end: hence not one long wait.
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(LONGEST_WAIT_S)
 
-    @contextlib.contextmanager
-    def given_signals(self, numbers: Iterable[signal.Signals]) -> Iterator[None]:
-        before = {number: signal.signal(number, self._pass_on) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        if number in _SENT_BY_TERMINALS and _in_foreground():
+    def pass_on(self, number: int, _frame: FrameType | None) -> None:
+        """Have the command get a signal that we got."""
+        if number in SENT_BY_TERMINALS and in_foreground():
             return  # the terminal has sent it to the command as well
         if self._process is None:
             self._early.append(number)
@@ -374,15 +358,7 @@ class _Child:
             self._process.send_signal(number)
 
 
-def _code_of(process: subprocess.Popen[bytes]) -> int:
-    # A signal that comes just before the wait does not interrupt it, so that its handler, which
-    # passes it on, would have to wait for the command's end: hence not one long wait.
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(_LONGEST_WAIT_S)
-
-
-def _in_foreground() -> bool:
+def in_foreground() -> bool:
     """Whether what is typed on the terminal goes to our process group."""
     try:
         with open(os.ctermid(), "rb", buffering=0) as terminal:

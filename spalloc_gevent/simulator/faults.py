@@ -10,7 +10,8 @@ connection. Several that fit strike together, in the order given.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,17 +163,16 @@ class Split(Fault):
         make_plain(self, as_number, "pause_s")
 
     def reshape(self, answer: Pieces) -> Pieces:
-        return [cut for piece in answer for cut in self._cut(piece)]
-
-    def _cut(self, piece: Piece) -> Iterator[Piece]:
-        if not piece.data:
-            yield piece
-            return
-        start, after_s = 0, piece.after_s
-        for size in (*self.sizes, len(piece.data)):
-            if start < len(piece.data):
-                yield Piece(piece.data[start : start + size], after_s)
-            start, after_s = start + size, self.pause_s
+        cut: Pieces = []
+        for piece in answer:
+            rest, after_s = piece.data or b"", piece.after_s
+            if not rest:
+                cut.append(piece)
+            for size in (*self.sizes, len(rest)):
+                if rest:
+                    cut.append(Piece(rest[:size], after_s))
+                    rest, after_s = rest[size:], self.pause_s
+        return cut
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class FaultScript:
     """The faults that are still to strike."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        self._left = [(fault, fault.times) for fault in faults]
+        self._left = [(fault, fault.times or math.inf) for fault in faults]
 
     @property
     def left(self) -> tuple[Fault, ...]:
@@ -213,17 +213,11 @@ class FaultScript:
 
     def strike(self, command: str) -> list[Fault]:
         """The faults for a command that has arrived; each has struck once more now."""
-        if not self._left:
-            return []
         struck = [fault for fault, _ in self._left if fault.fits(command)]
-        counted = [(fault, _less(times) if fault in struck else times)
-                   for fault, times in self._left]  # fmt: skip
-        self._left = [(fault, times) for fault, times in counted if times != 0]
+        if struck:
+            left = ((fault, times - fault.fits(command)) for fault, times in self._left)
+            self._left = [(fault, times) for fault, times in left if times > 0]
         return struck
-
-
-def _less(times: int | None) -> int | None:
-    return None if times is None else times - 1
 
 
 def answer_instead(

@@ -11,19 +11,19 @@ from spalloc_gevent.errors import ProtocolError
 from spalloc_gevent.wire.messages import CommandRequest, ErrorReply, Message, Reply
 from spalloc_gevent.wire.quoting import quoted
 
-_COMMAND_CLASS = "uk.ac.manchester.spinnaker.alloc.compat.Command"
-_JAVA_CLASSES = {
+COMMAND_CLASS = "uk.ac.manchester.spinnaker.alloc.compat.Command"
+JAVA_CLASSES: Mapping[type, str] = {
     str: "java.lang.String",
     bool: "java.lang.Boolean",
     list: "java.util.ArrayList",
     dict: "java.util.LinkedHashMap",
 }
-_DEFAULT_KEEPALIVE_S = 60
-_MOST_KEEPALIVE_S = 2**31 - 1
-_MOST_LONG_S = 2**63 // 10**9
+DEFAULT_KEEPALIVE_S = 60
+MOST_KEEPALIVE_S = 2**31 - 1
+MOST_LONG_S = 2**63 // 10**9
 
 
-class Refusal(ValueError):  # noqa: N818 (what a server answers is no error of ours)
+class JavaException(ValueError):  # noqa: N818 (what a server answers is no error of ours)
     """The text of the exception that the server answers with."""
 
 
@@ -31,27 +31,30 @@ def decode_java_command(line: bytes) -> CommandRequest:
     """What a line asks for.
 
     Raises:
-        Refusal: The server cannot read it.
+        JavaException: The server cannot read it.
         ProtocolError: The server hangs up on it.
     """
-    body = _json_of(line.decode("utf-8", "replace"))
+    body = json_of(line.decode("utf-8", "replace"))
     if isinstance(body, list):
-        raise Refusal(f"Cannot deserialize value of type {_COMMAND_CLASS} from Array value")
+        raise JavaException(f"Cannot deserialize value of type {COMMAND_CLASS} from Array value")
     if body is not None and not isinstance(body, dict):
-        raise Refusal(f"Cannot construct instance of {_COMMAND_CLASS}")
+        raise JavaException(f"Cannot construct instance of {COMMAND_CLASS}")
     name = None if body is None else body.get("command")
     if body is None or name is None:
         raise ProtocolError(f"the client sent no valid command: {quoted(line)}")
     args, kwargs = body.get("args", []), body.get("kwargs", {})
     for value, kind in ((args, list), (kwargs, dict)):
         if value is None:
-            raise Refusal('Cannot invoke "java.util.Collection.toArray()" because "c" is null')
+            raise JavaException(
+                'Cannot invoke "java.util.Collection.toArray()" because "c" is null'
+            )
         if not isinstance(value, kind):
-            raise Refusal(f"Cannot deserialize value of type {_JAVA_CLASSES[kind]}")
+            raise JavaException(f"Cannot deserialize value of type {JAVA_CLASSES[kind]}")
     return CommandRequest(name if isinstance(name, str) else json.dumps(name), args, kwargs)
 
 
-def _json_of(text: str) -> Any:
+def json_of(text: str) -> Any:
+    """The value of a JSON text; JavaException in the server's words if there is none."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -60,10 +63,14 @@ def _json_of(text: str) -> Any:
         rest = ""
     word = re.match(r"[A-Za-z]+", rest)
     if word:
-        raise Refusal(f"Unrecognized token '{word[0]}': was expecting (JSON String, Number, ...)")
+        raise JavaException(
+            f"Unrecognized token '{word[0]}': was expecting (JSON String, Number, ...)"
+        )
     if rest:
-        raise Refusal(f"Unexpected character ('{rest[0]}' (code {ord(rest[0])})): expected ...")
-    raise Refusal("Unexpected end-of-input: expected close marker for Object")
+        raise JavaException(
+            f"Unexpected character ('{rest[0]}' (code {ord(rest[0])})): expected ..."
+        )
+    raise JavaException("Unexpected end-of-input: expected close marker for Object")
 
 
 def encode_java_message(message: Message) -> bytes:
@@ -86,37 +93,36 @@ class Arguments:
         self.kwargs = kwargs
 
     def at(self, key: int | str) -> Any:
-        """What stands at a place, or has a name; Refusal if there is nothing."""
+        """What stands at a place, or has a name; JavaException if there is nothing."""
         if isinstance(key, int):
             if key >= len(self.args):
-                raise Refusal(f"missing argument at index {key}")
+                raise JavaException(f"missing argument at index {key}")
             return self.args[key]
         if key not in self.kwargs:
-            raise Refusal(f"missing keyword argument: {key}")
+            raise JavaException(f"missing keyword argument: {key}")
         return self.kwargs[key]
 
     def integer(self, key: int | str) -> int:
         """The same as a number that is not negative."""
         return integer_from(self.at(key))
 
+    def integers(self, *keys: str) -> tuple[int, ...]:
+        """Several such numbers."""
+        return tuple(map(self.integer, keys))
+
 
 def integer_from(value: Any) -> int:
     """As the server makes a number of it: texts are read, fractions are cut off."""
     if value is None:
-        raise Refusal('Cannot invoke "java.lang.Integer.intValue()" because ... is null')
+        raise JavaException('Cannot invoke "java.lang.Integer.intValue()" because ... is null')
     if isinstance(value, (bool, list, dict)):
-        raise Refusal(f"needed a number, got a {_JAVA_CLASSES[type(value)]}")
+        raise JavaException(f"needed a number, got a {JAVA_CLASSES[type(value)]}")
     if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]+", value):
-        raise Refusal(f'For input string: "{value}"')
+        raise JavaException(f'For input string: "{value}"')
     number = int(value)
     if number < 0:
-        raise Refusal("negative values not supported")
+        raise JavaException("negative values not supported")
     return number
-
-
-def size_from(value: Any) -> int:
-    """A number of ``create_job``, which takes true for 1."""
-    return integer_from(int(value) if isinstance(value, bool) else value)
 
 
 def is_plain_integer(value: Any) -> bool:
@@ -127,14 +133,14 @@ def is_plain_integer(value: Any) -> bool:
 def keepalive_from(value: Any) -> int:
     """Whole seconds: 60 for null, fractions cut off."""
     if value is None:
-        return _DEFAULT_KEEPALIVE_S
-    if type(value) in _JAVA_CLASSES:
-        kind = _JAVA_CLASSES[type(value)]
-        raise Refusal(f"class {kind} cannot be cast to class java.lang.Number")
-    if abs(value) >= _MOST_LONG_S:
-        raise Refusal("long overflow")
-    if value > _MOST_KEEPALIVE_S:
-        raise Refusal(
+        return DEFAULT_KEEPALIVE_S
+    if type(value) in JAVA_CLASSES:
+        kind = JAVA_CLASSES[type(value)]
+        raise JavaException(f"class {kind} cannot be cast to class java.lang.Number")
+    if abs(value) >= MOST_LONG_S:
+        raise JavaException("long overflow")
+    if value > MOST_KEEPALIVE_S:
+        raise JavaException(
             "PreparedStatementCallback; "
             "Data truncation: Out of range value for column 'keepalive_interval' at row 1"
         )
@@ -145,7 +151,7 @@ def owner_from(value: Any) -> str:
     """The owner as text."""
     owner = "" if value is None else str(value)
     if not owner.strip():
-        raise Refusal("invalid owner identifier; must be non-empty")
+        raise JavaException("invalid owner identifier; must be non-empty")
     if not (owner.isascii() and owner.isprintable()):
-        raise Refusal("invalid owner identifier; must be printable ASCII")
+        raise JavaException("invalid owner identifier; must be printable ASCII")
     return owner

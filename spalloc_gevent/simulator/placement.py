@@ -26,54 +26,61 @@ from spalloc_gevent.geometry import (
 from spalloc_gevent.simulator.machine import Machine
 
 Corner = tuple[int, int]
+"""The column and row of a rectangle's lower left triad."""
 Shape = tuple[int, int]
 """Width and height in triads."""
 
-_LIMIT_NAMES = ("max_dead_boards", "max_dead_links", "require_torus", "min_ratio")
+LIMITS = ("max_dead_boards", "max_dead_links", "require_torus", "min_ratio")
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a rectangle must offer; None means any number."""
+class WantedBoards:
+    """What a job asks for: a rectangle of triads, a number of boards, or a single board.
 
+    `shape` is exact; `count` boards come in a rectangle that is square enough; without either it
+    is one board, `board` or whichever is free. A limit of None is any number.
+    """
+
+    shape: Shape | None = None
+    count: int | None = None
+    board: Board | None = None
     max_dead_boards: int | None = None
     max_dead_links: int | None = None
     require_torus: bool = False
     min_ratio: float = 0.0
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is for one board of a shared triad."""
+        return self.shape is None and self.count is None
+
+
+def request_from(args: Sequence[Any], kwargs: Mapping[str, Any]) -> WantedBoards:
+    """The request in the arguments of ``create_job`` of the Python server.
+
+    After three numbers the limits may follow by position. Raises TypeError or ValueError for
+    what is no request.
+    """
+    limits = dict(zip(LIMITS, args[3:], strict=False))
+    unknown = sorted(set(kwargs) - set(LIMITS) | set(limits) & set(kwargs))
+    if unknown or len(args) > 3 + len(LIMITS):
+        raise TypeError(f"create_job got arguments it cannot take: {', '.join(unknown) or args}")
+    limits.update(kwargs)
+    given = list(args[:3])
+    if None in given:
+        del given[given.index(None) :]
+    if len(given) == 2:
+        return WantedBoards(shape=(given[0], given[1]), **limits)
+    if len(given) == 1 and given[0] != 1:
+        return WantedBoards(count=given[0], **limits)
+    if limits.get("require_torus"):
+        raise ValueError("require_torus must be False when one board is asked for")
+    board = (given[0], given[1], given[2]) if len(given) == 3 else None
+    return WantedBoards(board=board, **limits)
+
 
 @dataclass(frozen=True)
-class OneBoard:
-    """A single board; None means whichever is free."""
-
-    board: Board | None = None
-
-
-@dataclass(frozen=True)
-class SomeBoards:
-    """At least `count` boards, in a rectangle that is square enough."""
-
-    count: int
-
-
-@dataclass(frozen=True)
-class Triads:
-    """A rectangle of exactly this many triads."""
-
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """One job's wish."""
-
-    wanted: OneBoard | SomeBoards | Triads
-    limits: Limits
-
-
-@dataclass(frozen=True)
-class Block:
+class Rectangle:
     """What a rectangle of triads offers: the boards in reach of its lower left one."""
 
     boards: frozenset[Board]
@@ -83,7 +90,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Allocation:
+class HeldBoards:
     """Boards given to a job, and how to give them back."""
 
     boards: frozenset[Board]
@@ -98,85 +105,49 @@ class Allocation:
         return job_dimensions(self.boards, self.wraps)
 
 
-def request_from(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
-    """The wish in the arguments of ``create_job``; TypeError or ValueError if there is none.
-
-    After three numbers the limits may follow by position, as on the Python server.
-    """
-    given = [*args[:3]]
-    named = dict(zip(_LIMIT_NAMES, args[3:], strict=False))
-    unknown = sorted(set(kwargs) - set(_LIMIT_NAMES) | set(named) & set(kwargs))
-    if unknown or len(args) > 3 + len(_LIMIT_NAMES):
-        raise TypeError(f"create_job got arguments it cannot take: {', '.join(unknown) or args}")
-    limits = Limits(**named, **kwargs)
-    return Request(_wanted(_up_to_none(given), limits), limits)
-
-
-def _up_to_none(given: list[Any]) -> list[Any]:
-    return given[: given.index(None)] if None in given else given
-
-
-def _wanted(given: list[Any], limits: Limits) -> OneBoard | SomeBoards | Triads:
-    if len(given) == 2:
-        return Triads(*given)
-    if len(given) == 1 and given[0] != 1:
-        return SomeBoards(given[0])
-    if limits.require_torus:
-        raise ValueError("require_torus must be False when one board is asked for")
-    return (
-        OneBoard((given[0], given[1], given[2]) if given else None)
-        if len(given) != 1
-        else (OneBoard())
-    )
-
-
 @functools.lru_cache(maxsize=4096)
 def shapes_for(triads: int, width: int, height: int, min_ratio: float) -> tuple[Shape, ...]:
     """Rectangles of at least `triads` triads that fit into `width` x `height`, best first.
 
     The best is the one that the Python server takes on an idle machine, and if it
     finds none there is none. The others, for when that one has no room, waste as
-    little as they can. min_ratio: shorter side by longer side, at least; one above
-    1.0 is taken the other way up.
+    little as they can.
+
+    Args:
+        triads, width, height: how many are wanted, and the machine's size.
+        min_ratio: shorter side by longer side, at least; one above 1.0 is taken the other way up.
+
+    Raises:
+        ValueError: `min_ratio` is negative.
     """
     if min_ratio < 0.0:
         raise ValueError("the aspect ratio cannot be negative")
     ratio = 1.0 / min_ratio if min_ratio > 1.0 else min_ratio
-    best = _best_shape(triads, width, height, ratio)
-    if _squareness(best) < ratio:
-        return ()
-    candidates = {(_least_width(triads, h, ratio), h) for h in range(1, height + 1)}
-    fitting = [shape for shape in candidates if shape[0] <= width and _squareness(shape) >= ratio]
-    others = sorted(fitting, key=lambda s: (s[0] * s[1], abs(s[0] - s[1]), s))
-    return tuple(dict.fromkeys((best, *others)))
-
-
-def _best_shape(triads: int, width: int, height: int, ratio: float) -> Shape:
-    """What is wanted, turned across the machine's longer side, and squeezed into it."""
-    longer, shorter = _wanted_shape(triads, ratio)
-    w, h = (shorter, longer) if width > height else (longer, shorter)
-    if w > width:
-        return width, math.ceil(triads / width)
-    if h > height:
-        return math.ceil(triads / height), height
-    return w, h
-
-
-def _wanted_shape(triads: int, ratio: float) -> Shape:
-    """The most square rectangle without waste if it is square enough, else one that is."""
+    # The most square rectangle without waste if it is square enough, else one that is.
     shorter = next(n for n in range(math.isqrt(triads), 0, -1) if triads % n == 0)
-    if shorter / (triads // shorter) >= ratio:
-        return triads // shorter, shorter
-    shorter = math.ceil(triads / math.sqrt(triads / ratio))
-    return max(math.ceil(triads / shorter), shorter), shorter
+    longer = triads // shorter
+    if shorter / longer < ratio:
+        shorter = math.ceil(triads / math.sqrt(triads / ratio))
+        longer = max(math.ceil(triads / shorter), shorter)
+    # Turned across the machine's longer side, and squeezed into it.
+    best = (shorter, longer) if width > height else (longer, shorter)
+    if best[0] > width:
+        best = (width, math.ceil(triads / width))
+    elif best[1] > height:
+        best = (math.ceil(triads / height), height)
+    if squareness(best) < ratio:
+        return ()
+    shapes = {
+        (max(math.ceil(triads / row), math.ceil(row * ratio)), row) for row in range(1, height + 1)
+    }
+    fitting = [shape for shape in shapes if shape[0] <= width and squareness(shape) >= ratio]
+    fitting.sort(key=lambda shape: (math.prod(shape), abs(shape[0] - shape[1]), shape))
+    return tuple(dict.fromkeys((best, *fitting)))
 
 
-def _squareness(shape: Shape) -> float:
+def squareness(shape: Shape) -> float:
+    """Shorter side by longer side."""
     return min(shape) / max(shape)
-
-
-def _least_width(triads: int, height: int, ratio: float) -> int:
-    return max(math.ceil(triads / height), math.ceil(height * ratio))
 
 
 class FreeTriads:
@@ -184,47 +155,43 @@ class FreeTriads:
 
     def __init__(self, width: int, height: int) -> None:
         self._columns = [(1 << height) - 1] * width
-        self.count = width * height
+        self._count = width * height
 
     def corners(self, width: int, height: int) -> Iterator[Corner]:
         """The lower left corner of each free rectangle of that size, column by column."""
-        if self.count < width * height:
+        if self._count < width * height:
             return
         for x in range(len(self._columns) - width + 1):
-            for y in _bits(self._starts(x, width, height)):
-                yield x, y
-
-    def _starts(self, x: int, width: int, height: int) -> int:
-        free = functools.reduce(int.__and__, self._columns[x : x + width])
-        run = 1
-        while free and run < height:
-            step = min(run, height - run)
-            free &= free >> step
-            run += step
-        return free
+            # Rows free in all columns, then those from which `height` rows are free.
+            rows = functools.reduce(int.__and__, self._columns[x : x + width])
+            run = 1
+            while rows and run < height:
+                step = min(run, height - run)
+                rows &= rows >> step
+                run += step
+            while rows:
+                lowest = rows & -rows
+                yield x, lowest.bit_length() - 1
+                rows ^= lowest
 
     def is_free(self, x: int, y: int) -> bool:
+        """Whether nobody has the triad."""
         return bool(self._columns[x] >> y & 1)
 
     def take(self, corner: Corner, shape: Shape) -> None:
+        """Note that a free rectangle is somebody's."""
         self._flip(corner, shape)
-        self.count -= shape[0] * shape[1]
+        self._count -= math.prod(shape)
 
     def give_back(self, corner: Corner, shape: Shape) -> None:
+        """Note that a rectangle is free again."""
         self._flip(corner, shape)
-        self.count += shape[0] * shape[1]
+        self._count += math.prod(shape)
 
     def _flip(self, corner: Corner, shape: Shape) -> None:
         mask = ((1 << shape[1]) - 1) << corner[1]
         for x in range(corner[0], corner[0] + shape[0]):
             self._columns[x] ^= mask
-
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        lowest = number & -number
-        yield lowest.bit_length() - 1
-        number ^= lowest
 
 
 class Placement:
@@ -234,160 +201,126 @@ class Placement:
         self._machine = machine
         self._free = FreeTriads(machine.width, machine.height)
         # Triads that single boards share, and which of their boards are left.
-        self._open: dict[Corner, set[int]] = {}
-        self._frees = 0
-        self._block = functools.lru_cache(maxsize=4096)(self._explored)
-
-    @property
-    def frees(self) -> int:
+        self._shared: dict[Corner, set[int]] = {}
+        self.frees = 0
         """How often boards came back: while this stands, what did not fit still does not."""
-        return self._frees
+        self._rectangle = functools.lru_cache(maxsize=4096)(self._explored)
 
-    def possible(self, request: Request) -> bool:
+    def possible(self, request: WantedBoards) -> bool:
         """Whether the request fits into a corner of the machine when nobody else is there."""
-        if isinstance(request.wanted, OneBoard):
-            return self._board_possible(request.wanted.board)
+        machine = self._machine
+        if request.board is not None:
+            x, y, z = request.board
+            on_it = 0 <= x < machine.width and 0 <= y < machine.height
+            return on_it and 0 <= z < BOARDS_PER_TRIAD and request.board not in machine.unusable
+        if request.is_single:
+            return len(machine.unusable) < machine.width * machine.height * BOARDS_PER_TRIAD
         return any(
             self._accepted((x, y), shape, request) is not None
             for shape in self._shapes(request)[:1]
-            for x in {0, self._machine.width - shape[0]}
-            for y in {0, self._machine.height - shape[1]}
+            for x in {0, machine.width - shape[0]}
+            for y in {0, machine.height - shape[1]}
         )
 
-    def _board_possible(self, board: Board | None) -> bool:
-        machine = self._machine
-        if board is None:
-            return len(machine.unusable) < machine.width * machine.height * BOARDS_PER_TRIAD
-        x, y, z = board
-        on_it = 0 <= x < machine.width and 0 <= y < machine.height and 0 <= z < BOARDS_PER_TRIAD
-        return on_it and board not in machine.unusable
-
-    def place(self, request: Request) -> Allocation | None:
+    def place(self, request: WantedBoards) -> HeldBoards | None:
         """Take boards that meet the request; None when there are none free now."""
-        if isinstance(request.wanted, OneBoard):
-            return self._place_board(request.wanted.board)
+        if request.is_single:
+            return self._place_single(request.board)
         for shape in self._shapes(request):
             for corner in self._free.corners(*shape):
-                block = self._accepted(corner, shape, request)
-                if block is not None:
+                rectangle = self._accepted(corner, shape, request)
+                if rectangle is not None:
                     self._free.take(corner, shape)
-                    return Allocation(block.boards, block.wraps, corner, shape)
+                    return HeldBoards(rectangle.boards, rectangle.wraps, corner, shape)
         return None
 
-    def _shapes(self, request: Request) -> tuple[Shape, ...]:
+    def free(self, held: HeldBoards) -> None:
+        """Take boards back."""
+        self.frees += 1
+        if held.shape is not None:
+            self._free.give_back(held.corner, held.shape)
+            return
+        left = self._shared.setdefault(held.corner, set())
+        left.update(z for *_, z in held.boards)
+        if left == self._living(held.corner):
+            del self._shared[held.corner]
+            self._free.give_back(held.corner, (1, 1))
+
+    def _shapes(self, request: WantedBoards) -> tuple[Shape, ...]:
         """The rectangles that would do, best first."""
-        machine, wanted = self._machine, request.wanted
-        if isinstance(wanted, Triads):
-            return self._whole_shape(wanted, request.limits)
-        assert isinstance(wanted, SomeBoards)
-        triads = math.ceil(wanted.count / BOARDS_PER_TRIAD)
-        everything = machine.width * machine.height
-        if not 0 < triads <= everything or (request.limits.require_torus and triads < everything):
+        width, height = self._machine.width, self._machine.height
+        if request.shape is not None:
+            fits = 0 < request.shape[0] <= width and 0 < request.shape[1] <= height
+            is_torus = request.shape == (width, height) or not request.require_torus
+            return (request.shape,) if fits and is_torus else ()
+        assert request.count is not None
+        triads = math.ceil(request.count / BOARDS_PER_TRIAD)
+        if not 0 < triads <= width * height:
             return ()
-        return shapes_for(triads, machine.width, machine.height, request.limits.min_ratio)
+        if request.require_torus and triads < width * height:
+            return ()
+        return shapes_for(triads, width, height, request.min_ratio)
 
-    def _whole_shape(self, wanted: Triads, limits: Limits) -> tuple[Shape, ...]:
-        size = (self._machine.width, self._machine.height)
-        fits = 0 < wanted.width <= size[0] and 0 < wanted.height <= size[1]
-        shape = (wanted.width, wanted.height)
-        return (shape,) if fits and (shape == size or not limits.require_torus) else ()
-
-    def _accepted(self, corner: Corner, shape: Shape, request: Request) -> Block | None:
-        block, limits = self._block(corner, shape), request.limits
-        wanted = request.wanted
-        expected = wanted.count if isinstance(wanted, SomeBoards) else math.prod(shape) * 3
-        dead_links = block.dead_links + block.dead_wrap_links * bool(limits.require_torus)
+    def _accepted(self, corner: Corner, shape: Shape, request: WantedBoards) -> Rectangle | None:
+        found = self._rectangle(corner, shape)
+        expected = request.count or math.prod(shape) * BOARDS_PER_TRIAD
+        dead_boards = expected - len(found.boards)
+        dead_links = found.dead_links + found.dead_wrap_links * bool(request.require_torus)
         accepted = (
-            block.boards
-            and _within(expected - len(block.boards), limits.max_dead_boards)
-            and _within(dead_links, limits.max_dead_links)
-            and (any(block.wraps) or not limits.require_torus)
+            found.boards
+            and (request.max_dead_boards is None or dead_boards <= request.max_dead_boards)
+            and (request.max_dead_links is None or dead_links <= request.max_dead_links)
+            and (any(found.wraps) or not request.require_torus)
         )
-        return block if accepted else None
+        return found if accepted else None
 
-    def _explored(self, corner: Corner, shape: Shape) -> Block:
-        machine = self._machine
-        if not machine.unusable and not machine.dead_links:
-            wraps = (shape[0] == machine.width, shape[1] == machine.height)
-            return Block(frozenset(boards_of_triads(*corner, *shape)), wraps)
-        return self._classified(self._reachable(corner, shape))
-
-    def _reachable(self, corner: Corner, shape: Shape) -> frozenset[Board]:
+    def _explored(self, corner: Corner, shape: Shape) -> Rectangle:
         """The living boards that living links inside the rectangle join to its lower left one."""
         machine = self._machine
         inside = frozenset(boards_of_triads(*corner, *shape)) - machine.unusable
-        first = (*corner, 0)
-        found = {first} & inside
+        if not machine.unusable and not machine.dead_links:
+            return Rectangle(inside, (shape[0] == machine.width, shape[1] == machine.height))
+        found = {(*corner, 0)} & inside
         to_visit = deque(found)
-        while to_visit:
-            board = to_visit.popleft()
-            near = {there for link, there, _ in self._links_of(board)
-                    if (*board, link) not in machine.dead_links}  # fmt: skip
-            to_visit.extend(new := near & inside - found)
-            found |= new
-        return frozenset(found)
-
-    def _links_of(self, board: Board) -> Iterator[tuple[Link, Board, Wrap]]:
-        for link in Link:
-            yield link, *neighbour(board, link, self._machine.width, self._machine.height)
-
-    def _classified(self, boards: frozenset[Board]) -> Block:
         wraps_x = wraps_y = False
         dead = {False: 0, True: 0}
-        for board in boards:
-            for link, there, wrap in self._links_of(board):
-                if there in boards:
+        while to_visit:
+            board = to_visit.popleft()
+            for link in Link:
+                there, _ = neighbour(board, link, machine.width, machine.height)
+                if there in found or there not in inside:
+                    continue
+                if (*board, link) not in machine.dead_links:
+                    found.add(there)
+                    to_visit.append(there)
+        for board in found:
+            for link in Link:
+                there, wrap = neighbour(board, link, machine.width, machine.height)
+                if there in found:
                     wraps_x, wraps_y = wraps_x or wrap[0], wraps_y or wrap[1]
-                    dead[any(wrap)] += (*board, link) in self._machine.dead_links
-        return Block(boards, (wraps_x, wraps_y), dead[False], dead[True])
+                    dead[any(wrap)] += (*board, link) in machine.dead_links
+        return Rectangle(frozenset(found), (wraps_x, wraps_y), dead[False], dead[True])
 
-    def _place_board(self, board: Board | None) -> Allocation | None:
-        corner = self._open_triad() if board is None else self._open_triad_of(board)
+    def _place_single(self, board: Board | None) -> HeldBoards | None:
+        if board is None:
+            # A shared triad that has one left, else a free one with a board that works.
+            free = (corner for corner in self._free.corners(1, 1) if self._living(corner))
+            corner = next(iter(self._shared), None) or next(free, None)
+        else:
+            corner = board[:2]
+            if board[2] not in self._shared.get(corner, ()) and not self._free.is_free(*corner):
+                return None
         if corner is None:
             return None
-        left = self._open[corner]
+        if corner not in self._shared:
+            self._free.take(corner, (1, 1))
+            self._shared[corner] = self._living(corner)
+        left = self._shared[corner]
         z = min(left) if board is None else board[2]
         left.remove(z)
         if not left:
-            del self._open[corner]
-        return Allocation(frozenset({(*corner, z)}), (False, False), corner, None)
-
-    def _open_triad(self) -> Corner | None:
-        """A triad that single boards share and that has one left; None when none can be had."""
-        for corner in self._open:
-            return corner
-        for corner in self._free.corners(1, 1):
-            if self._living(corner):
-                return self._share(corner)
-        return None
-
-    def _open_triad_of(self, board: Board) -> Corner | None:
-        x, y, z = board
-        if z in self._open.get((x, y), ()):
-            return x, y
-        return self._share((x, y)) if self._free.is_free(x, y) else None
-
-    def _share(self, corner: Corner) -> Corner:
-        self._free.take(corner, (1, 1))
-        self._open[corner] = self._living(corner)
-        return corner
+            del self._shared[corner]
+        return HeldBoards(frozenset({(*corner, z)}), (False, False), corner, None)
 
     def _living(self, corner: Corner) -> set[int]:
-        dead = self._machine.unusable
-        return {z for *_, z in boards_of_triads(*corner) if (*corner, z) not in dead}
-
-    def free(self, allocation: Allocation) -> None:
-        """Take boards back."""
-        self._frees += 1
-        if allocation.shape is not None:
-            self._free.give_back(allocation.corner, allocation.shape)
-            return
-        left = self._open.setdefault(allocation.corner, set())
-        left.update(z for *_, z in allocation.boards)
-        if left == self._living(allocation.corner):
-            del self._open[allocation.corner]
-            self._free.give_back(allocation.corner, (1, 1))
-
-
-def _within(number: int, limit: int | None) -> bool:
-    return limit is None or number <= limit
+        return {z for z in range(BOARDS_PER_TRIAD) if (*corner, z) not in self._machine.unusable}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 MOST_KEPT = 20_000
 
@@ -22,57 +22,39 @@ class SeenCommand(NamedTuple):
     """On which it came; numbered from 1."""
 
 
-class CommandsSeen(Sequence[SeenCommand]):
+class CommandsSeen(tuple[SeenCommand, ...]):
     """The latest commands, oldest first; counts names as well as whole commands."""
 
-    def __init__(self, commands: Iterable[SeenCommand] = ()) -> None:
-        self._commands = tuple(commands)
-
-    @overload
-    def __getitem__(self, index: int) -> SeenCommand: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[SeenCommand, ...]: ...
-    def __getitem__(self, index: int | slice) -> SeenCommand | tuple[SeenCommand, ...]:
-        return self._commands[index]
-
-    def __len__(self) -> int:
-        return len(self._commands)
-
-    def __iter__(self) -> Iterator[SeenCommand]:
-        return iter(self._commands)
+    __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"CommandsSeen({list(self._commands)!r})"
+        return f"CommandsSeen({list(self)!r})"
 
     @property
     def names(self) -> list[str]:
         """What each is called."""
-        return [command.name for command in self._commands]
+        return [command.name for command in self]
 
     def count(self, value: object) -> int:
         """How many are called `value`, or are `value`."""
-        return sum(value in (command.name, command) for command in self._commands)
+        return sum(value in (command.name, command) for command in self)
 
     def on(self, connection: int) -> CommandsSeen:
         """Those of one connection."""
-        return CommandsSeen(c for c in self._commands if c.connection == connection)
+        return CommandsSeen(command for command in self if command.connection == connection)
 
 
-class Record:
-    """Counts and keeps what arrives; of the commands themselves the latest 20,000."""
+@dataclass
+class ServerRecord:
+    """Counts and keeps what arrives."""
 
-    def __init__(self, most_kept: int = MOST_KEPT) -> None:
-        self._commands: deque[SeenCommand] = deque(maxlen=most_kept)
-        self.counts: Counter[str] = Counter()
-        """How often each command of the protocol has come, ever."""
-        self.max_in_flight = 0
-        self.connections_made = 0
-        self.most_connections = 0
-
-    def command(self, seen: SeenCommand, *, known: bool) -> None:
-        self._commands.append(seen)
-        if known:
-            self.counts[seen.name] += 1
+    commands: deque[SeenCommand] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+    """The latest ones."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often each command of the protocol has come, ever."""
+    max_in_flight: int = 0
+    connections_made: int = 0
+    most_connections: int = 0
 
     def in_flight(self, commands: int) -> None:
         """Note how many commands of one connection are unanswered now."""
@@ -83,7 +65,3 @@ class Record:
         self.connections_made += 1
         self.most_connections = max(self.most_connections, open_now)
         return self.connections_made
-
-    @property
-    def commands(self) -> CommandsSeen:
-        return CommandsSeen(self._commands)

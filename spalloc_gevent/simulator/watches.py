@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -10,12 +11,11 @@ from spalloc_gevent.deadline import Clock
 
 Watcher = TypeVar("Watcher")
 
-_NEVER = float("inf")
-_WAIT_S = 60.0
+WAIT_S = 60.0
 
 
 class Watches(Generic[Watcher]):
-    """What each watcher watches: some names, or everything."""
+    """What each watcher watches, as on the Python server: some names, or everything."""
 
     def __init__(self) -> None:
         self._watched: dict[Watcher, set[Any] | None] = {}
@@ -38,10 +38,11 @@ class Watches(Generic[Watcher]):
             self._watched.pop(watcher, None)
 
     def forget(self, watcher: Watcher) -> None:
+        """The watcher is gone."""
         self._watched.pop(watcher, None)
 
     def concerned(self, changed: set[Any]) -> Iterator[tuple[Watcher, list[Any]]]:
-        """Each watcher that `changed` concerns, and what of it concerns it."""
+        """Each watcher that is to be told something now, and of what."""
         if not changed:
             return
         everything = sorted(changed)
@@ -50,8 +51,20 @@ class Watches(Generic[Watcher]):
             if wanted:
                 yield watcher, wanted
 
+    def next_due(self) -> float:
+        """When, by the clock, somebody is to be told something again; infinite when not."""
+        return math.inf
 
-class JavaJobWatches(Generic[Watcher]):
+
+@dataclass
+class WaitForAny:
+    """One wait of a watch of all jobs."""
+
+    covered: set[int]
+    until: float
+
+
+class JavaJobWatches(Watches[Watcher]):
     """Watches of jobs as the Java server has them, each told separately.
 
     One of a single job repeats itself when nothing has changed for a minute since the last
@@ -60,24 +73,23 @@ class JavaJobWatches(Generic[Watcher]):
     """
 
     def __init__(self, clock: Clock, living: Callable[[], set[int]]) -> None:
+        super().__init__()
         self._clock = clock
         self._living = living
+        # When each watch of a single job repeats itself.
         self._single: dict[Watcher, dict[int, float]] = {}
-        self._all: dict[Watcher, _Wait] = {}
+        self._all: dict[Watcher, WaitForAny] = {}
         self._last_words: list[tuple[Watcher, list[int]]] = []
 
-    @property
     def next_due(self) -> float:
-        """When the next wait is over, by the clock."""
         repeats = (at for jobs in self._single.values() for at in jobs.values())
-        return min([*repeats, *(wait.until for wait in self._all.values())], default=_NEVER)
+        return min([*repeats, *(wait.until for wait in self._all.values())], default=math.inf)
 
     def start(self, watcher: Watcher, job_id: int | None) -> None:
-        """Watch a job; None watches all."""
         if job_id is None:
             self._all.setdefault(watcher, self._wait())
         else:
-            self._single.setdefault(watcher, {}).setdefault(job_id, _NEVER)
+            self._single.setdefault(watcher, {}).setdefault(job_id, math.inf)
 
     def stop(self, watcher: Watcher, job_id: int | None) -> None:
         """Watch a job no more; None stops the watch of all, which tells of them once."""
@@ -93,58 +105,46 @@ class JavaJobWatches(Generic[Watcher]):
         self._last_words = [told for told in self._last_words if told[0] != watcher]
 
     def concerned(self, changed: set[int]) -> Iterator[tuple[Watcher, list[int]]]:
-        """Each watcher that is to be told something now, and of which jobs."""
         last_words, self._last_words = self._last_words, []
         yield from last_words
         now = self._clock()
-        if changed or self.next_due <= now:
-            yield from self._singly(changed, now)
+        if changed or self.next_due() <= now:
+            for watcher, jobs in list(self._single.items()):
+                for job_id, repeat_at in list(jobs.items()):
+                    if job_id in changed or repeat_at <= now:
+                        jobs[job_id] = now + WAIT_S
+                        yield watcher, [job_id]
         for watcher, wait in list(self._all.items()):
             # One that covers none looks again and again.
-            covered = wait.covered or self._living()
-            told = sorted(covered & changed)
+            wait.covered = wait.covered or self._living()
+            told = sorted(wait.covered & changed)
             if told or wait.until <= now:
                 self._all[watcher] = self._wait()
-            else:
-                wait.covered = covered
             if told:
                 yield watcher, told
 
-    def _singly(self, changed: set[int], now: float) -> Iterator[tuple[Watcher, list[int]]]:
-        for watcher, jobs in list(self._single.items()):
-            for job_id, repeat_at in list(jobs.items()):
-                if job_id in changed or repeat_at <= now:
-                    jobs[job_id] = now + _WAIT_S
-                    yield watcher, [job_id]
-
-    def _wait(self) -> _Wait:
-        return _Wait(self._living(), self._clock() + _WAIT_S)
+    def _wait(self) -> WaitForAny:
+        return WaitForAny(self._living(), self._clock() + WAIT_S)
 
 
-@dataclass
-class _Wait:
-    """One wait of a watch of all jobs."""
-
-    covered: set[int]
-    until: float
-
-
-class JavaMachineWatches(Generic[Watcher]):
+class JavaMachineWatches(Watches[Watcher]):
     """Watches of machines as the Java server has them: each is one more, and none ever ends."""
 
     def __init__(self) -> None:
-        self._watched: dict[Watcher, list[str | None]] = {}
+        super().__init__()
+        self._names: dict[Watcher, list[str | None]] = {}
 
     def start(self, watcher: Watcher, name: str | None) -> None:
-        """Watch a machine; None watches all."""
-        self._watched.setdefault(watcher, []).append(name)
+        self._names.setdefault(watcher, []).append(name)
+
+    def stop(self, watcher: Watcher, name: str | None) -> None:
+        """Nothing: a watch of machines is never let go of."""
 
     def forget(self, watcher: Watcher) -> None:
-        self._watched.pop(watcher, None)
+        self._names.pop(watcher, None)
 
     def concerned(self, changed: set[str]) -> Iterator[tuple[Watcher, list[str]]]:
-        """Each watcher that `changed` concerns, and what of it concerns it."""
-        for watcher, names in list(self._watched.items()):
+        for watcher, names in list(self._names.items()):
             for name in names:
                 told = sorted(changed if name is None else changed & {name})
                 if told:

@@ -128,8 +128,7 @@ def test_bad_value_is_one_line_on_standard_error_and_exit_code_2(account: Accoun
     run = account.run()
     assert run.returncode == 2
     assert run.stderr == (
-        f"error: {account.user}, line 2: port cannot be 'http': "
-        "give a whole number from 1 to 65535\n"
+        f"error: {account.user}: port cannot be 'http': give a whole number from 1 to 65535\n"
     )
 
 

@@ -241,7 +241,7 @@ def _told_by(call: ast.Call, also: Mapping[str, int]) -> ast.expr | None:
     name = name_of(call.func)
     if name == "print" and any("stderr" in ast.unparse(one.value) for one in call.keywords):
         return call.args[0]
-    if name == "_say" and "stderr" in ast.unparse(call):
+    if name == "say" and "stderr" in ast.unparse(call):
         return call.args[0]
     if name == "error" and not _is_parsers(call.func):
         return None

@@ -19,7 +19,7 @@ from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.ledger import Ledger
 from spalloc_gevent.simulator import Drop, JavaOptions, MachineSpec, SimulatedServer
-from spalloc_gevent.simulator import server as simulator_server
+from spalloc_gevent.simulator import loop as simulator_loop
 from spalloc_gevent.wire.checks import check_fits
 from spalloc_gevent.wire.requests import Request
 from tests.docs.message_stage import Stage, told
@@ -159,7 +159,7 @@ def broken_down(stage: Stage) -> str:
     server = SimulatedServer([MachineSpec()])
     server.start()
     with stage.patch.context() as patch:
-        patch.setattr(simulator_server._Loop, "_round", lambda _: 1 / 0)
+        patch.setattr(simulator_loop.ServerLoop, "serve_once", lambda _: 1 / 0)
         server.wake()
         server.wait()
     return told(server.stop)
@@ -291,6 +291,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "invalid owner identifier; must be non-empty": of_java("create_job", 1),
     "invalid owner identifier; must be printable ASCII": of_java("create_job", owner="ü"),
+    "unknown command: <name>": of_java("make_coffee"),
     "unsupported number of arguments: <number>": of_java("create_job", 1, 1, 1, 1, owner="me"),
     "PreparedStatementCallback; SQL [INSERT INTO job_request(job_id, <columns>": of_java(
         "create_job", 0, owner="me"

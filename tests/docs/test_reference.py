@@ -224,7 +224,7 @@ def test_every_environment_variable_of_the_source_is_in_the_reference() -> None:
     source = names_in_source() | {option.variable for option in OPTIONS}
     assert set.union(*told.values()) == source | _LIBRARIES
     assert told["Read"] >= {option.variable for option in OPTIONS}
-    assert told["Never read"] == set(config._NOT_OURS)
+    assert told["Never read"] == set(config.NEVER_READ)
     assert told["Set for others"] == {name for name, _ in (CASE_VARIABLE, *VARIABLES)}
 
 

@@ -30,7 +30,8 @@ from spalloc_gevent.simulator import (
     Split,
     Unsolicited,
 )
-from spalloc_gevent.simulator import client as client_module
+from spalloc_gevent.simulator import connection as connection_module
+from spalloc_gevent.simulator.dialects import DIALECTS
 from spalloc_gevent.states import JobState
 from tests.transport.recordings import Time
 
@@ -160,7 +161,7 @@ def test_lost_connection_takes_its_watches_and_leaves_its_jobs(server: Simulated
         b'{"args": []}\n',
         b"\xff\xfe\n",
         b"[" * 100_000 + b"\n",
-        b"x" * (client_module.MOST_COMMAND_BYTES + 1),
+        b"x" * (connection_module.MOST_COMMAND_BYTES + 1),
     ],
 )
 def test_nonsense_is_hung_up_on_and_harms_nobody_else(
@@ -204,7 +205,7 @@ def test_last_answers_reach_a_client_that_has_stopped_sending(server: SimulatedS
 
 
 def test_subscriber_that_never_reads_stalls_nobody_and_is_hung_up_on() -> None:
-    long_name = "m" * (client_module.MOST_UNREAD_BYTES // 20)
+    long_name = "m" * (connection_module.MOST_UNREAD_BYTES // 20)
     with SimulatedServer([MachineSpec(long_name)]) as server, Raw(server) as client:
         with Raw(server) as deaf:
             deaf.ask("notify_machine")
@@ -449,7 +450,7 @@ def test_breakdown_of_the_server_surfaces_when_it_is_stopped(
 ) -> None:
     server = SimulatedServer()
     server.start()
-    monkeypatch.setattr(server._jobs, "expire", lambda: 1 / 0)
+    monkeypatch.setattr(server._jobs.timers, "run_due", lambda: 1 / 0)
     with Raw(server) as client:
         assert client.hung_up_on()
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
@@ -473,6 +474,39 @@ def test_java_dialect_answers_nonsense_and_ends_lines_both_ways() -> None:
         assert "exception" in client.message()
         client.sock.sendall(b"\r\n")
         assert client.hung_up_on()
+
+
+@pytest.mark.parametrize(
+    ("sent", "ends"),
+    [
+        (b"@\n", False),
+        (b"@\r\n@\r\n", False),
+        (b"\n", True),
+        (b"\r\n", True),
+        (b"@\n\n", True),
+        (b"@\n\r\n", True),
+    ],
+)
+def test_blank_line_ends_a_session_with_the_java_server(sent: bytes, ends: bool) -> None:
+    with SimulatedServer(dialect="java") as server, Raw(server) as client:
+        client.sock.sendall(sent.replace(b"@", b'{"command": "version"}'))
+        for _ in range(sent.count(b"@")):
+            assert client.message() == {"return": "5.0.0"}
+        if ends:
+            assert client.hung_up_on()
+        else:
+            assert client.ask("version") == "5.0.0"
+
+
+def test_client_that_sends_too_much_is_not_read_for_a_while() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = connection_module.ServedConnection(ours, 1, "::1", DIALECTS["python"])
+        theirs.sendall(b"x\n" * connection_module.MOST_WAITING_COMMANDS)
+        connection.receive(0.0)
+        assert not connection.wants_reading
+        assert connection.next_line() == b"x"
+        assert connection.wants_reading
 
 
 @contextlib.contextmanager

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from spalloc_gevent.simulator import jobs as jobs_module
-from spalloc_gevent.simulator.jobs import Job, Jobs
+from spalloc_gevent.simulator.jobs import SimulatedJob
 from spalloc_gevent.simulator.machine import MachineSpec
+from spalloc_gevent.simulator.queues import QueuedJobs
+from spalloc_gevent.simulator.timers import SPARE_TIMERS
 from spalloc_gevent.states import JobState
 
 IMPOSSIBLE = "Cancelled: No suitable machines available."
+QUEUED, POWER, READY = JobState.queued, JobState.power, JobState.ready
 
 
 class Server:
@@ -20,7 +22,7 @@ class Server:
 
     def __init__(self, machines: Sequence[MachineSpec] = (MachineSpec(),), **options: Any) -> None:
         self.now = 1000.0
-        self.jobs = Jobs(machines, clock=lambda: self.now, wall_clock=lambda: 7.0, **options)
+        self.jobs = QueuedJobs(machines, clock=lambda: self.now, wall_clock=lambda: 7.0, **options)
 
     def create(self, *args: Any, **kwargs: Any) -> int:
         return self.jobs.create("1.2.3.4", args, {"owner": "me", "keepalive": None, **kwargs})
@@ -28,19 +30,24 @@ class Server:
     def turn(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything that was due happen."""
         until = self.now + seconds
-        while (due := self.jobs.next_due()) is not None and due <= until:
+        while (due := self.jobs.timers.next_due()) <= until:
             self.now = max(self.now, due)
-            self.jobs.expire()
-            self.jobs.finish_powering()
+            self.jobs.timers.run_due()
         self.now = until
 
-    def job(self, job_id: int) -> Job:
-        job = self.jobs.get(job_id)
-        assert job is not None
-        return job
+    def job(self, job_id: int) -> SimulatedJob:
+        return self.jobs.living[job_id]
 
-    def state(self, job_id: int) -> JobState:
-        return self.job(job_id).state
+    def states(self, *jobs: int) -> list[JobState]:
+        return [self.job(job_id).state for job_id in jobs]
+
+    def reason(self, job_id: int) -> object:
+        return self.jobs.destroyed[job_id].reason
+
+    def machine_of(self, job_id: int) -> str:
+        machine = self.job(job_id).machine
+        assert machine is not None
+        return machine.name
 
 
 @pytest.fixture
@@ -57,47 +64,32 @@ def test_ids_begin_at_1_and_are_never_used_again(server: Server) -> None:
 def test_new_job_gets_its_boards_at_once_and_powers_them_on() -> None:
     server = Server(power_seconds=5.0)
     job_id = server.create(3)
-    assert server.state(job_id) is JobState.power
-    assert server.job(job_id).power is True
+    assert (server.states(job_id), server.job(job_id).power) == ([POWER], True)
     server.turn(4.9)
-    assert server.state(job_id) is JobState.power
+    assert server.states(job_id) == [POWER]
     server.turn(0.1)
-    assert server.state(job_id) is JobState.ready
-
-
-def test_job_without_room_waits_with_nothing_allocated(server: Server) -> None:
-    server.create(24)
-    waiting = server.create()
-    assert server.state(waiting) is JobState.queued
-    assert server.job(waiting).power is None
-    assert server.job(waiting).boards is None
+    assert server.states(job_id) == [READY]
 
 
 def test_jobs_wait_in_order_even_when_a_later_one_would_fit(server: Server) -> None:
-    first = server.create(3, 2)
-    big, small = server.create(4, 2), server.create()
-    assert (server.state(big), server.state(small)) == (JobState.queued, JobState.queued)
+    first, big, small = server.create(3, 2), server.create(4, 2), server.create()
+    assert server.states(big, small) == [QUEUED, QUEUED]
+    assert (server.job(big).power, server.job(big).boards) == (None, None)
     server.jobs.destroy(first)
     server.turn()
-    assert (server.state(big), server.state(small)) == (JobState.ready, JobState.queued)
+    assert server.states(big, small) == [READY, QUEUED]
 
 
 def test_cancelling_the_head_of_the_queue_lets_those_behind_it_go_on(server: Server) -> None:
-    server.create(3, 2)
-    big, small = server.create(4, 2), server.create()
+    _, big, small = server.create(3, 2), server.create(4, 2), server.create()
     server.jobs.destroy(big)
     server.turn()
-    assert server.state(small) is JobState.ready
+    assert server.states(small) == [READY]
 
 
 def test_first_machine_with_room_gets_the_job() -> None:
     server = Server([MachineSpec("first", 1, 1), MachineSpec("second", 1, 1)])
-    names = []
-    for _ in range(2):
-        machine = server.job(server.create(3)).machine
-        assert machine is not None
-        names.append(machine.name)
-    assert names == ["first", "second"]
+    assert [server.machine_of(server.create(3)) for _ in range(2)] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -111,13 +103,9 @@ def test_first_machine_with_room_gets_the_job() -> None:
         ({"machine": "tagged"}, "tagged"),
     ],
 )
-def test_job_goes_to_the_machine_it_names_or_whose_tags_fit(
-    wish: dict[str, Any], name: str
-) -> None:
+def test_job_goes_to_the_machine_it_names_or_whose_tags_fit(wish: Any, name: str) -> None:
     server = Server([MachineSpec("plain"), MachineSpec("tagged", tags=("big", "fast"))])
-    machine = server.job(server.create(**wish)).machine
-    assert machine is not None
-    assert machine.name == name
+    assert server.machine_of(server.create(**wish)) == name
 
 
 @pytest.mark.parametrize(
@@ -132,63 +120,47 @@ def test_job_goes_to_the_machine_it_names_or_whose_tags_fit(
         ((9, 9, 0), {}),
     ],
 )
-def test_impossible_request_is_destroyed_at_once(
-    server: Server, args: tuple[int, ...], wish: dict[str, Any]
-) -> None:
+def test_impossible_request_is_destroyed_at_once(server: Server, args: Any, wish: Any) -> None:
     job_id = server.create(*args, **wish)
-    assert server.jobs.get(job_id) is None
-    assert server.jobs.was_destroyed(job_id)
-    assert server.jobs.reason(job_id) == IMPOSSIBLE
+    assert job_id not in server.jobs.living
+    assert server.reason(job_id) == IMPOSSIBLE
 
 
-def test_refused_arguments_leave_a_queued_job_behind_as_on_the_python_server(
-    server: Server,
-) -> None:
+def test_refused_arguments_leave_a_queued_job_that_expires_without_harm(server: Server) -> None:
     with pytest.raises(ValueError, match="require_torus"):
         server.create(require_torus=True)
     with pytest.raises(TypeError, match="tags"):
-        server.create(tags=["default"], machine="m")
-    assert [job.state for job in server.jobs] == [JobState.queued, JobState.queued]
-
-
-def test_those_left_behind_expire_without_harm(server: Server) -> None:
-    with pytest.raises(TypeError):
         server.create(tags=["default"], machine="m", keepalive=5.0)
+    assert server.states(1, 2) == [QUEUED, QUEUED]
     server.turn(5.0)
-    assert server.jobs.reason(1) == "Cancelled: Job timed out."
-    assert server.state(server.create()) is JobState.power
+    assert server.reason(2) == "Cancelled: Job timed out."
+    assert server.states(server.create()) == [POWER]
 
 
 def test_request_without_an_owner_makes_no_job(server: Server) -> None:
     with pytest.raises(TypeError, match="owner"):
         server.jobs.create(None, (), {})
-    assert len(server.jobs) == 0
+    assert not server.jobs.living
 
 
 def test_silent_job_expires_exactly_when_its_keepalive_is_over(server: Server) -> None:
     job_id = server.create(keepalive=10.0)
     server.turn(9.9)
-    assert server.jobs.get(job_id) is not None
+    assert job_id in server.jobs.living
     server.turn(0.1)
-    assert server.jobs.reason(job_id) == "Job timed out."
+    assert server.reason(job_id) == "Job timed out."
 
 
-def test_keepalive_puts_the_end_off_and_tells_who_cares(server: Server) -> None:
+def test_keepalives_and_power_commands_put_the_end_off(server: Server) -> None:
     job_id = server.create(keepalive=10.0)
-    for _ in range(5):
+    for _ in range(3):
         server.turn(9.0)
         server.jobs.keep_alive(job_id, "5.6.7.8")
+        server.turn(9.0)
+        server.jobs.set_power(job_id, None, on=False)
     assert server.job(job_id).keepalive_host == "5.6.7.8"
     server.turn(10.0)
-    assert server.jobs.was_destroyed(job_id)
-
-
-def test_power_commands_keep_a_job_alive(server: Server) -> None:
-    job_id = server.create(keepalive=10.0)
-    server.turn(9.0)
-    server.jobs.set_power(job_id, "5.6.7.8", on=False)
-    server.turn(9.0)
-    assert server.state(job_id) is JobState.ready
+    assert job_id in server.jobs.destroyed
 
 
 @pytest.mark.parametrize("keepalive", [None, float("inf"), float("nan")])
@@ -197,65 +169,48 @@ def test_job_whose_keepalive_never_passes_is_never_destroyed(
 ) -> None:
     job_id = server.create(keepalive=keepalive)
     server.turn(1e9)
-    assert server.state(job_id) is JobState.ready
+    assert server.states(job_id) == [READY]
 
 
 def test_keepalive_is_60_seconds_unless_told(server: Server) -> None:
-    job_id = server.jobs.create(None, (), {"owner": "me"})
-    assert server.job(job_id).keepalive_s == 60.0
+    assert server.job(server.jobs.create(None, (), {"owner": "me"})).keepalive_s == 60.0
 
 
-def test_expiry_looks_at_the_jobs_that_are_due_and_at_no_others(server: Server) -> None:
-    looked_at: list[int] = []
-
-    class Watched(dict[int, Job]):
-        def get(self, job_id: int, default: Any = None) -> Any:
-            looked_at.append(job_id)
-            return super().get(job_id, default)
-
-    for _ in range(500):
-        server.create(keepalive=60.0)
-    due = server.create(keepalive=1.0)
-    server.now += 1.0
-    server.jobs._jobs = Watched(server.jobs._jobs)
-    server.jobs.expire()
-    assert set(looked_at) == {due}
-
-
-def test_destroyed_jobs_leave_nothing_behind_in_the_expiry_heap(server: Server) -> None:
-    for _ in range(5 * jobs_module._SPARE_EXPIRIES):
+def test_destroyed_jobs_leave_nothing_behind_among_the_timers(server: Server) -> None:
+    for _ in range(5 * SPARE_TIMERS):
         server.jobs.destroy(server.create(keepalive=1e6))
-    assert len(server.jobs._expiries) <= jobs_module._SPARE_EXPIRIES + 1
+        server.turn()
+    assert len(server.jobs.timers) <= 3 * SPARE_TIMERS
 
 
 def test_waiting_job_is_tried_again_only_after_boards_came_back(server: Server) -> None:
     server.create(24)
     for _ in range(10_000):
         server.create()
-    placement = server.jobs._sites["m"].placement
     tried: list[Any] = []
-    placement.place = tried.append  # type: ignore[method-assign, assignment]
+    server.jobs.sites["m"].placement.place = tried.append  # type: ignore[method-assign, assignment]
     server.create()
     assert tried == []
 
 
-@pytest.mark.parametrize(("reason", "told"), [("enough", "enough"), (None, None), ("", ""), (5, 5)])
-def test_reason_is_remembered_for_a_job_with_boards(
-    server: Server, reason: object, told: object
-) -> None:
-    job_id = server.create()
-    server.jobs.destroy(job_id, reason)
-    assert server.jobs.reason(job_id) == told
-
-
 @pytest.mark.parametrize(
-    ("reason", "told"), [("enough", "Cancelled: enough"), (None, "Cancelled: ")]
+    ("size", "reason", "told"),
+    [
+        (1, "enough", "enough"),
+        (1, None, None),
+        (1, "", ""),
+        (1, 5, 5),
+        (24, "enough", "Cancelled: enough"),
+        (24, None, "Cancelled: "),
+    ],
 )
-def test_queued_job_is_cancelled(server: Server, reason: str | None, told: str) -> None:
-    server.create(24)
-    job_id = server.create()
+def test_reason_is_remembered_and_that_of_a_queued_job_says_so(
+    server: Server, size: int, reason: object, told: object
+) -> None:
+    server.create()
+    job_id = server.create(size)
     server.jobs.destroy(job_id, reason)
-    assert server.jobs.reason(job_id) == told
+    assert server.reason(job_id) == told
 
 
 def test_about_1200_destroyed_jobs_are_remembered_the_oldest_forgotten_first(
@@ -264,9 +219,7 @@ def test_about_1200_destroyed_jobs_are_remembered_the_oldest_forgotten_first(
     for _ in range(1201):
         server.jobs.destroy(server.create(), "gone")
         server.turn()
-    assert not server.jobs.was_destroyed(1)
-    assert server.jobs.was_destroyed(2)
-    assert server.jobs.reason(1201) == "gone"
+    assert list(server.jobs.destroyed) == list(range(2, 1202))
 
 
 def test_freed_boards_rest_before_somebody_else_gets_them() -> None:
@@ -274,9 +227,9 @@ def test_freed_boards_rest_before_somebody_else_gets_them() -> None:
     server.jobs.destroy(server.create(24))
     waiting = server.create()
     server.turn(29.9)
-    assert server.state(waiting) is JobState.queued
+    assert server.states(waiting) == [QUEUED]
     server.turn(0.1)
-    assert server.state(waiting) is JobState.ready
+    assert server.states(waiting) == [READY]
 
 
 def test_job_destroyed_while_powering_on_is_gone_but_its_boards_stay_busy() -> None:
@@ -284,12 +237,11 @@ def test_job_destroyed_while_powering_on_is_gone_but_its_boards_stay_busy() -> N
     job_id = server.create(24)
     server.turn(1.0)
     server.jobs.destroy(job_id, "x")
-    assert server.jobs.was_destroyed(job_id)
     waiting = server.create()
     server.turn(3.9)
-    assert server.state(waiting) is JobState.queued
+    assert server.states(waiting) == [QUEUED]
     server.turn(0.1)
-    assert server.state(waiting) is JobState.power
+    assert server.states(waiting) == [POWER]
 
 
 def test_powering_off_is_quick_and_a_reset_takes_as_long_as_powering_on() -> None:
@@ -298,13 +250,13 @@ def test_powering_off_is_quick_and_a_reset_takes_as_long_as_powering_on() -> Non
     server.turn(5.0)
     server.jobs.set_power(job_id, None, on=False)
     server.turn()
-    assert (server.state(job_id), server.job(job_id).power) == (JobState.ready, False)
+    assert (server.states(job_id), server.job(job_id).power) == ([READY], False)
     server.jobs.set_power(job_id, None, on=True)
     server.jobs.set_power(job_id, None, on=True)
     server.turn(9.9)
-    assert server.state(job_id) is JobState.power
+    assert server.states(job_id) == [POWER]
     server.turn(0.1)
-    assert server.state(job_id) is JobState.ready
+    assert server.states(job_id) == [READY]
 
 
 def test_many_power_commands_free_the_boards_once(server: Server) -> None:
@@ -314,32 +266,27 @@ def test_many_power_commands_free_the_boards_once(server: Server) -> None:
     server.jobs.destroy(job_id)
     server.turn()
     assert server.job(server.create(24)).boards is not None
-    assert server.state(server.create(1)) is JobState.queued
+    assert server.states(server.create(1)) == [QUEUED]
 
 
 def test_power_command_for_a_queued_or_unknown_job_does_nothing(server: Server) -> None:
-    server.create(24)
-    waiting = server.create()
-    server.jobs.set_power(waiting, None, on=True)
-    server.jobs.set_power(99, None, on=True)
-    assert server.state(waiting) is JobState.queued
+    _, waiting = server.create(24), server.create()
+    for job_id in (waiting, 99):
+        server.jobs.set_power(job_id, None, on=True)
+    assert server.states(waiting) == [QUEUED]
 
 
 def test_changes_are_told_once(server: Server) -> None:
     first = server.create(24)
-    assert server.jobs.take_changed_jobs() == {first}
-    assert server.jobs.take_changed_machines() == {"m"}
+    assert server.jobs.take_changes() == ({first}, {"m"})
     second = server.create()
-    assert server.jobs.take_changed_jobs() == {second}
-    assert server.jobs.take_changed_machines() == set()
+    assert server.jobs.take_changes() == ({second}, set())
     server.turn()
-    assert server.jobs.take_changed_jobs() == {first}
+    assert server.jobs.take_changes() == ({first}, set())
     server.jobs.destroy(first)
-    assert server.jobs.take_changed_jobs() == {first}
-    assert server.jobs.take_changed_machines() == {"m"}
+    assert server.jobs.take_changes() == ({first}, {"m"})
     server.turn()
-    assert server.jobs.take_changed_jobs() == {second}
-    assert server.jobs.take_changed_machines() == {"m"}
+    assert server.jobs.take_changes() == ({second}, {"m"})
 
 
 def test_after_a_restart_every_job_has_its_whole_keepalive_ahead(server: Server) -> None:
@@ -347,7 +294,7 @@ def test_after_a_restart_every_job_has_its_whole_keepalive_ahead(server: Server)
     server.turn(9.0)
     server.jobs.recover()
     server.turn(9.9)
-    assert server.state(job_id) is JobState.ready
+    assert server.states(job_id) == [READY]
 
 
 def test_two_machines_of_one_name_are_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spalloc_gevent.geometry import boards_of_triads
 from spalloc_gevent.simulator.machine import Machine, MachineSpec
 
 
@@ -34,32 +35,28 @@ def test_impossible_machine_is_refused_with_the_reason(options: dict[str, Any], 
 
 
 def test_boards_fill_frames_of_24_and_cabinets_of_5_frames() -> None:
-    machine = Machine(MachineSpec(width=10, height=10))
-    assert machine.place_of((0, 0, 0)) == (0, 0, 0)
-    assert machine.place_of((0, 7, 2)) == (0, 0, 23)
-    assert machine.place_of((0, 8, 0)) == (0, 1, 0)
-    assert machine.place_of((4, 0, 0)) == (1, 0, 0)
+    places = Machine(MachineSpec(width=10, height=10)).places
+    assert [places[board] for board in ((0, 0, 0), (0, 7, 2), (0, 8, 0), (4, 0, 0))] == [
+        (0, 0, 0),
+        (0, 0, 23),
+        (0, 1, 0),
+        (1, 0, 0),
+    ]
 
 
-def test_every_living_board_is_found_again_at_its_place() -> None:
-    machine = Machine(MachineSpec(width=3, height=3, dead_boards=[(1, 1, 1)]))
-    places = {board: machine.place_of(board) for board in
-              [(x, y, z) for x in range(3) for y in range(3) for z in range(3)]}  # fmt: skip
-    assert places.pop((1, 1, 1)) is None
-    assert all(place and machine.board_at(place) == board for board, place in places.items())
+def test_dead_boards_slot_stays_empty_and_every_living_board_is_found_again() -> None:
+    whole = Machine(MachineSpec(width=3, height=3))
+    broken = Machine(MachineSpec(width=3, height=3, dead_boards=[(0, 0, 0)]))
+    left = set(boards_of_triads(0, 0, 3, 3)) - {(0, 0, 0)}
+    assert broken.places == {board: whole.places[board] for board in left}
+    assert broken.boards == {whole.places[board]: board for board in left}
 
 
-def test_dead_boards_slot_stays_empty_and_others_do_not_move_up() -> None:
-    whole, broken = Machine(MachineSpec()), Machine(MachineSpec(dead_boards=[(0, 0, 0)]))
-    assert broken.board_at((0, 0, 0)) is None
-    assert broken.place_of((0, 0, 1)) == whole.place_of((0, 0, 1))
-
-
-def test_hostnames_are_distinct_loopback_addresses() -> None:
-    machines = [Machine(MachineSpec(width=40, height=40), number) for number in range(2)]
-    boards = [(x, y, z) for x in range(40) for y in range(40) for z in range(3)]
-    names = [machine.hostname_of(board) for machine in machines for board in boards]
-    assert len(set(names)) == len(names)
+@pytest.mark.parametrize("java", [False, True])
+def test_hostnames_are_distinct_loopback_addresses(java: bool) -> None:
+    machines = [Machine(MachineSpec(width=40, height=40), number, java=java) for number in range(2)]
+    names = [machine.hostname_of(board) for machine in machines for board in machine.places]
+    assert len(set(names)) == len(names) == 2 * 40 * 40 * 3
     assert all(ipaddress.ip_address(name).is_loopback for name in names)
 
 
