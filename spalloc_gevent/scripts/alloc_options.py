@@ -140,7 +140,7 @@ def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None
     group.add_argument(
         "--resume",
         "-r",
-        type=common.job_id,
+        type=common.natural_number,
         metavar="JOB_ID",
         help="take on an existing job instead of creating one, and keep it alive; "
         "all requirements are ignored",

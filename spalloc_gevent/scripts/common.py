@@ -6,11 +6,11 @@ import argparse
 import enum
 import errno
 import math
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from configparser import RawConfigParser
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NoReturn, TextIO
 
@@ -142,15 +142,16 @@ def run(
     """
     remarks = Telling()
     _remarks.set(remarks)
-    with _nothing_left_unwritten():
+    try:
         try:
             code = command()
             return code or (ExitCode.OK if remarks.trouble is None else ExitCode.NOT_TOLD)
         except BrokenPipeError:
             discard_unwritable(sys.stdout)
             return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
-        except KeyboardInterrupt:
-            return INTERRUPTED
+        except KeyboardInterrupt as interrupted:
+            # Other signals than Ctrl+C's have their number with them.
+            return ended_by(getattr(interrupted, "signum", signal.SIGINT))
         except CommandError as error:
             message, code = str(error), error.code
         except ConfigError as error:
@@ -168,13 +169,6 @@ def run(
             message, code = describe_server_trouble(error), output_code
         complain(message, stderr, colour)
         return code
-
-
-@contextmanager
-def _nothing_left_unwritten() -> Iterator[None]:
-    """Have standard error hold nothing in the end that it does not take."""
-    try:
-        yield
     finally:
         discard_unwritable(sys.stderr)
 
@@ -193,20 +187,21 @@ def usage_message(prog: str, error: object) -> str:
     return f"{prog}: error: {error}"
 
 
-def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
+def complain(
+    message: str,
+    stderr: TextIO | None = None,
+    colour: Colour = Colour.AUTO,
+    style: Style = Style.RED,
+) -> None:
     """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
-    _tell(message, Style.RED, stderr, colour)
+    stream = sys.stderr if stderr is None else stderr
+    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
+    _remarks.get(Telling())(lambda: write(stream, line))
 
 
 def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what may surprise, in yellow where `stderr` shows colours."""
-    _tell(message, Style.YELLOW, stderr, colour)
-
-
-def _tell(message: str, style: Style, stderr: TextIO | None, colour: Colour) -> None:
-    stream = sys.stderr if stderr is None else stderr
-    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
-    _remarks.get(Telling())(lambda: write(stream, line))
+    complain(message, stderr, colour, Style.YELLOW)
 
 
 # --------------------------------------------------------------- the parser
@@ -303,31 +298,24 @@ def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> N
     """
     if not hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
-    if not _may_be_hostname(hostname):
+    if not may_be_hostname(hostname):
         message = f"--hostname {hostname!r} is no host name or IP address"
         raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
 
 
-def _may_be_hostname(name: str) -> bool:
+def may_be_hostname(name: str) -> bool:
     """False for what no resolver would take, and for a URL or an address with its port."""
     if not name.isprintable() or any(character in " '\"/@[]" for character in name):
         return False
-    if ":" in name:
-        return _is_ipv6(name)
-    if name.isascii():
-        return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
     try:
+        if ":" in name:
+            # Hardly anybody gives one.
+            from ipaddress import IPv6Address
+
+            return bool(IPv6Address(name))
+        if name.isascii():
+            return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
         return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
-
-
-def _is_ipv6(name: str) -> bool:
-    # Hardly anybody gives one.
-    from ipaddress import IPv6Address
-
-    try:
-        return bool(IPv6Address(name))
     except ValueError:
         return False
 
@@ -348,60 +336,52 @@ def or_minus_one(value: object) -> str:
 # ------------------------------------------------------- values of arguments
 
 
+def whole_number(text: str) -> int:
+    """Any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def real_number(text: str) -> float:
+    """Any number, with or without a fraction."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+def required(is_right: bool, refusal: str) -> None:
+    """Refuse an argument that is not right."""
+    if not is_right:
+        raise argparse.ArgumentTypeError(refusal)
+
+
 def port(text: str) -> int:
     number = whole_number(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    required(1 <= number <= 65535, f"{text!r} is no port: give a number from 1 to 65535")
     return number
 
 
-def seconds(text: str) -> float:
-    """A number of seconds, 0 or more."""
-    span_s = _number(text)
-    if not 0 <= span_s < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 0 seconds or more")
-    return span_s
-
-
-def seconds_or_at_once(text: str) -> float:
-    """A number of seconds, 0 for whatever is less."""
-    span_s = _number(text)
-    return 0.0 if span_s < 0 else seconds(text)
-
-
-def positive_seconds(text: str) -> float:
-    """A number of seconds above 0."""
-    span_s = _number(text)
-    if not 0 < span_s < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds above 0")
-    return span_s
-
-
-def seconds_or_none(text: str) -> float | None:
-    """A number of seconds above 0, or None for one below it."""
-    span_s = _number(text)
-    if span_s < 0:
-        return None
-    if not 0 < span_s < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: give seconds above 0, or -1 for no limit"
-        )
-    return span_s
+def natural_number(text: str) -> int:
+    """A whole number, 0 or more."""
+    number = whole_number(text)
+    required(number >= 0, f"{text!r} is less than 0: give 0 or more")
+    return number
 
 
 def count(text: str) -> int:
     """A whole number, 1 or more."""
     number = whole_number(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 1 or more")
+    required(number >= 1, f"{text!r} is no number of things: give 1 or more")
     return number
 
 
 def count_or_zero(text: str) -> int:
-    """A whole number, 0 or more."""
+    """A number of things, 0 or more."""
     number = whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 0 or more")
+    required(number >= 0, f"{text!r} is no number of things: give 0 or more")
     return number
 
 
@@ -411,40 +391,46 @@ def count_or_none(text: str) -> int | None:
     return None if number < 0 else number
 
 
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    span_s = real_number(text)
+    required(0 <= span_s < math.inf, f"{text!r} is no time: give 0 seconds or more")
+    return span_s
+
+
+def seconds_or_at_once(text: str) -> float:
+    """A number of seconds, 0 for whatever is less."""
+    return 0.0 if real_number(text) < 0 else seconds(text)
+
+
+def positive_seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    span_s = real_number(text)
+    required(0 < span_s < math.inf, f"{text!r} is no time: give seconds above 0")
+    return span_s
+
+
+def seconds_or_none(text: str) -> float | None:
+    """A number of seconds above 0, or None for one below it."""
+    span_s = real_number(text)
+    is_time = span_s < math.inf and span_s != 0
+    required(is_time, f"{text!r} is no time: give seconds above 0, or -1 for no limit")
+    return None if span_s < 0 else span_s
+
+
+def ratio(text: str) -> float:
+    """A number from 0 to 1."""
+    value = real_number(text)
+    required(
+        0.0 <= value <= 1.0,
+        f"{text!r} is no ratio: give a number from 0.0 (any shape) to 1.0 (square)",
+    )
+    return value
+
+
 def flag(text: str) -> bool:
     """True or False, in the words of a configuration file."""
     try:
         return RawConfigParser.BOOLEAN_STATES[text.strip().lower()]
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False") from None
-
-
-def ratio(text: str) -> float:
-    value = _number(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ratio: give a number from 0.0 (any shape) to 1.0 (square)"
-        )
-    return value
-
-
-def job_id(text: str) -> int:
-    number = whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no job ID: give 0 or more")
-    return number
-
-
-def whole_number(text: str) -> int:
-    """Any whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None

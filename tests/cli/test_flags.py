@@ -210,7 +210,7 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("job --fate f --svg -", "--fate is about a ledger, and goes with no job ID and no action"),
         # Jobs.
         ("job one", "argument ID: 'one' is no whole number"),
-        ("job -- -1", "argument ID: '-1' is no job ID: give 0 or more"),
+        ("job -- -1", "argument ID: '-1' is less than 0: give 0 or more"),
         ("job --owner=", "job ID (or --owner) not specified"),
         ("job -D 12", "--destroy 12: the job's ID comes first: spalloc-job 12 --destroy"),
         ("job 1 --watch --power-on", "--watch shows the job: it goes with no other action"),
@@ -229,8 +229,8 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("job 1 --wait", "argument --wait: expected one argument"),
         # Reports.
         ("job 1 --report 0 0", "argument --report: expected 3 arguments"),
-        ("job 1 --report x 0 hot", "--report: 'x' is no whole number, 0 or more"),
-        ("job 1 --report 0 0 hot --processor=-1", "--processor: '-1' is less than 0"),
+        ("job 1 --report x 0 hot", "--report: 'x' is no whole number"),
+        ("job 1 --report 0 0 hot --processor=-1", "argument --processor: '-1' is less than 0"),
         ("job 1 --report 0 0 hot --processor x", "argument --processor: 'x' is no whole number"),
         ("job 1 --processor 1", "--processor goes with --report"),
         ("job 1 --report 0 0 hot --json", "--json is for --info, --watch and --ethernet-ips"),

@@ -261,6 +261,6 @@ def test_a_command_that_is_not_asked_for_it_does_not_import_shtab(site: Site) ->
     done = subprocess.run(argv, env=site.shell.environ, capture_output=True, text=True)
     assert done.returncode == 0
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "spalloc_gevent.scripts.presenting" in imported
-    unused = {"shtab", "platform", "spalloc_gevent.command_line.versions", "subprocess"}
+    assert "spalloc_gevent.scripts.views" in imported
+    unused = {"shtab", "platform", "spalloc_gevent.scripts.versions", "subprocess"}
     assert imported & unused == set()

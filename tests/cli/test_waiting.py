@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_gevent.scripts import job
-from spalloc_gevent.scripts.job_sight import FORGOTTEN
+from spalloc_gevent.scripts.jobs.subject import FORGOTTEN
 from spalloc_gevent.simulator import Silence, SimulatedServer
 from spalloc_gevent.states import JobState
 from tests.cli.desk import Desk, MakeDesk

@@ -306,7 +306,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<word> is no ratio: give a number from 0.0 (any shape) to 1.0 (square)": run(
         "spalloc", "--min-ratio", 2
     ),
-    "<word> is no job ID: give 0 or more": run("spalloc", "--resume=-1"),
     "<word> names no columns: give NAME or NAME,NAME": run("ps", "--columns", "a,,b"),
     # tables and watching
     "<option> goes with --watch": run("ps", "--interval", 1),

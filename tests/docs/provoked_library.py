@@ -20,7 +20,7 @@ from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate
 from spalloc_gevent.batch import allocation as allocation_module
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
-from spalloc_gevent.scripts.job_sight import Subject
+from spalloc_gevent.scripts.jobs.subject import Subject
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.transport import connection as connection_module
 from spalloc_gevent.transport import native, pool, tracked_jobs

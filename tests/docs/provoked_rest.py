@@ -107,10 +107,6 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "--report: say what is wrong with the chip": run("job", 1, "--report", 0, 0, ""),
     "--processor goes with --report": run("job", 1, "--processor", 3),
-    "--processor: '<number>' is less than 0: give 0 or more": run(
-        "job", 1, "--report", 0, 0, "hot", "--processor=-1"
-    ),
-    "<option>: <word> is no whole number, 0 or more": run("job", 1, "--report", "x", 0, "hot"),
     "--fate is about a ledger, and goes with no job ID and no action": run("job", 1, "--fate", "f"),
     "--board goes with --fate": run("job", 1, "--board", "m:0,0,0"),
     "<word> is no board: give MACHINE:X,Y,Z": run("job", "--board", "m"),

@@ -66,7 +66,7 @@ def test_what_is_none_one_two_or_three_numbers(arguments: list[str], what: tuple
         (["--max-dead-boards", "-2.5"], "'-2.5' is no whole number"),
         (["--max-dead-links", "x"], "'x' is no whole number"),
         (["--resume", "x"], "'x' is no whole number"),
-        (["--resume", "-1"], "'-1' is no job ID"),
+        (["--resume", "-1"], "'-1' is less than 0"),
         (["--boot", "--boot-command", "x"], "--boot and --boot-command: give only one"),
         (["--boot-command", ""], "--boot-command needs a command"),
         (["-c"], "--command needs a command"),

@@ -20,9 +20,9 @@ from spalloc_gevent.display.pages import Move, Page, Text
 from spalloc_gevent.display.tables import Cell, Column, Table
 from spalloc_gevent.display.terminal import Paint, Size
 from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
-from spalloc_gevent.scripts.administration import local_time
-from spalloc_gevent.scripts.outlets import Blocks, JsonLines, LiveScreen, Outlet, State
+from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.scripts.views import View
+from spalloc_gevent.scripts.watching.outlets import Blocks, JsonLines, LiveScreen, Outlet, State
 
 AWAY = ConnectionLostError("cannot connect to the spalloc server somewhere:22244")
 PLAIN, COLOURED = Paint(False), Paint(True)
