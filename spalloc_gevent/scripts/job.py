@@ -203,7 +203,8 @@ def check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
     try:
         x, y = common.natural_number(chip_x), common.natural_number(chip_y)
     except argparse.ArgumentTypeError as error:
-        parser.error(f"--report: {error}")
+        option = "--report"
+        parser.error(f"argument {option}: {error}")
     arguments.report = (x, y, text)
 
 

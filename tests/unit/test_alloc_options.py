@@ -10,7 +10,7 @@ import pytest
 
 from spalloc_gevent._version import __version__
 from spalloc_gevent.errors import ConfigError
-from spalloc_gevent.scripts.alloc_options import Order, parse
+from spalloc_gevent.scripts.alloc_options import AllocationOrder, parse
 from spalloc_gevent.scripts.common import CommandError
 from spalloc_gevent.scripts.substitution import TOKENS
 
@@ -19,7 +19,7 @@ ENVIRON = {"SPALLOC_HOSTNAME": "server", "SPALLOC_OWNER": "me"}
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
-def order(*arguments: str, **environ: str) -> Order:
+def order(*arguments: str, **environ: str) -> AllocationOrder:
     return parse(arguments, {**ENVIRON, **environ})
 
 

@@ -40,8 +40,8 @@ def show_fates(options: argparse.Namespace) -> int:
         with open(path, "rb") as lines:
             entered, strange = read_ledger(lines)
     except OSError as error:
-        message = f"the ledger {path!r} cannot be read: {error.strerror}"
-        raise CommandError(usage_message(options.prog, message), ExitCode.USAGE) from None
+        trouble = f"the ledger {path!r} cannot be read: {error.strerror}"
+        raise CommandError(usage_message(options.prog, trouble), ExitCode.USAGE) from None
     if strange:
         told = "1 line is" if strange == 1 else f"{strange} lines are"
         message = f"{options.prog}: warning: {told} no part of a ledger, and passed over"
