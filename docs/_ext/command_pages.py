@@ -7,11 +7,13 @@ adds to single options what a --help has no room for. ``names`` tells a table of
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -19,9 +21,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
+from spalloc_gevent.__main__ import COMMANDS as MODULES
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.scripts import alloc_options, batch_options, job, machine, ps, where_is
-from spalloc_gevent.simulator import __main__ as simulator
 
 SYNOPSIS_COLUMNS = 78
 
@@ -31,20 +32,17 @@ def defaults() -> Config:
     return load_config(filenames=[], environ={})
 
 
-def _configured(make: Callable[[Config], argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    return make(defaults())
+def _parser_of(module: str) -> Callable[[], argparse.ArgumentParser]:
+    make = import_module(f"spalloc_gevent.{module}").make_parser
+    return functools.partial(make, defaults()) if signature(make).parameters else make
 
 
 COMMANDS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
-    "spalloc": lambda: _configured(alloc_options.make_parser),
-    "spalloc-batch": lambda: _configured(batch_options.make_parser),
-    "spalloc-ps": lambda: _configured(ps.make_parser),
-    "spalloc-job": lambda: _configured(job.make_parser),
-    "spalloc-machine": lambda: _configured(machine.make_parser),
-    "spalloc-where-is": lambda: _configured(where_is.make_parser),
-    "spalloc-simulator": simulator.make_parser,
+    command.installed: _parser_of(command.module)
+    for command in MODULES.values()
+    if command.installed
 }
-"""How each command's parser is made."""
+"""How the parser of each command that is installed is made."""
 
 
 def man_pages(author: str) -> list[tuple[str, str, str, list[str], int]]:

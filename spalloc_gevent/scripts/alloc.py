@@ -21,7 +21,9 @@ from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.display.terminal import printable
 from spalloc_gevent.errors import JobDestroyedError, SpallocError, UnknownStateError
 from spalloc_gevent.scripts import alloc_options
+from spalloc_gevent.scripts.alloc_options import EXIT_CODES as EXIT_CODES
 from spalloc_gevent.scripts.alloc_options import PROG, AllocationOrder
+from spalloc_gevent.scripts.alloc_options import make_parser as make_parser
 from spalloc_gevent.scripts.boot import BootFailedError, RigBoot, RigUnusableError
 from spalloc_gevent.scripts.child import LOOK_EVERY_S, Child, wait_for_child
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, run, usage_message

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_gevent.__main__ import COMMANDS
 from spalloc_gevent._version import __version__
 from spalloc_gevent.simulator import Garbage, Refuse, Silence, SimulatedServer
 from tests.cli.conftest import Shell, Site
 
-PROGS = {
-    "alloc": "spalloc",
-    "batch": "spalloc-batch",
-    "ps": "spalloc-ps",
-    "job": "spalloc-job",
-    "machine": "spalloc-machine",
-    "where-is": "spalloc-where-is",
-    "simulator": "spalloc-simulator",
-}
+PROGS = {name: command.installed for name, command in COMMANDS.items() if command.installed}
 
 
 # ------------------------------------------------------------------- versions
