@@ -12,25 +12,30 @@ from typing import Any, TextIO
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.config import Config
 from spalloc_gevent.scripts import common
-from spalloc_gevent.scripts.common import or_minus_one
+from spalloc_gevent.scripts.common import ExitCode, or_minus_one
 from spalloc_gevent.scripts.substitution import TOKENS, VARIABLES, Command, TokenError
 from spalloc_gevent.wire.checks import check_create_job
 
 PROG = "spalloc"
 
 EXIT_CODES = (
-    (0, "the command succeeded, or Enter, Ctrl+C or the end of input at the prompt"),
+    (
+        ExitCode.OK.value,
+        "the command succeeded, or Enter, Ctrl+C or the end of input at the prompt",
+    ),
     ("any", "the command's own; 128 + n when signal n ended it, or spalloc itself"),
-    (1, "the job was destroyed before it was ready, or at the prompt"),
-    (2, "the job is not known to the server, or the command line is wrong"),
-    (3, "the job is in a state that this spalloc does not know"),
-    (4, "Ctrl+C before the boards were ready"),
-    (5, "the boards are ready, but could not be booted, or what is told not be written"),
-    (6, "the server cannot be reached, or reports an error"),
-    (126, "the command cannot be executed"),
-    (127, "there is no such command"),
+    (ExitCode.DESTROYED.value, "the job was destroyed before it was ready, or at the prompt"),
+    (ExitCode.USAGE.value, "the job is not known to the server, or the command line is wrong"),
+    (ExitCode.UNKNOWN_STATE.value, "the job is in a state that this spalloc does not know"),
+    (ExitCode.INTERRUPTED.value, "Ctrl+C before the boards were ready"),
+    (
+        ExitCode.NOT_PREPARED.value,
+        "the boards are ready, but could not be booted, or what is told not be written",
+    ),
+    (ExitCode.NO_SERVER.value, "the server cannot be reached, or reports an error"),
+    (ExitCode.CANNOT_EXECUTE.value, "the command cannot be executed"),
+    (ExitCode.COMMAND_NOT_FOUND.value, "there is no such command"),
 )
-"""What --help says of :class:`~spalloc_gevent.scripts.common.ExitCode`."""
 
 _CSV_NOTE = """\
 The CSV file of {ethernet_ips} begins with the line x,y,hostname. It exists while

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from configparser import RawConfigParser
 from contextvars import ContextVar
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
@@ -35,67 +35,39 @@ from spalloc_gevent.errors import (
     SpallocServerException,
 )
 
+T = TypeVar("T")
+
 
 class ExitCode(enum.IntEnum):
     """Every way in which a command may end, as users and their scripts know them.
 
-    A number can mean one thing in one command and another in the next; each
-    meaning has a name of its own.
+    A number can mean one thing in one command and another in the next; each meaning has a name
+    of its own. What it is in a command, its ``EXIT_CODES`` say.
     """
 
     OK = 0
-
     DESTROYED = 1
-    """spalloc: the job was destroyed before, or while, it was wanted."""
-    SERVER_TROUBLE = DESTROYED
-    """All but spalloc and spalloc-batch: the server cannot be reached, or reports an error."""
-    NOT_ALL_PASSED = DESTROYED
-    """spalloc-batch: a case has failed, or could not be run."""
-
+    SERVER_TROUBLE = 1
+    NOT_ALL_PASSED = 1
     USAGE = 2
-    """The command line, the configuration or the server's version will not do."""
-    UNKNOWN_JOB = USAGE
-    """spalloc: the server does not recognise the job."""
-
+    UNKNOWN_JOB = 2
     UNKNOWN_STATE = 3
-    """spalloc: the job is in a state that this client does not know."""
-    NOT_ONE_JOB = UNKNOWN_STATE
-    """spalloc-job: the owner has no live job, or several."""
-
+    NOT_ONE_JOB = 3
     INTERRUPTED = 4
-    """spalloc: Ctrl+C before the boards were ready."""
-    NO_BOARDS = INTERRUPTED
-    """spalloc-where-is: no boards at the location."""
-
+    NO_BOARDS = 4
     NOT_PREPARED = 5
-    """spalloc: the boards are powered, but could not be booted or their list not be written."""
-    NOT_RECORDED = NOT_PREPARED
-    """spalloc-batch: a file of results could not be written."""
-    NOT_TOLD = NOT_PREPARED
-    """All is well, but what the command had to tell could not be written."""
-
+    NOT_RECORDED = 5
+    NOT_TOLD = 5
     NO_SERVER = 6
-    """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
-    NO_MACHINE = NO_SERVER
-    """spalloc-machine: there is no such machine."""
-
+    NO_MACHINE = 6
     POWER_INTERRUPTED = 7
-    """spalloc-job: Ctrl+C during a power action."""
     NO_POWER = 8
-    """spalloc-job: the job is in no state to change its power."""
     NO_ALLOCATION = 9
-    """spalloc-job: the job is queued or does not exist."""
     WAIT_TIMED_OUT = 10
-    """spalloc-job: the job was not in the state waited for in time."""
     NEVER_TO_BE = 11
-    """spalloc-job: the job will never be in the state waited for."""
     NOT_DRAWN = 12
-    """spalloc-machine, spalloc-job: the file of the picture cannot be written."""
-
     CANNOT_EXECUTE = 126
-    """spalloc: the command exists, but cannot be executed."""
     COMMAND_NOT_FOUND = 127
-    """spalloc: there is no such command."""
     SIGNALLED = 128
     """Plus the number of the signal that ended the command, as in a shell."""
 
@@ -352,37 +324,50 @@ def real_number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
-def required(is_right: bool, refusal: str) -> None:
-    """Refuse an argument that is not right."""
-    if not is_right:
-        raise argparse.ArgumentTypeError(refusal)
+def number_type(
+    kind: Callable[[str], T], is_right: Callable[[T], bool], refusal: str
+) -> Callable[[str], T]:
+    """A type of argument: a number that is right, or a refusal that names the ``<value>``."""
 
+    def number(text: str) -> T:
+        value = kind(text)
+        if not is_right(value):
+            raise argparse.ArgumentTypeError(refusal.replace("<value>", repr(text)))
+        return value
 
-def port(text: str) -> int:
-    number = whole_number(text)
-    required(1 <= number <= 65535, f"{text!r} is no port: give a number from 1 to 65535")
     return number
 
 
-def natural_number(text: str) -> int:
-    """A whole number, 0 or more."""
-    number = whole_number(text)
-    required(number >= 0, f"{text!r} is less than 0: give 0 or more")
-    return number
-
-
-def count(text: str) -> int:
-    """A whole number, 1 or more."""
-    number = whole_number(text)
-    required(number >= 1, f"{text!r} is no number of things: give 1 or more")
-    return number
-
-
-def count_or_zero(text: str) -> int:
-    """A number of things, 0 or more."""
-    number = whole_number(text)
-    required(number >= 0, f"{text!r} is no number of things: give 0 or more")
-    return number
+port = number_type(
+    whole_number,
+    lambda number: 1 <= number <= 65535,
+    "<value> is no port: give a number from 1 to 65535",
+)
+natural_number = number_type(
+    whole_number, lambda number: number >= 0, "<value> is less than 0: give 0 or more"
+)
+count = number_type(
+    whole_number, lambda number: number >= 1, "<value> is no number of things: give 1 or more"
+)
+count_or_zero = number_type(
+    whole_number, lambda number: number >= 0, "<value> is no number of things: give 0 or more"
+)
+seconds = number_type(
+    real_number, lambda span_s: 0 <= span_s < math.inf, "<value> is no time: give 0 seconds or more"
+)
+positive_seconds = number_type(
+    real_number, lambda span_s: 0 < span_s < math.inf, "<value> is no time: give seconds above 0"
+)
+limit = number_type(
+    real_number,
+    lambda span_s: span_s < math.inf and span_s != 0,
+    "<value> is no time: give seconds above 0, or -1 for no limit",
+)
+ratio = number_type(
+    real_number,
+    lambda value: 0.0 <= value <= 1.0,
+    "<value> is no ratio: give a number from 0.0 (any shape) to 1.0 (square)",
+)
 
 
 def count_or_none(text: str) -> int | None:
@@ -391,41 +376,15 @@ def count_or_none(text: str) -> int | None:
     return None if number < 0 else number
 
 
-def seconds(text: str) -> float:
-    """A number of seconds, 0 or more."""
-    span_s = real_number(text)
-    required(0 <= span_s < math.inf, f"{text!r} is no time: give 0 seconds or more")
-    return span_s
-
-
 def seconds_or_at_once(text: str) -> float:
     """A number of seconds, 0 for whatever is less."""
     return 0.0 if real_number(text) < 0 else seconds(text)
 
 
-def positive_seconds(text: str) -> float:
-    """A number of seconds above 0."""
-    span_s = real_number(text)
-    required(0 < span_s < math.inf, f"{text!r} is no time: give seconds above 0")
-    return span_s
-
-
 def seconds_or_none(text: str) -> float | None:
     """A number of seconds above 0, or None for one below it."""
-    span_s = real_number(text)
-    is_time = span_s < math.inf and span_s != 0
-    required(is_time, f"{text!r} is no time: give seconds above 0, or -1 for no limit")
+    span_s = limit(text)
     return None if span_s < 0 else span_s
-
-
-def ratio(text: str) -> float:
-    """A number from 0 to 1."""
-    value = real_number(text)
-    required(
-        0.0 <= value <= 1.0,
-        f"{text!r} is no ratio: give a number from 0.0 (any shape) to 1.0 (square)",
-    )
-    return value
 
 
 def flag(text: str) -> bool:
