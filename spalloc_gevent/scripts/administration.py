@@ -27,7 +27,10 @@ EXIT_CODES = (
 )
 """What every administrative command may end with, for its --help."""
 
-ENDED_BY_SIGNAL = ("128 + n", "signal n ended it (Ctrl+C: 130), or its reader has gone (141)")
+ENDED_BY_SIGNAL = (
+    "128 + n",
+    "ended by signal n (Ctrl+C: 130; 141 if the reader of its output has gone)",
+)
 """The last line of that list."""
 
 

@@ -288,7 +288,7 @@ class AllocatedJob:
         elif self._order.no_destroy:
             self._job.close()
             job_id = self._job.id
-            self._streams.remark(self.text(f"Not destroyed; {PROG} --resume {job_id} takes it on."))
+            self._streams.remark(self.text(f"Not destroyed; {PROG} --resume {job_id} resumes it."))
         else:
             self._job.destroy(reason)
 

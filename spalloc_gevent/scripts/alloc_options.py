@@ -30,7 +30,7 @@ EXIT_CODES = (
     (ExitCode.INTERRUPTED.value, "Ctrl+C before the boards were ready"),
     (
         ExitCode.NOT_PREPARED.value,
-        "the boards are ready, but could not be booted, or what is told not be written",
+        "the boards are ready, but could not be booted, or a message could not be written",
     ),
     (ExitCode.NO_SERVER.value, "the server cannot be reached, or reports an error"),
     (ExitCode.CANNOT_EXECUTE.value, "the command cannot be executed"),
@@ -318,7 +318,7 @@ def new_job(
     machine = arguments.machine if is_machine_said else defaults.machine
     tags = arguments.tags if is_tags_said else defaults.tags
     if is_machine_said and machine is not None and is_tags_said and tags:
-        common.warn(f"{parser.prog}: warning: --tags passed over, because --machine is given")
+        common.warn(f"{parser.prog}: warning: --tags ignored because --machine is given")
     if is_tags_said and not is_machine_said:
         machine = None
     names = ("owner", "keepalive", "min_ratio", "max_dead_boards", "max_dead_links")

@@ -271,7 +271,7 @@ def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> N
     if not hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
     if not may_be_hostname(hostname):
-        message = f"--hostname {hostname!r} is no host name or IP address"
+        message = f"--hostname {hostname!r} is not a host name or IP address"
         raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
 
 
@@ -313,7 +313,7 @@ def whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def real_number(text: str) -> float:
@@ -321,7 +321,7 @@ def real_number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def number_type(
@@ -341,32 +341,34 @@ def number_type(
 port = number_type(
     whole_number,
     lambda number: 1 <= number <= 65535,
-    "<value> is no port: give a number from 1 to 65535",
+    "<value> is not a port: give a number from 1 to 65535",
 )
 natural_number = number_type(
     whole_number, lambda number: number >= 0, "<value> is less than 0: give 0 or more"
 )
 count = number_type(
-    whole_number, lambda number: number >= 1, "<value> is no number of things: give 1 or more"
+    whole_number, lambda number: number >= 1, "<value> is not a count: give 1 or more"
 )
 count_or_zero = number_type(
-    whole_number, lambda number: number >= 0, "<value> is no number of things: give 0 or more"
+    whole_number, lambda number: number >= 0, "<value> is not a count: give 0 or more"
 )
 seconds = number_type(
-    real_number, lambda span_s: 0 <= span_s < math.inf, "<value> is no time: give 0 seconds or more"
+    real_number,
+    lambda span_s: 0 <= span_s < math.inf,
+    "<value> is not a time: give 0 seconds or more",
 )
 positive_seconds = number_type(
-    real_number, lambda span_s: 0 < span_s < math.inf, "<value> is no time: give seconds above 0"
+    real_number, lambda span_s: 0 < span_s < math.inf, "<value> is not a time: give seconds above 0"
 )
 limit = number_type(
     real_number,
     lambda span_s: span_s < math.inf and span_s != 0,
-    "<value> is no time: give seconds above 0, or -1 for no limit",
+    "<value> is not a time: give seconds above 0, or -1 for no limit",
 )
 ratio = number_type(
     real_number,
     lambda value: 0.0 <= value <= 1.0,
-    "<value> is no ratio: give a number from 0.0 (any shape) to 1.0 (square)",
+    "<value> is not a ratio: give a number from 0.0 (any shape) to 1.0 (square)",
 )
 
 

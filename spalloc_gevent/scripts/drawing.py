@@ -77,7 +77,7 @@ def draw(
     told = places_of(client, machine_map.name, boards, Deadline(LONGEST_S))
     if missing := len(boards) - len(told):
         warn(
-            f"{options.prog}: warning: the server took longer than {LONGEST_S:g} s to tell where "
+            f"{options.prog}: warning: the server took longer than {LONGEST_S:g} s to report where "
             f"boards are: {counted(missing, 'board')} drawn without cabinet and frame",
             colour=options.colour,
         )

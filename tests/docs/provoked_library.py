@@ -560,7 +560,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "the server has lost its memory, or ended the job long ago: it does not know the job any "
     "more": lambda stage: reason_after_restart(stage, is_number_taken=False),
-    "The server knows this job no more; the ID is another job's now.": sight_after_restart,
+    "The server no longer knows this job; its ID belongs to another job now.": sight_after_restart,
     "Job timed out.": timed_out,
     "No suitable machines available.": never_any_boards,
     "job <id> was not ready within <seconds> s": not_ready,

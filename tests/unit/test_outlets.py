@@ -329,7 +329,9 @@ def test_the_headings_of_a_table_stay_while_its_rows_scroll() -> None:
 def test_trouble_is_red_and_the_last_picture_stays() -> None:
     terminal = Terminal()
     shown(terminal, state("one"), in_trouble("one"), paint=COLOURED)
-    said = f"Trying again, shown is {local_time(1_000_000_000.0)}: Error communicating with server"
+    said = (
+        f"Trying again, shown as of {local_time(1_000_000_000.0)}: Error communicating with server"
+    )
     assert terminal.picture[0] == "one"
     assert terminal.status.startswith(f"\x1b[31m{said}")
     assert len(TICKS.sub("", terminal.status)) <= 79
@@ -351,7 +353,7 @@ def test_control_characters_in_trouble_are_spelled_out() -> None:
 def test_an_end_is_told_and_stays_on_the_screen() -> None:
     terminal = Terminal()
     shown(terminal, state())
-    assert terminal.status == f"{updated()}; this is its end; q quits"
+    assert terminal.status == f"{updated()}; ended; q quits"
 
 
 def test_a_small_window_clips_lines_and_the_status(window: Window) -> None:

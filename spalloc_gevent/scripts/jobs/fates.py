@@ -43,8 +43,12 @@ def show_fates(options: argparse.Namespace) -> int:
         trouble = f"the ledger {path!r} cannot be read: {error.strerror}"
         raise CommandError(usage_message(options.prog, trouble), ExitCode.USAGE) from None
     if strange:
-        told = "1 line is" if strange == 1 else f"{strange} lines are"
-        message = f"{options.prog}: warning: {told} no part of a ledger, and passed over"
+        told = (
+            "1 line that is not a ledger entry"
+            if strange == 1
+            else f"{strange} lines that are not ledger entries"
+        )
+        message = f"{options.prog}: warning: ignored {told}"
         warn(message, colour=options.colour)
     if options.board is not None:
         entered = used_board(entered, *options.board)
@@ -89,12 +93,12 @@ def fate_of(client: ProtocolClient, one: Entered, listed: Mapping[int, JobDescri
             is_same = job["start_time"] == one.start_time
         if is_same:
             return Found(one, STILL_HELD, f"it is {state_name(job['state'])}")
-        return Found(one, JobOutcome.LOST.value, "its number is another job's now")
+        return Found(one, JobOutcome.LOST.value, "its ID belongs to another job now")
     # It lives no more: asking keeps nothing alive.
     state = client.get_job_state(one.job_id)
     if state["state"] == JobState.destroyed:
         return Found(one, JobOutcome.DESTROYED.value, state["reason"])
-    return Found(one, JobOutcome.LOST.value, "the server does not know it any more")
+    return Found(one, JobOutcome.LOST.value, "the server no longer knows it")
 
 
 # -- the page ----------------------------------------------------------------------
@@ -108,7 +112,7 @@ def board_of_machine(text: str) -> tuple[str, Board]:
     except ValueError:
         machine = ""
     if not machine:
-        raise argparse.ArgumentTypeError(f"{text!r} is no board: give MACHINE:X,Y,Z")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a board: give MACHINE:X,Y,Z")
     return machine, (x, y, z)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
-FORGOTTEN = "The server knows this job no more; the ID is another job's now."
+FORGOTTEN = "The server no longer knows this job; its ID belongs to another job now."
 
 
 @dataclass(frozen=True)

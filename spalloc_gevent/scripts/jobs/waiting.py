@@ -81,7 +81,7 @@ def await_state(
     if is_hopeless(latest):
         why = f" ({printable(latest.reason)})" if latest.reason else ""
         raise CommandError(
-            f"Job {latest.job_id} is {state}{why}: it will not be {wanted.name} any more",
+            f"Job {latest.job_id} is {state}{why}: it can no longer become {wanted.name}",
             ExitCode.NEVER_TO_BE,
         )
     raise CommandError(

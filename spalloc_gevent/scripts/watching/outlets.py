@@ -101,9 +101,9 @@ class LiveScreen(Outlet[Data]):
         self._scroll = picture.scroll
         at = local_time(self._state.at)
         if self._state.trouble is not None:
-            said = f"Trying again, shown is {at}: {_told(self._state)}"
+            said = f"Trying again, shown as of {at}: {_told(self._state)}"
         else:
-            ended = "this is its end" if self._view.is_final(self._state.data) else ""
+            ended = "ended" if self._view.is_final(self._state.data) else ""
             keys = "arrows scroll, q quits" if picture.part else "q quits"
             said = "; ".join(filter(None, [f"Updated {at}", ended, picture.part, keys]))
         # The last column stays free: a character there may make a terminal wrap.
