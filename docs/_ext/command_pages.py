@@ -1,7 +1,8 @@
 """Directives that make a command's page from the command itself, so that the two cannot differ.
 
 ``command-synopsis`` and ``command-options`` tell what its parser knows; the content of the latter
-adds to single options what a --help has no room for. ``names`` tells a table of the program's.
+adds to single options what a --help has no room for. ``names`` and ``variables`` tell a table of
+the program's.
 """
 
 from __future__ import annotations
@@ -200,12 +201,31 @@ class Names(_Made):
     """A table of the program's, given by its full name: pairs, or columns of a table."""
 
     def run(self) -> list[nodes.Node]:
-        module, _, name = self.arguments[0].rpartition(".")
-        rows = [_row(row) for row in getattr(import_module(module), name)]
         lines = []
-        for term, meaning in rows:
+        for term, meaning in map(_row, table_named(self.arguments[0])):
             lines += [f"``{term}``", f"    {as_rest(meaning)}"]
         return self._parsed(lines)
+
+
+class Variables(_Made):
+    """The same of environment variables: pairs, or options of the configuration."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for row in table_named(self.arguments[0]):
+            if hasattr(row, "variable"):
+                name, meaning = row.variable, f"The option :confval:`{row.name}`"
+            else:
+                name, meaning = row[0], row[1][:1].upper() + as_rest(row[1][1:])
+            lines += [f".. envvar:: {name}", "", f"   {meaning}.", ""]
+        return self._parsed(lines)
+
+
+def table_named(name: str) -> Sequence[Any]:
+    """The table with this full name."""
+    module, _, attribute = name.rpartition(".")
+    table: Sequence[Any] = getattr(import_module(module), attribute)
+    return table
 
 
 def _row(row: Any) -> tuple[str, str]:
@@ -234,5 +254,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command-synopsis", Synopsis)
     app.add_directive("command-options", Options)
     app.add_directive("names", Names)
+    app.add_directive("variables", Variables)
     app.add_post_transform(ManReferences)
     return {"parallel_read_safe": True}
