@@ -65,7 +65,7 @@ class Campaigns:
 
     def by_the_command(self, *options: str) -> float:
         """The whole process, with its start, its end and its joblog."""
-        code = "import sys; from spalloc_gevent.entry import batch; sys.exit(batch())"
+        code = "import sys; from spalloc_gevent.scripts.batch import main; sys.exit(main())"
         command = [sys.executable, "-c", code, str(self._folder / "cases"), "--json", *options]
         command += [f"--{name}={value}" for name, value in self._server.items()]
         command += [f"--jobs={self._scale.at_once}", f"--joblog={self._folder / 'log'}"]

@@ -65,7 +65,7 @@ def start_figures(scale: Scale) -> Iterator[Figure]:
     with RealServer(version=existing_client.UNDERSTOOD_VERSION) as server:
         where = ["--hostname", server.host, "--port", str(server.port)]
         programs = {
-            "ours": _ours("from spalloc_gevent.entry import ps; sys.exit(ps())", *where),
+            "ours": _ours("from spalloc_gevent.scripts.ps import main; sys.exit(main())", *where),
             "existing": existing_client.command("spalloc-ps", *where),
             "python": _ours("pass"),
             **{name: _ours(code) for name, code in _IMPORTS.items()},
@@ -139,7 +139,9 @@ class Watched:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         where = ["--hostname", server.host, "--port", str(server.port)]
-        command = _ours("from spalloc_gevent.entry import ps; sys.exit(ps())", "--watch", *where)
+        command = _ours(
+            "from spalloc_gevent.scripts.ps import main; sys.exit(main())", "--watch", *where
+        )
         self._process = subprocess.Popen(
             command, stdin=slave, stdout=slave, env={**os.environ, "TERM": "xterm"}
         )

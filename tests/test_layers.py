@@ -116,7 +116,7 @@ LAYERS = (
     ),
     Layer(
         "package",
-        ("", "compat", "entry", "__main__"),
+        ("", "compat", "__main__"),
         "package commands harnesses simulator job client display base",
         frozenset({"importlib"}),
     ),

@@ -44,7 +44,7 @@ USES: Mapping[str, Use] = {
     "spalloc-job": Use(("--info",), r"^ +State: ready$"),
     "spalloc-simulator": Use(("--run", "echo", "served"), r"^served$"),
 }
-"""One real thing for every command to do, on a server that has nothing else to do."""
+"""One real thing for a command to do, on a server that has nothing else to do; else its help."""
 
 
 class NotWholeError(Exception):
@@ -86,7 +86,7 @@ def check_command(command: str, environ: Mapping[str, str]) -> None:
     _expect(rf"\A{command} {re.escape(version)}$", _run(command, "--version", environ=environ))
     if not (Path(sys.prefix) / "share" / "man" / "man1" / f"{command}.1").is_file():
         raise NotWholeError(f"{command} has no manual page")
-    use = USES[command]
+    use = USES.get(command, Use(("--help",), rf"^usage: {command} "))
     _expect(use.says, _run(command, *use.arguments, environ=environ, reads=use.reads))
     told = _run(command, "--print-completion", "bash", environ=environ, code=2)
     _expect(r'pip install "spalloc_gevent\[completion\]"$', told)

@@ -1,17 +1,20 @@
 """Directives that make a command's page from the command itself, so that the two cannot differ.
 
 ``command-synopsis`` and ``command-options`` tell what its parser knows; the content of the latter
-adds to single options what a --help has no room for. ``names`` tells a table of the program's.
+adds to single options what a --help has no room for. ``names`` and ``variables`` tell a table of
+the program's.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -19,9 +22,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
+from spalloc_gevent.__main__ import COMMANDS as MODULES
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.scripts import alloc_options, batch_options, job, machine, ps, where_is
-from spalloc_gevent.simulator import __main__ as simulator
 
 SYNOPSIS_COLUMNS = 78
 
@@ -31,20 +33,17 @@ def defaults() -> Config:
     return load_config(filenames=[], environ={})
 
 
-def _configured(make: Callable[[Config], argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    return make(defaults())
+def _parser_of(module: str) -> Callable[[], argparse.ArgumentParser]:
+    make = import_module(f"spalloc_gevent.{module}").make_parser
+    return functools.partial(make, defaults()) if signature(make).parameters else make
 
 
 COMMANDS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
-    "spalloc": lambda: _configured(alloc_options.make_parser),
-    "spalloc-batch": lambda: _configured(batch_options.make_parser),
-    "spalloc-ps": lambda: _configured(ps.make_parser),
-    "spalloc-job": lambda: _configured(job.make_parser),
-    "spalloc-machine": lambda: _configured(machine.make_parser),
-    "spalloc-where-is": lambda: _configured(where_is.make_parser),
-    "spalloc-simulator": simulator.make_parser,
+    command.installed: _parser_of(command.module)
+    for command in MODULES.values()
+    if command.installed
 }
-"""How each command's parser is made."""
+"""How the parser of each command that is installed is made."""
 
 
 def man_pages(author: str) -> list[tuple[str, str, str, list[str], int]]:
@@ -202,12 +201,31 @@ class Names(_Made):
     """A table of the program's, given by its full name: pairs, or columns of a table."""
 
     def run(self) -> list[nodes.Node]:
-        module, _, name = self.arguments[0].rpartition(".")
-        rows = [_row(row) for row in getattr(import_module(module), name)]
         lines = []
-        for term, meaning in rows:
+        for term, meaning in map(_row, table_named(self.arguments[0])):
             lines += [f"``{term}``", f"    {as_rest(meaning)}"]
         return self._parsed(lines)
+
+
+class Variables(_Made):
+    """The same of environment variables: pairs, or options of the configuration."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for row in table_named(self.arguments[0]):
+            if hasattr(row, "variable"):
+                name, meaning = row.variable, f"The option :confval:`{row.name}`"
+            else:
+                name, meaning = row[0], row[1][:1].upper() + as_rest(row[1][1:])
+            lines += [f".. envvar:: {name}", "", f"   {meaning}.", ""]
+        return self._parsed(lines)
+
+
+def table_named(name: str) -> Sequence[Any]:
+    """The table with this full name."""
+    module, _, attribute = name.rpartition(".")
+    table: Sequence[Any] = getattr(import_module(module), attribute)
+    return table
 
 
 def _row(row: Any) -> tuple[str, str]:
@@ -236,5 +254,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command-synopsis", Synopsis)
     app.add_directive("command-options", Options)
     app.add_directive("names", Names)
+    app.add_directive("variables", Variables)
     app.add_post_transform(ManReferences)
     return {"parallel_read_safe": True}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from types import ModuleType
 
 _COMMAND = {"bash": "_spalloc_compgen_command", "zsh": "_command_names -e"}
 _COMMAND_LINE = {**_COMMAND, "zsh": "_command_names -e:*:argument:_files"}
@@ -56,26 +55,12 @@ class NoShtabError(Exception):
 
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     """The script for ``bash`` or ``zsh``; raises NoShtabError."""
-    shtab = _shtab()
-    _say_what_completes(parser, shtab)
-    if shell != "bash":
-        return str(shtab.complete(parser, shell))
-    script = str(shtab.complete(parser, shell, preamble=_BASH_FUNCTIONS))
-    return script + _wrapper(parser)
-
-
-def _shtab() -> ModuleType:
     try:
         import shtab
     except ImportError:
         raise NoShtabError(
             '--print-completion needs shtab: pip install "spalloc_gevent[completion]"'
         ) from None
-    return shtab
-
-
-def _say_what_completes(parser: argparse.ArgumentParser, shtab: ModuleType) -> None:
-    """Give actions that take files, folders or commands, by their metavars, what shtab reads."""
     kinds: Mapping[object, object] = {
         "FILE": shtab.FILE,
         "FILE|WHAT": shtab.FILE,
@@ -83,24 +68,22 @@ def _say_what_completes(parser: argparse.ArgumentParser, shtab: ModuleType) -> N
         "COMMAND": _COMMAND,
         "LINE": _COMMAND,
     }
+    switches: list[str] = []
     for action in parser._actions:
         if action.nargs == argparse.SUPPRESS:
             # What parse_intermixed_args makes of positional arguments while it reads options.
             action.nargs = argparse.ZERO_OR_MORE
-        kind = _COMMAND_LINE if action.nargs == argparse.REMAINDER else kinds.get(action.metavar)
+        kind = kinds.get(action.metavar)
+        if action.nargs == argparse.REMAINDER:
+            kind = _COMMAND_LINE
+            switches += action.option_strings
         if kind is not None:
             vars(action)["complete"] = kind
-
-
-def _wrapper(parser: argparse.ArgumentParser) -> str:
-    """What completes the command behind ``--command``; empty where there is no such option."""
-    switches = [
-        switch
-        for action in parser._actions
-        if action.nargs == argparse.REMAINDER
-        for switch in action.option_strings
-    ]
+    if shell != "bash":
+        return str(shtab.complete(parser, shell))
+    script = str(shtab.complete(parser, shell, preamble=_BASH_FUNCTIONS))
     if not switches:
-        return ""
+        return script
     function = "_shtab_" + re.sub(r"\W", "_", parser.prog)
-    return _BASH_WRAPPER.format(function=function, switches="|".join(switches), prog=parser.prog)
+    all_switches = "|".join(switches)
+    return script + _BASH_WRAPPER.format(function=function, switches=all_switches, prog=parser.prog)

@@ -12,25 +12,30 @@ from typing import Any, TextIO
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.config import Config
 from spalloc_gevent.scripts import common
-from spalloc_gevent.scripts.common import or_minus_one
+from spalloc_gevent.scripts.common import ExitCode, or_minus_one
 from spalloc_gevent.scripts.substitution import TOKENS, VARIABLES, Command, TokenError
 from spalloc_gevent.wire.checks import check_create_job
 
 PROG = "spalloc"
 
 EXIT_CODES = (
-    (0, "the command succeeded, or Enter, Ctrl+C or the end of input at the prompt"),
+    (
+        ExitCode.OK.value,
+        "the command succeeded, or Enter, Ctrl+C or the end of input at the prompt",
+    ),
     ("any", "the command's own; 128 + n when signal n ended it, or spalloc itself"),
-    (1, "the job was destroyed before it was ready, or at the prompt"),
-    (2, "the job is not known to the server, or the command line is wrong"),
-    (3, "the job is in a state that this spalloc does not know"),
-    (4, "Ctrl+C before the boards were ready"),
-    (5, "the boards are ready, but could not be booted, or what is told not be written"),
-    (6, "the server cannot be reached, or reports an error"),
-    (126, "the command cannot be executed"),
-    (127, "there is no such command"),
+    (ExitCode.DESTROYED.value, "the job was destroyed before it was ready, or at the prompt"),
+    (ExitCode.USAGE.value, "the job is not known to the server, or the command line is wrong"),
+    (ExitCode.UNKNOWN_STATE.value, "the job is in a state that this spalloc does not know"),
+    (ExitCode.INTERRUPTED.value, "Ctrl+C before the boards were ready"),
+    (
+        ExitCode.NOT_PREPARED.value,
+        "the boards are ready, but could not be booted, or a message could not be written",
+    ),
+    (ExitCode.NO_SERVER.value, "the server cannot be reached, or reports an error"),
+    (ExitCode.CANNOT_EXECUTE.value, "the command cannot be executed"),
+    (ExitCode.COMMAND_NOT_FOUND.value, "there is no such command"),
 )
-"""What --help says of :class:`~spalloc_gevent.scripts.common.ExitCode`."""
 
 _CSV_NOTE = """\
 The CSV file of {ethernet_ips} begins with the line x,y,hostname. It exists while
@@ -48,7 +53,7 @@ _COMMAND_SWITCH = re.compile(r"-(?P<flags>[qDBwW]*)c|--command")
 
 
 @dataclass(frozen=True)
-class Order:
+class AllocationOrder:
     """What the user wants: the arguments of Job, and what to do with it."""
 
     what: tuple[int, ...]
@@ -65,21 +70,36 @@ def parse(
     argv: Sequence[str] | None,
     environ: Mapping[str, str] | None = None,
     stderr: TextIO | None = None,
-) -> Order:
+) -> AllocationOrder:
     """The order on a command line (None: this process's).
 
     Raises SystemExit(2) after a message about what is wrong with it, SystemExit(0)
     after --help and --version, and ConfigError.
     """
     parser = make_parser(defaults := common.read_defaults(PROG, environ, stderr))
-    before, command = _split_at_command(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(before)
+    ours, command = split_at_command(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(ours)
     if command is not None:
         arguments.command = command
-    return _order(parser, arguments, defaults)
+    common.require_hostname(parser, arguments.hostname)
+    if arguments.boot and arguments.boot_command is not None:
+        parser.error("--boot and --boot-command: give only one of the two")
+    boot_words = None if arguments.boot_command is None else [arguments.boot_command]
+    is_new = arguments.resume is None
+    resumed = {"resume_job_id": arguments.resume, **server_of(arguments)}
+    return AllocationOrder(
+        what=checked_what(parser, arguments.what) if is_new else (),
+        job_options=new_job(parser, arguments, defaults) if is_new else resumed,
+        command=checked_command(parser, "--command", arguments.command),
+        boot=arguments.boot,
+        boot_command=checked_command(parser, "--boot-command", boot_words),
+        quiet=arguments.quiet,
+        debug=arguments.debug,
+        no_destroy=arguments.no_destroy,
+    )
 
 
-def _split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+def split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """What is ours, and what follows --command, which argparse must not try to understand."""
     for place, word in enumerate(argv):
         if word == "--":
@@ -105,14 +125,6 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
         ],
         exit_codes=EXIT_CODES,
     )
-    _add_general_options(parser)
-    _add_requirements(parser, defaults)
-    _add_command_options(parser)
-    add_server_options(parser, defaults)
-    return parser
-
-
-def _add_general_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet", "-q", action="store_true", help="show no messages but errors and results"
     )
@@ -120,15 +132,19 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
         "--debug", action="store_true", help="show on standard error what the library does"
     )
     parser.add_argument(
-        "--no-destroy",
-        "-D",
+        *("--no-destroy", "-D"),
         action="store_true",
         help="leave the job to the server at the end, and tell its ID on standard error; without "
         "--keepalive -1 it lives only as long as its keepalive interval",
     )
+    add_requirements(parser, defaults)
+    add_command_options(parser)
+    add_server_options(parser, defaults)
+    return parser
 
 
-def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None:
+def add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None:
+    """WHAT, --resume, and the options that say which boards will do."""
     group = parser.add_argument_group("allocation requirement arguments")
     group.add_argument(
         "what",
@@ -138,9 +154,8 @@ def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None
         help=f"what to allocate: {WHAT}",
     )
     group.add_argument(
-        "--resume",
-        "-r",
-        type=common.job_id,
+        *("--resume", "-r"),
+        type=common.natural_number,
         metavar="JOB_ID",
         help="take on an existing job instead of creating one, and keep it alive; "
         "all requirements are ignored",
@@ -150,34 +165,29 @@ def _add_requirements(parser: argparse.ArgumentParser, defaults: Config) -> None
 
 def add_choice_of_boards(group: argparse._ArgumentGroup, defaults: Config) -> None:
     """The options that say which boards will do."""
-    _add_machine_choice(group, defaults)
-    _add_quality_options(group, defaults)
-    _add_torus_options(group, defaults)
-
-
-def _add_machine_choice(group: argparse._ArgumentGroup, defaults: Config) -> None:
-    machine = defaults.machine or "any"
     tags = "default" if defaults.tags is None else " ".join(defaults.tags) or "none"
+    # argparse expands percent signs in a help.
+    machine, tags = (text.replace("%", "%%") for text in (defaults.machine or "any", tags))
     group.add_argument(
-        "--machine",
-        "-m",
+        *("--machine", "-m"),
         nargs="?",
         default=_NOT_SAID,
         help="allocate boards of this machine, or of any machine if none is named "
-        f"(default: {_plain(machine)})",
+        f"(default: {machine})",
     )
     group.add_argument(
-        "--tags",
-        "-t",
+        *("--tags", "-t"),
         nargs="*",
         metavar="TAG",
         default=_NOT_SAID,
         help="allocate boards of a machine that has all of these tags, or of any machine "
-        f"if none are given (default: {_plain(tags)})",
+        f"if none are given (default: {tags})",
     )
+    add_limits(group, defaults)
 
 
-def _add_quality_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
+def add_limits(group: argparse._ArgumentGroup, defaults: Config) -> None:
+    """The options that say how square and how sound the boards are to be."""
     group.add_argument(
         "--min-ratio",
         type=common.ratio,
@@ -195,37 +205,34 @@ def _add_quality_options(group: argparse._ArgumentGroup, defaults: Config) -> No
             help=f"most dead {kind} to accept in the allocation, -1 for any number "
             f"(default: {or_minus_one(limit)})",
         )
-
-
-def _add_torus_options(group: argparse._ArgumentGroup, defaults: Config) -> None:
     in_force = {defaults.require_torus: " (default)"}
     group.add_argument(
-        "--require-torus",
-        "-w",
+        *("--require-torus", "-w"),
         action="store_true",
         default=defaults.require_torus,
         help="insist on wrap-around (torus) links" + in_force.get(True, ""),
     )
     group.add_argument(
-        "--no-require-torus",
-        "-W",
+        *("--no-require-torus", "-W"),
         action="store_false",
         dest="require_torus",
         help="do not insist on wrap-around (torus) links" + in_force.get(False, ""),
     )
 
 
-def _add_command_options(parser: argparse.ArgumentParser) -> None:
+def add_command_options(parser: argparse.ArgumentParser) -> None:
+    """--command, and how the machine is booted before it."""
     group = parser.add_argument_group("command wrapping arguments")
     group.add_argument(
-        "--command",
-        "-c",
+        *("--command", "-c"),
         nargs=argparse.REMAINDER,
         help="run this command once the boards are ready, and give the boards back when it "
         "ends; all that follows is part of it",
     )
     group.add_argument(
-        "--boot", "-B", action="store_true", help="boot the machine with Rig once it is powered on"
+        *("--boot", "-B"),
+        action="store_true",
+        help="boot the machine with Rig once it is powered on",
     )
     group.add_argument(
         "--boot-command",
@@ -264,35 +271,7 @@ def add_server_options(
     )
 
 
-def _plain(text: str) -> str:
-    """Text for a help string, in which argparse expands percent signs."""
-    return text.replace("%", "%%")
-
-
 # ---------------------------------------------------------------- the order
-
-
-def _order(
-    parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
-) -> Order:
-    common.require_hostname(parser, arguments.hostname)
-    command = checked_command(parser, "--command", arguments.command)
-    boot_line = arguments.boot_command
-    if arguments.boot and boot_line is not None:
-        parser.error("--boot and --boot-command: give only one of the two")
-    is_new = arguments.resume is None
-    return Order(
-        what=checked_what(parser, arguments.what) if is_new else (),
-        job_options=new_job(parser, arguments, defaults) if is_new else _old_job(arguments),
-        command=command,
-        boot=arguments.boot,
-        boot_command=checked_command(
-            parser, "--boot-command", None if boot_line is None else [boot_line]
-        ),
-        quiet=arguments.quiet,
-        debug=arguments.debug,
-        no_destroy=arguments.no_destroy,
-    )
 
 
 def checked_command(
@@ -319,15 +298,12 @@ def checked_what(parser: argparse.ArgumentParser, what: Sequence[int]) -> tuple[
     return tuple(what)
 
 
-def _server(arguments: argparse.Namespace) -> dict[str, Any]:
+def server_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of ``Job`` that say how to talk to the server."""
     names = ["hostname", "port", "timeout", "reconnect_delay", "ignore_version"]
     names += ["guardian", "ledger"]
     # The files have been read, and every option of them that counts is given.
     return {"config_filenames": [], **{name: getattr(arguments, name) for name in names}}
-
-
-def _old_job(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {"resume_job_id": arguments.resume, **_server(arguments)}
 
 
 def new_job(
@@ -336,27 +312,21 @@ def new_job(
     """The keywords of ``Job`` for a new one; a usage error where they will not do."""
     if not arguments.owner:
         common.must_say(parser, "--owner", "owner", "(typically your e-mail address)")
-    machine, tags = _machine_and_tags(parser, arguments, defaults)
-    names = ("owner", "keepalive", "min_ratio", "max_dead_boards", "max_dead_links")
-    request = {name: getattr(arguments, name) for name in (*names, "require_torus")}
-    request.update(machine=machine, tags=tags)
-    try:
-        check_create_job(arguments.what, request)
-    except (ValueError, TypeError) as error:
-        parser.error(str(error))
-    return {**request, **_server(arguments)}
-
-
-def _machine_and_tags(
-    parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
-) -> tuple[str | None, list[str] | None]:
-    """At most one of the two; what is said here outranks what a file says."""
+    # At most one of the two counts; what is said here outranks what a file says.
     is_machine_said = arguments.machine is not _NOT_SAID
     is_tags_said = arguments.tags is not _NOT_SAID
     machine = arguments.machine if is_machine_said else defaults.machine
     tags = arguments.tags if is_tags_said else defaults.tags
     if is_machine_said and machine is not None and is_tags_said and tags:
-        common.warn(f"{parser.prog}: warning: --tags passed over, because --machine is given")
+        common.warn(f"{parser.prog}: warning: --tags ignored because --machine is given")
     if is_tags_said and not is_machine_said:
         machine = None
-    return machine, None if machine is not None or tags is None else list(tags)
+    names = ("owner", "keepalive", "min_ratio", "max_dead_boards", "max_dead_links")
+    request = {name: getattr(arguments, name) for name in (*names, "require_torus")}
+    request["machine"] = machine
+    request["tags"] = None if machine is not None or tags is None else list(tags)
+    try:
+        check_create_job(arguments.what, request)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    return {**request, **server_of(arguments)}

@@ -25,7 +25,9 @@ from spalloc_gevent.scripts.batch_campaign import Campaign
 from spalloc_gevent.scripts.batch_cases import Case, CasesError, read_cases
 from spalloc_gevent.scripts.batch_console import Console
 from spalloc_gevent.scripts.batch_log import JobLog, done_before
+from spalloc_gevent.scripts.batch_options import EXIT_CODES as EXIT_CODES
 from spalloc_gevent.scripts.batch_options import PROG, STDIN, Order
+from spalloc_gevent.scripts.batch_options import make_parser as make_parser
 from spalloc_gevent.scripts.batch_outputs import Outputs, outputs_in
 from spalloc_gevent.scripts.batch_records import Record, exit_code_of
 from spalloc_gevent.scripts.batch_reporter import Reporter

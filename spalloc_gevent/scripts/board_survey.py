@@ -19,7 +19,7 @@ from spalloc_gevent.config import user_cache_folder
 from spalloc_gevent.display.screen import Footer
 from spalloc_gevent.display.terminal import Telling, is_terminal, printable
 from spalloc_gevent.geometry import Board, boards_of_triads
-from spalloc_gevent.scripts.administration import boards_of
+from spalloc_gevent.scripts.listed_jobs import boards_of
 from spalloc_gevent.scripts.whole_file import write_whole
 
 if TYPE_CHECKING:

@@ -37,7 +37,15 @@ class RigBoot:
         try:
             self._rig: Any = importlib.import_module(_MACHINE_CONTROLLER)
         except _BROKEN as error:
-            raise RigUnusableError(_why_unusable(error)) from error
+            if isinstance(error, ModuleNotFoundError) and error.name == "rig":
+                raise RigUnusableError(
+                    "--boot needs Rig, which is not installed: install spalloc_gevent[boot], "
+                    "or use --boot-command"
+                ) from error
+            raise RigUnusableError(
+                f"--boot needs Rig, which this Python cannot import ({type(error).__name__}: "
+                f"{error}): use --boot-command, or Python 3.10"
+            ) from error
 
     def __call__(self, hostname: str, width: int, height: int) -> None:
         """Boot the machine behind `hostname`, width x height chips; BootFailedError if it fails."""
@@ -47,15 +55,3 @@ class RigBoot:
             raise BootFailedError(
                 f"the machine at {hostname} did not boot: {type(error).__name__}: {error}"
             ) from error
-
-
-def _why_unusable(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == "rig":
-        return (
-            "--boot needs Rig, which is not installed: install spalloc_gevent[boot], "
-            "or use --boot-command"
-        )
-    return (
-        f"--boot needs Rig, which this Python cannot import ({type(error).__name__}: {error}): "
-        "use --boot-command, or Python 3.10"
-    )

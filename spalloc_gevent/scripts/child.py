@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
 
@@ -36,7 +36,7 @@ _CHECK_LEFTOVERS_EVERY_S = 0.02
 # Python ignores these two, and what is ignored stays so in a new program.
 _PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 
-_ENDED = ("Z", "X")
+_ENDED = (b"Z", b"X")
 """States of a process in /proc: a zombie, and one about to vanish."""
 
 _WANTS_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
@@ -83,7 +83,11 @@ class Child:
     def poll(self) -> int | None:
         """The exit code as a shell gives it, None while it runs; stops are dealt with."""
         if self._suspend_asked:
-            self._suspend()
+            # Whoever stopped us did not stop the command: stop together, go on together.
+            self._suspend_asked = False
+            self.send(signal.SIGSTOP)
+            stop_ourselves()
+            self._continue()
         pid, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
         if pid and os.WIFSTOPPED(status):
             self._stopped_by = os.WSTOPSIG(status)
@@ -120,29 +124,23 @@ class Child:
     def _on_ctrl_z(self, _signum: int, _frame: FrameType | None) -> None:
         self._suspend_asked = True
 
-    def _suspend(self) -> None:
-        """Whoever stopped us did not stop the command: stop together, go on together."""
-        self._suspend_asked = False
-        self.send(signal.SIGSTOP)
-        stop_ourselves()
-        self._continue()
-
     def wait_for_leftovers(self, timeout_s: float) -> None:
         """Wait for what the command has left running; it is killed after `timeout_s`."""
-        if not self._is_gone_within(timeout_s):
+        if not self.is_gone_within(timeout_s):
             self.send(signal.SIGKILL)
-            self._is_gone_within(timeout_s)
+            self.is_gone_within(timeout_s)
 
-    def _is_gone_within(self, timeout_s: float) -> bool:
+    def is_gone_within(self, timeout_s: float) -> bool:
+        """Wait until nothing of the command is left; returns whether that came in time."""
         deadline = Deadline(timeout_s)
-        while _is_alive(self.group):
+        while is_alive(self.group):
             if deadline.passed:
                 return False
             time.sleep(_CHECK_LEFTOVERS_EVERY_S)
         return True
 
 
-def _is_alive(group: int) -> bool:
+def is_alive(group: int) -> bool:
     """Whether anything runs in a process group."""
     try:
         os.killpg(group, 0)
@@ -150,22 +148,20 @@ def _is_alive(group: int) -> bool:
         return False
     # What has ended stays in its group until its parent, by now the system's
     # first process, takes notice; some of those take seconds.
-    states = [state for state, its_group in _processes() if its_group == group]
-    return not states or any(state not in _ENDED for state in states)
-
-
-def _processes() -> Iterator[tuple[str, int]]:
-    """State and process group of every process, where the system shows them (Linux)."""
+    states = []
+    # Only Linux shows them there.
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdecimal():
             # Ended while we looked.
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
                 # The second field is a file name in brackets and may hold anything.
-                state, _parent, group = stat.read().rpartition(b")")[2].split()[:3]
-                yield state.decode("ascii"), int(group)
+                state, _parent, its_group = stat.read().rpartition(b")")[2].split()[:3]
+                if int(its_group) == group:
+                    states.append(state)
+    return not states or any(state not in _ENDED for state in states)
 
 
-class _Patience:
+class Patience:
     """When signals that end a command become one that it cannot refuse."""
 
     def __init__(self) -> None:
@@ -173,22 +169,22 @@ class _Patience:
         self._deadline = Deadline(None)
 
     def pass_on(self, signum: int, child: Child) -> None:
+        """Send the signal to the command; the third is one that it cannot refuse."""
         if signum in PASSED_ON:
             child.send(signum)
             return
         self.signals_seen += 1
-        if self.signals_seen > 2:
-            child.end(signal.SIGKILL)
-            return
-        child.end(signum)
+        child.end(signum if self.signals_seen <= 2 else signal.SIGKILL)
         if self.signals_seen == 2:
             self._deadline = Deadline(KILL_AFTER_S)
 
     def next_look_s(self) -> float:
+        """How long nothing has to be done."""
         left_s = self._deadline.left_or(LOOK_EVERY_S)
         return LOOK_EVERY_S if left_s is None else left_s
 
     def check(self, child: Child) -> None:
+        """Kill a command that has not ended in time."""
         if self._deadline.passed:
             self._deadline = Deadline(None)
             child.end(signal.SIGKILL)
@@ -201,20 +197,16 @@ def wait_for_child(child: Child, signals: Signals, look: Callable[[], object]) -
     command gives it KILL_AFTER_S more, a third one nothing. `look` is called at
     least every LOOK_EVERY_S.
     """
-    patience = _Patience()
+    patience = Patience()
     try:
         while (code := child.poll()) is None:
-            _step(child, patience, signals, look)
+            for signum in signals.take():
+                patience.pass_on(signum, child)
+            signals.wait(patience.next_look_s())
+            patience.check(child)
+            look()
         if patience.signals_seen:
             child.wait_for_leftovers(KILL_AFTER_S)
         return code
     finally:
         child.close()
-
-
-def _step(child: Child, patience: _Patience, signals: Signals, look: Callable[[], object]) -> None:
-    for signum in signals.take():
-        patience.pass_on(signum, child)
-    signals.wait(patience.next_look_s())
-    patience.check(child)
-    look()

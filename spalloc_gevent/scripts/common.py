@@ -6,13 +6,13 @@ import argparse
 import enum
 import errno
 import math
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from configparser import RawConfigParser
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
@@ -35,67 +35,39 @@ from spalloc_gevent.errors import (
     SpallocServerException,
 )
 
+T = TypeVar("T")
+
 
 class ExitCode(enum.IntEnum):
     """Every way in which a command may end, as users and their scripts know them.
 
-    A number can mean one thing in one command and another in the next; each
-    meaning has a name of its own.
+    A number can mean one thing in one command and another in the next; each meaning has a name
+    of its own. What it is in a command, its ``EXIT_CODES`` say.
     """
 
     OK = 0
-
     DESTROYED = 1
-    """spalloc: the job was destroyed before, or while, it was wanted."""
-    SERVER_TROUBLE = DESTROYED
-    """All but spalloc and spalloc-batch: the server cannot be reached, or reports an error."""
-    NOT_ALL_PASSED = DESTROYED
-    """spalloc-batch: a case has failed, or could not be run."""
-
+    SERVER_TROUBLE = 1
+    NOT_ALL_PASSED = 1
     USAGE = 2
-    """The command line, the configuration or the server's version will not do."""
-    UNKNOWN_JOB = USAGE
-    """spalloc: the server does not recognise the job."""
-
+    UNKNOWN_JOB = 2
     UNKNOWN_STATE = 3
-    """spalloc: the job is in a state that this client does not know."""
-    NOT_ONE_JOB = UNKNOWN_STATE
-    """spalloc-job: the owner has no live job, or several."""
-
+    NOT_ONE_JOB = 3
     INTERRUPTED = 4
-    """spalloc: Ctrl+C before the boards were ready."""
-    NO_BOARDS = INTERRUPTED
-    """spalloc-where-is: no boards at the location."""
-
+    NO_BOARDS = 4
     NOT_PREPARED = 5
-    """spalloc: the boards are powered, but could not be booted or their list not be written."""
-    NOT_RECORDED = NOT_PREPARED
-    """spalloc-batch: a file of results could not be written."""
-    NOT_TOLD = NOT_PREPARED
-    """All is well, but what the command had to tell could not be written."""
-
+    NOT_RECORDED = 5
+    NOT_TOLD = 5
     NO_SERVER = 6
-    """spalloc, spalloc-batch: the server cannot be reached, or reports an error."""
-    NO_MACHINE = NO_SERVER
-    """spalloc-machine: there is no such machine."""
-
+    NO_MACHINE = 6
     POWER_INTERRUPTED = 7
-    """spalloc-job: Ctrl+C during a power action."""
     NO_POWER = 8
-    """spalloc-job: the job is in no state to change its power."""
     NO_ALLOCATION = 9
-    """spalloc-job: the job is queued or does not exist."""
     WAIT_TIMED_OUT = 10
-    """spalloc-job: the job was not in the state waited for in time."""
     NEVER_TO_BE = 11
-    """spalloc-job: the job will never be in the state waited for."""
     NOT_DRAWN = 12
-    """spalloc-machine, spalloc-job: the file of the picture cannot be written."""
-
     CANNOT_EXECUTE = 126
-    """spalloc: the command exists, but cannot be executed."""
     COMMAND_NOT_FOUND = 127
-    """spalloc: there is no such command."""
     SIGNALLED = 128
     """Plus the number of the signal that ended the command, as in a shell."""
 
@@ -142,15 +114,16 @@ def run(
     """
     remarks = Telling()
     _remarks.set(remarks)
-    with _nothing_left_unwritten():
+    try:
         try:
             code = command()
             return code or (ExitCode.OK if remarks.trouble is None else ExitCode.NOT_TOLD)
         except BrokenPipeError:
             discard_unwritable(sys.stdout)
             return ended_by(13)  # The reader has left; a shell reports that as SIGPIPE.
-        except KeyboardInterrupt:
-            return INTERRUPTED
+        except KeyboardInterrupt as interrupted:
+            # Other signals than Ctrl+C's have their number with them.
+            return ended_by(getattr(interrupted, "signum", signal.SIGINT))
         except CommandError as error:
             message, code = str(error), error.code
         except ConfigError as error:
@@ -168,13 +141,6 @@ def run(
             message, code = describe_server_trouble(error), output_code
         complain(message, stderr, colour)
         return code
-
-
-@contextmanager
-def _nothing_left_unwritten() -> Iterator[None]:
-    """Have standard error hold nothing in the end that it does not take."""
-    try:
-        yield
     finally:
         discard_unwritable(sys.stderr)
 
@@ -193,20 +159,21 @@ def usage_message(prog: str, error: object) -> str:
     return f"{prog}: error: {error}"
 
 
-def complain(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
+def complain(
+    message: str,
+    stderr: TextIO | None = None,
+    colour: Colour = Colour.AUTO,
+    style: Style = Style.RED,
+) -> None:
     """One line about what went wrong, in red where `stderr` (None: sys.stderr) shows colours."""
-    _tell(message, Style.RED, stderr, colour)
+    stream = sys.stderr if stderr is None else stderr
+    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
+    _remarks.get(Telling())(lambda: write(stream, line))
 
 
 def warn(message: str, stderr: TextIO | None = None, colour: Colour = Colour.AUTO) -> None:
     """One line about what may surprise, in yellow where `stderr` shows colours."""
-    _tell(message, Style.YELLOW, stderr, colour)
-
-
-def _tell(message: str, style: Style, stderr: TextIO | None, colour: Colour) -> None:
-    stream = sys.stderr if stderr is None else stderr
-    line = Paint.for_stream(stream, colour)(" ".join(message.split()), style) + "\n"
-    _remarks.get(Telling())(lambda: write(stream, line))
+    complain(message, stderr, colour, Style.YELLOW)
 
 
 # --------------------------------------------------------------- the parser
@@ -303,31 +270,24 @@ def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> N
     """
     if not hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
-    if not _may_be_hostname(hostname):
-        message = f"--hostname {hostname!r} is no host name or IP address"
+    if not may_be_hostname(hostname):
+        message = f"--hostname {hostname!r} is not a host name or IP address"
         raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
 
 
-def _may_be_hostname(name: str) -> bool:
+def may_be_hostname(name: str) -> bool:
     """False for what no resolver would take, and for a URL or an address with its port."""
     if not name.isprintable() or any(character in " '\"/@[]" for character in name):
         return False
-    if ":" in name:
-        return _is_ipv6(name)
-    if name.isascii():
-        return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
     try:
+        if ":" in name:
+            # Hardly anybody gives one.
+            from ipaddress import IPv6Address
+
+            return bool(IPv6Address(name))
+        if name.isascii():
+            return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
         return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
-
-
-def _is_ipv6(name: str) -> bool:
-    # Hardly anybody gives one.
-    from ipaddress import IPv6Address
-
-    try:
-        return bool(IPv6Address(name))
     except ValueError:
         return False
 
@@ -348,61 +308,68 @@ def or_minus_one(value: object) -> str:
 # ------------------------------------------------------- values of arguments
 
 
-def port(text: str) -> int:
-    number = whole_number(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+def whole_number(text: str) -> int:
+    """Any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def real_number(text: str) -> float:
+    """Any number, with or without a fraction."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def number_type(
+    kind: Callable[[str], T], is_right: Callable[[T], bool], refusal: str
+) -> Callable[[str], T]:
+    """A type of argument: a number that is right, or a refusal that names the ``<value>``."""
+
+    def number(text: str) -> T:
+        value = kind(text)
+        if not is_right(value):
+            raise argparse.ArgumentTypeError(refusal.replace("<value>", repr(text)))
+        return value
+
     return number
 
 
-def seconds(text: str) -> float:
-    """A number of seconds, 0 or more."""
-    span_s = _number(text)
-    if not 0 <= span_s < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 0 seconds or more")
-    return span_s
-
-
-def seconds_or_at_once(text: str) -> float:
-    """A number of seconds, 0 for whatever is less."""
-    span_s = _number(text)
-    return 0.0 if span_s < 0 else seconds(text)
-
-
-def positive_seconds(text: str) -> float:
-    """A number of seconds above 0."""
-    span_s = _number(text)
-    if not 0 < span_s < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds above 0")
-    return span_s
-
-
-def seconds_or_none(text: str) -> float | None:
-    """A number of seconds above 0, or None for one below it."""
-    span_s = _number(text)
-    if span_s < 0:
-        return None
-    if not 0 < span_s < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: give seconds above 0, or -1 for no limit"
-        )
-    return span_s
-
-
-def count(text: str) -> int:
-    """A whole number, 1 or more."""
-    number = whole_number(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 1 or more")
-    return number
-
-
-def count_or_zero(text: str) -> int:
-    """A whole number, 0 or more."""
-    number = whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of things: give 0 or more")
-    return number
+port = number_type(
+    whole_number,
+    lambda number: 1 <= number <= 65535,
+    "<value> is not a port: give a number from 1 to 65535",
+)
+natural_number = number_type(
+    whole_number, lambda number: number >= 0, "<value> is less than 0: give 0 or more"
+)
+count = number_type(
+    whole_number, lambda number: number >= 1, "<value> is not a count: give 1 or more"
+)
+count_or_zero = number_type(
+    whole_number, lambda number: number >= 0, "<value> is not a count: give 0 or more"
+)
+seconds = number_type(
+    real_number,
+    lambda span_s: 0 <= span_s < math.inf,
+    "<value> is not a time: give 0 seconds or more",
+)
+positive_seconds = number_type(
+    real_number, lambda span_s: 0 < span_s < math.inf, "<value> is not a time: give seconds above 0"
+)
+limit = number_type(
+    real_number,
+    lambda span_s: span_s < math.inf and span_s != 0,
+    "<value> is not a time: give seconds above 0, or -1 for no limit",
+)
+ratio = number_type(
+    real_number,
+    lambda value: 0.0 <= value <= 1.0,
+    "<value> is not a ratio: give a number from 0.0 (any shape) to 1.0 (square)",
+)
 
 
 def count_or_none(text: str) -> int | None:
@@ -411,40 +378,20 @@ def count_or_none(text: str) -> int | None:
     return None if number < 0 else number
 
 
+def seconds_or_at_once(text: str) -> float:
+    """A number of seconds, 0 for whatever is less."""
+    return 0.0 if real_number(text) < 0 else seconds(text)
+
+
+def seconds_or_none(text: str) -> float | None:
+    """A number of seconds above 0, or None for one below it."""
+    span_s = limit(text)
+    return None if span_s < 0 else span_s
+
+
 def flag(text: str) -> bool:
     """True or False, in the words of a configuration file."""
     try:
         return RawConfigParser.BOOLEAN_STATES[text.strip().lower()]
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False") from None
-
-
-def ratio(text: str) -> float:
-    value = _number(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ratio: give a number from 0.0 (any shape) to 1.0 (square)"
-        )
-    return value
-
-
-def job_id(text: str) -> int:
-    number = whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no job ID: give 0 or more")
-    return number
-
-
-def whole_number(text: str) -> int:
-    """Any whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None

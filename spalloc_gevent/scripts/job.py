@@ -14,14 +14,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.display.terminal import Colour
-from spalloc_gevent.scripts import administration, common, job_actions, output_options
-from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, connected_to_stay, run
-from spalloc_gevent.scripts.common import ExitCode, ended_by
-from spalloc_gevent.scripts.job_fates import board_of_machine, show_fates
-from spalloc_gevent.scripts.job_sight import Subject
-from spalloc_gevent.scripts.job_view import JobView
-from spalloc_gevent.scripts.presenting import show_once, watch
+from spalloc_gevent.scripts import administration, common, output_options
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected
+from spalloc_gevent.scripts.common import ExitCode
+from spalloc_gevent.scripts.jobs import actions
+from spalloc_gevent.scripts.jobs.fates import board_of_machine, show_fates
+from spalloc_gevent.scripts.jobs.subject import Subject
+from spalloc_gevent.scripts.jobs.view import JobView
+from spalloc_gevent.scripts.views import show_once
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -46,14 +46,12 @@ _NOTE = """\
 looking at a job keeps it alive only where its hostname has to be asked for: once, by
 --info and --ethernet-ips, and by --watch when the job is ready; --svg and --wait never do"""
 
-_WITH_BOARDS = (JobState.power, JobState.ready)
-
-_STATES = {state.name: state for state in JobState if state is not JobState.unknown}
+_STATES = [state.name for state in JobState if state is not JobState.unknown]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``spalloc-job`` with these arguments (None: this process's); the exit code."""
-    return run(PROG, lambda: _parse(argv), _manage)
+    return administration.run(make_parser, manage, PROG, argv)
 
 
 # --------------------------------------------------------------- the parser
@@ -62,32 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser(defaults: Config) -> argparse.ArgumentParser:
     """The parser of ``spalloc-job``, whose help tells these defaults."""
     parser = common.new_parser(PROG, "Show and manage a job.", notes=[_NOTE], exit_codes=EXIT_CODES)
-    _add_choice_of_job(parser, defaults)
-    _add_actions(parser)
-    _add_waiting(parser)
-    _add_report(parser)
-    _add_ledger(parser)
-    output = output_options.add_output_options(parser)
-    output_options.add_picture_option(output, "the job's boards within their machine")
-    output_options.add_watch_options(output, "the job")
-    common.add_server_options(parser, defaults)
-    parser.set_defaults(guardian=defaults.guardian)
-    return parser
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(common.read_defaults(PROG))
-    arguments = parser.parse_args(argv)
-    output_options.check_output(parser, arguments)
-    _check(parser, arguments)
-    return arguments
-
-
-def _add_choice_of_job(parser: argparse.ArgumentParser, defaults: Config) -> None:
     parser.add_argument(
         "job_id",
         nargs="?",
-        type=common.job_id,
+        type=common.natural_number,
         metavar="ID",
         help="the job; may be left out if the owner has only one",
     )
@@ -97,59 +73,78 @@ def _add_choice_of_job(parser: argparse.ArgumentParser, defaults: Config) -> Non
         default=defaults.owner,
         help="whose only job is meant when no ID is given (default: %(default)s)",
     )
+    add_actions(parser)
+    add_waiting(parser)
+    add_ledger(parser)
+    output = output_options.add_output_options(parser)
+    output_options.add_picture_option(output, "the job's boards within their machine")
+    output_options.add_watch_options(output, "the job")
+    common.add_server_options(parser, defaults)
+    parser.set_defaults(guardian=defaults.guardian)
+    return parser
 
 
-def _add_actions(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_argument_group("actions").add_mutually_exclusive_group()
-    actions.add_argument(
+def add_actions(parser: argparse.ArgumentParser) -> None:
+    """--info and what else can be done with a job; only one of them may be given."""
+    group = parser.add_argument_group("actions").add_mutually_exclusive_group()
+    group.add_argument(
         "--info", "-i", action="store_true", help="show what is known of the job (the default)"
     )
-    actions.add_argument(
-        "--power-on",
-        "--reset",
-        "-p",
-        "-r",
+    group.add_argument(
+        *("--power-on", "--reset", "-p", "-r"),
         action="store_true",
         help="power the job's boards on, or reset those that are on, and wait for that",
     )
-    actions.add_argument(
-        "--power-off",
-        action="store_true",
-        help="power the job's boards off, and wait for that",
+    group.add_argument(
+        "--power-off", action="store_true", help="power the job's boards off, and wait for that"
     )
-    actions.add_argument(
-        "--ethernet-ips",
-        "-e",
+    group.add_argument(
+        *("--ethernet-ips", "-e"),
         action="store_true",
         help="list the hostnames of all Ethernet-connected chips as CSV",
     )
-    actions.add_argument(
-        "--destroy",
-        "-D",
+    group.add_argument(
+        *("--destroy", "-D"),
         nargs="?",
         const="",
         metavar="REASON",
         help="end the job, queued or running, for the reason given",
     )
-    actions.add_argument(
+    group.add_argument(
         "--report",
         nargs=3,
         metavar=("CHIP_X", "CHIP_Y", "TEXT"),
         help="tell those who run the server that this chip of the job, or its board, is bad; "
         "only the Java server takes that",
     )
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("report arguments").add_argument(
         "--processor",
-        type=common.whole_number,
+        type=common.natural_number,
         metavar="P",
         help="with --report: it is this processor of the chip that is bad",
     )
 
 
-def _add_ledger(parser: argparse.ArgumentParser) -> None:
+def add_waiting(parser: argparse.ArgumentParser) -> None:
+    """--wait and --wait-timeout."""
+    waiting = parser.add_argument_group("waiting arguments")
+    waiting.add_argument(
+        "--wait",
+        choices=_STATES,
+        metavar="STATE",
+        help=f"before anything else, wait until the job is in this state: {', '.join(_STATES)}; "
+        "without an action, show nothing after that",
+    )
+    waiting.add_argument(
+        "--wait-timeout",
+        type=common.seconds,
+        metavar="SECONDS",
+        help="with --wait: give up after that many seconds (default: never)",
+    )
+
+
+def add_ledger(parser: argparse.ArgumentParser) -> None:
+    """--fate and --board."""
     ledger = parser.add_argument_group("ledger arguments")
     ledger.add_argument(
         "--fate",
@@ -166,29 +161,21 @@ def _add_ledger(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_waiting(parser: argparse.ArgumentParser) -> None:
-    waiting = parser.add_argument_group("waiting arguments")
-    waiting.add_argument(
-        "--wait",
-        choices=list(_STATES),
-        metavar="STATE",
-        help=f"before anything else, wait until the job is in this state: {', '.join(_STATES)}; "
-        "without an action, show nothing after that",
-    )
-    waiting.add_argument(
-        "--wait-timeout",
-        type=common.seconds,
-        metavar="SECONDS",
-        help="with --wait: give up after that many seconds (default: never)",
-    )
+# ------------------------------------------------------- what goes together
 
 
-def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def check_together(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where options do not go together."""
     reason = arguments.destroy
+    changes = reason is not None or arguments.report is not None
+    changes = changes or arguments.power_on or arguments.power_off
+    acts = changes or arguments.ethernet_ips
     if arguments.board is not None and arguments.fate is None:
         parser.error("--board goes with --fate")
     if arguments.fate is not None:
-        _check_fate(parser, arguments)
+        shows = arguments.info or arguments.wait or arguments.watch or arguments.svg is not None
+        if acts or shows or arguments.job_id is not None:
+            parser.error("--fate is about a ledger, and goes with no job ID and no action")
         return
     if arguments.job_id is None and reason is not None and reason.strip().isdigit():
         # It would end the owner's only job, whatever its ID, with a number for a reason.
@@ -197,130 +184,77 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         parser.error("job ID (or --owner) not specified")
     if arguments.wait_timeout is not None and arguments.wait is None:
         parser.error("--wait-timeout goes with --wait")
-    _check_output(parser, arguments)
-    _check_report(parser, arguments)
-    common.require_hostname(parser, arguments.hostname)
-
-
-def _check_fate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    others = ("info", "power_on", "power_off", "ethernet_ips", "wait", "watch")
-    told = arguments.destroy is not None or arguments.report is not None
-    given = told or arguments.svg is not None or any(getattr(arguments, name) for name in others)
-    if given or arguments.job_id is not None:
-        parser.error("--fate is about a ledger, and goes with no job ID and no action")
-
-
-def _check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    power = arguments.power_on or arguments.power_off
-    is_silent = power or arguments.destroy is not None or arguments.report is not None
-    if arguments.watch and (is_silent or arguments.ethernet_ips):
+    if arguments.watch and acts:
         parser.error("--watch shows the job: it goes with no other action than --info")
-    if arguments.json and is_silent:
+    if arguments.json and changes:
         parser.error("--json is for --info, --watch and --ethernet-ips: other actions show nothing")
     output_options.check_picture(parser, arguments)
-    if arguments.svg is not None and (is_silent or arguments.ethernet_ips):
+    if arguments.svg is not None and acts:
         parser.error("--svg draws the job: it goes with no other action than --info")
+    if arguments.processor is not None and arguments.report is None:
+        parser.error("--processor goes with --report")
 
 
-def _check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Have ``report`` be a chip's x and y and a text, or None."""
-    if arguments.report is None:
-        if arguments.processor is not None:
-            parser.error("--processor goes with --report")
-        return
-    *chip, text = arguments.report
+def check_report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Have ``report`` be a chip's x and y and a text."""
+    chip_x, chip_y, text = arguments.report
     if not text.strip():
         parser.error("--report: say what is wrong with the chip")
-    arguments.report = (*_natural_numbers(parser, "--report", chip), text)
-    if arguments.processor is not None and arguments.processor < 0:
-        parser.error(f"--processor: '{arguments.processor}' is less than 0: give 0 or more")
-
-
-def _natural_numbers(
-    parser: argparse.ArgumentParser, option: str, texts: Sequence[str]
-) -> tuple[int, ...]:
-    for text in texts:
-        if not (text.isascii() and text.isdigit()):
-            parser.error(f"{option}: {text!r} is no whole number, 0 or more")
-    return tuple(map(int, texts))
+    try:
+        x, y = common.natural_number(chip_x), common.natural_number(chip_y)
+    except argparse.ArgumentTypeError as error:
+        option = "--report"
+        parser.error(f"argument {option}: {error}")
+    arguments.report = (x, y, text)
 
 
 # --------------------------------------------------------------- the actions
 
 
-def _manage(arguments: argparse.Namespace) -> int:
+def manage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """Do what is asked for with the job, or with the ledger; the exit code."""
+    check_together(parser, arguments)
     if arguments.fate is not None:
-        return show_fates(PROG, arguments)
-    if arguments.wait or arguments.watch or arguments.power_on or arguments.power_off:
-        with connected_to_stay(arguments) as client:
-            return _stay(client, _chosen(client, arguments), arguments)
-    with connected(arguments) as plain_client:
-        return _act(plain_client, _chosen(plain_client, arguments), arguments)
-
-
-def _chosen(client: ProtocolClient, arguments: argparse.Namespace) -> Subject:
-    if arguments.job_id is None:
-        return Subject(job_actions.only_job_of(client, arguments.owner))
-    return Subject(arguments.job_id)
-
-
-def _stay(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
-    """What takes its time: the job is waited for, then powered or watched."""
-    if arguments.wait is not None:
-        code = _wait(client, subject, arguments)
-        if code != ExitCode.OK:
-            return code
-    if arguments.power_on or arguments.power_off:
-        power, colour = arguments.power_on, Colour(arguments.color)
-        return job_actions.set_power(PROG, client, subject, power, colour)
-    if arguments.watch:
-        return watch(PROG, client, JobView(subject, hostname_in=(JobState.ready,)), arguments)
-    return _act(client, subject, arguments)
-
-
-def _wait(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
-    # Not needed for a quick look, and that is to be quick.
-    from spalloc_gevent.scripts.job_waiting import await_state
-    from spalloc_gevent.scripts.signals import Interrupted
-
-    try:
-        wanted, colour = _STATES[arguments.wait], Colour(arguments.color)
-        await_state(PROG, client, subject, wanted, arguments.wait_timeout, colour)
-    except Interrupted as signalled:
-        return ended_by(signalled.signum)
-    return ExitCode.OK
-
-
-def _act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
-    """What is done at once."""
-    if arguments.destroy is not None:
-        reason, colour = _reason(arguments), Colour(arguments.color)
-        return job_actions.destroy(
-            PROG, client, subject.job_id, reason, colour, guardian=arguments.guardian
-        )
+        return show_fates(arguments)
     if arguments.report is not None:
-        return job_actions.report(client, subject.job_id, arguments.report, arguments.processor)
+        check_report(parser, arguments)
+    common.require_hostname(parser, arguments.hostname)
+    with connected(arguments) as client:
+        job_id = arguments.job_id
+        subject = Subject(
+            actions.only_job_of(client, arguments.owner) if job_id is None else job_id
+        )
+        if arguments.wait is not None:
+            # Not needed for a quick look, and that is to be quick.
+            from spalloc_gevent.scripts.jobs.waiting import await_state
+
+            await_state(client, subject, JobState[arguments.wait], arguments)
+        return act(client, subject, arguments)
+
+
+def act(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
+    """Do the one thing that is asked for, or show the job; the exit code."""
+    if arguments.power_on or arguments.power_off:
+        return actions.set_power(client, subject, arguments)
+    if arguments.destroy is not None:
+        return actions.destroy(client, subject.job_id, arguments)
+    if arguments.report is not None:
+        return actions.report(client, subject.job_id, arguments)
     if arguments.ethernet_ips:
-        return show_once(client, job_actions.HostnamesView(subject.job_id), arguments)
+        return show_once(client, actions.HostnamesView(subject.job_id), arguments)
+    # What follows is not needed for a quick look, and that is to be quick.
+    if arguments.watch:
+        from spalloc_gevent.scripts.watching import watch
+
+        return watch(client, JobView(subject, hostname_in=[JobState.ready]), arguments)
     if arguments.svg is not None:
-        return _draw(client, subject, arguments)
+        from spalloc_gevent.scripts.drawing import draw_job
+
+        return draw_job(client, subject, arguments)
     if arguments.wait is not None and not (arguments.info or arguments.json):
         return ExitCode.OK
-    return show_once(client, JobView(subject, hostname_in=_WITH_BOARDS), arguments)
-
-
-def _draw(client: ProtocolClient, subject: Subject, arguments: argparse.Namespace) -> int:
-    # Not needed for a quick look, and that is to be quick.
-    from spalloc_gevent.scripts.drawing import draw_job
-
-    return draw_job(PROG, client, subject, arguments)
-
-
-def _reason(arguments: argparse.Namespace) -> str | None:
-    reason: str = arguments.destroy
-    if not reason and arguments.owner:
-        return f"Destroyed by {arguments.owner}"
-    return reason or None
+    view = JobView(subject, hostname_in=[JobState.power, JobState.ready])
+    return show_once(client, view, arguments)
 
 
 if __name__ == "__main__":

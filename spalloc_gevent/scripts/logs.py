@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
 _LIBRARY = "spalloc_gevent"
 
 
 @contextmanager
-def everything_shown(stream: TextIO) -> Iterator[None]:
+def handled_by(handler: logging.Handler, level: int = logging.NOTSET) -> Iterator[None]:
+    """Have `handler` get what the library logs while the block runs, from this level on if any."""
+    logger = logging.getLogger(_LIBRARY)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level or before)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+def everything_shown(stream: TextIO) -> AbstractContextManager[None]:
     """Write all that the library logs while the block runs to `stream`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
-    logger = logging.getLogger(_LIBRARY)
-    level = logger.level
-    logger.setLevel(logging.DEBUG)
-    try:
-        with _handled_by(handler):
-            yield
-    finally:
-        logger.setLevel(level)
+    return handled_by(handler, logging.DEBUG)
 
 
-@contextmanager
-def warnings_shown(show: Callable[[str], object]) -> Iterator[None]:
+def nothing_shown() -> AbstractContextManager[None]:
+    """Show nothing of what the library logs while the block runs: its errors say it all."""
+    return handled_by(logging.NullHandler())
+
+
+def warnings_shown(show: Callable[[str], object]) -> AbstractContextManager[None]:
     """Have `show` called with each warning of the library while the block runs.
 
     Errors are left out: they are about the end of a job, which the command tells itself.
     """
-    with _handled_by(_Warnings(show)):
-        yield
+    return handled_by(_Warnings(show))
 
 
 @contextmanager
@@ -47,23 +56,6 @@ def warnings_held(show: Callable[[str], object]) -> Iterator[None]:
 
 def nobody(_text: str) -> None:
     """Show nothing: whoever sees the whole log sees warnings there."""
-
-
-@contextmanager
-def nothing_shown() -> Iterator[None]:
-    """Show nothing of what the library logs while the block runs: its errors say it all."""
-    with _handled_by(logging.NullHandler()):
-        yield
-
-
-@contextmanager
-def _handled_by(handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger(_LIBRARY)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 class _Warnings(logging.Handler):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spalloc_gevent.scripts import administration, common, output_options
-from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, run
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, connected, present
 from spalloc_gevent.scripts.board_survey import BoardSurvey, When
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.scripts.machine_views import (
@@ -20,8 +20,6 @@ from spalloc_gevent.scripts.machine_views import (
     MachinesView,
     MachineView,
 )
-from spalloc_gevent.scripts.presenting import present
-from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
     from spalloc_gevent.config import Config
@@ -46,7 +44,7 @@ with --watch it is scrolled instead""",
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``spalloc-machine`` with these arguments (None: this process's); the exit code."""
-    return run(PROG, lambda: _parse(argv), _show)
+    return administration.run(make_parser, show_machines, PROG, argv)
 
 
 def make_parser(defaults: Config) -> argparse.ArgumentParser:
@@ -86,62 +84,38 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
     return parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(common.read_defaults(PROG))
-    arguments = parser.parse_args(argv)
-    output_options.check_output(parser, arguments)
-    _check_picture(parser, arguments)
-    arguments.view = _view(parser, arguments)
-    common.require_hostname(parser, arguments.hostname)
-    return arguments
-
-
-def _check_picture(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def show_machines(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """Show or draw what is asked for; the exit code."""
+    name, detailed = arguments.machine, arguments.detailed
     output_options.check_picture(parser, arguments)
     if arguments.svg is not None:
-        if arguments.machine is None:
+        if name is None:
             parser.error("--svg draws one machine: name it")
-        if arguments.detailed:
+        if detailed:
             parser.error("--svg draws one picture: it does not go with --detailed")
         output_options.refuse_table_options(parser, arguments, "--svg draws a picture")
-
-
-def _survey(arguments: argparse.Namespace) -> BoardSurvey:
-    if arguments.no_survey:
-        return BoardSurvey(When.NEVER)
-    return BoardSurvey(When.ANEW if arguments.resurvey else When.UNKNOWN)
-
-
-def _view(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> View[Any]:
-    if arguments.machine is None:
-        if arguments.detailed:
-            parser.error("--detailed shows one machine: name it")
-        columns = output_options.chosen_columns(parser, arguments, MACHINE_COLUMNS)
-        return MachinesView(columns, arguments.sort, _survey(arguments))
-    if not arguments.detailed:
+    if name is None and detailed:
+        parser.error("--detailed shows one machine: name it")
+    if name is not None and not detailed:
         output_options.refuse_table_options(parser, arguments, "add --detailed for one")
-    of_jobs = output_options.chosen_columns(parser, arguments, JOB_COLUMNS)
-    return MachineView(
-        arguments.machine,
-        detailed=arguments.detailed,
-        columns=of_jobs,
-        order=arguments.sort,
-        survey=_survey(arguments),
+    known = When.ANEW if arguments.resurvey else When.UNKNOWN
+    survey = BoardSurvey(When.NEVER if arguments.no_survey else known)
+    if name is None:
+        chosen = output_options.chosen_columns(parser, arguments, MACHINE_COLUMNS)
+        common.require_hostname(parser, arguments.hostname)
+        return present(MachinesView(chosen, arguments.sort, survey), arguments)
+    columns = output_options.chosen_columns(parser, arguments, JOB_COLUMNS)
+    common.require_hostname(parser, arguments.hostname)
+    view = MachineView(
+        name, detailed=detailed, columns=columns, order=arguments.sort, survey=survey
     )
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    if arguments.svg is not None:
-        return _draw(arguments)
-    return present(PROG, arguments.view, arguments)
-
-
-def _draw(arguments: argparse.Namespace) -> int:
+    if arguments.svg is None:
+        return present(view, arguments)
     # Not needed for a quick look, and that is to be quick.
     from spalloc_gevent.scripts.drawing import draw_machine
 
     with connected(arguments) as client:
-        return draw_machine(PROG, client, arguments.view, arguments)
+        return draw_machine(client, view, arguments)
 
 
 if __name__ == "__main__":

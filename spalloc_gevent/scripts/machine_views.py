@@ -19,17 +19,18 @@ from spalloc_gevent.display.tables import (
 )
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.geometry import Board, boards_of_triads
-from spalloc_gevent.scripts.administration import (
+from spalloc_gevent.scripts.board_survey import BoardSurvey
+from spalloc_gevent.scripts.common import CommandError, ExitCode
+from spalloc_gevent.scripts.listed_jobs import (
     HEADING_OF_OWNER,
     boards_of,
     document_of_job,
     job_colour,
     number_of_boards,
     owner_and_host,
+    value_column,
 )
-from spalloc_gevent.scripts.board_survey import BoardSurvey
-from spalloc_gevent.scripts.common import CommandError, ExitCode
-from spalloc_gevent.scripts.output_options import Order
+from spalloc_gevent.scripts.output_options import SortOrder
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
@@ -49,17 +50,17 @@ def living_boards(machine: MachineDescription) -> set[Board]:
     return set(boards_of_triads(0, 0, machine["width"], machine["height"])) - dead
 
 
-def _tags(machine: MachineDescription) -> str:
+def tags_of(machine: MachineDescription) -> str:
     return printable(", ".join(sorted(machine["tags"])))
 
 
-def _number_told(machine: MachineDescription, is_complete: bool) -> str:
+def number_told(machine: MachineDescription, is_complete: bool) -> str:
     """How many boards it has, in words; is_complete: its absent boards are known."""
     number = len(living_boards(machine))
     return str(number) if is_complete else f"up to {number}"
 
 
-def _document_of_machine(
+def document_of_machine(
     machine: MachineDescription, jobs: Sequence[JobDescription], is_complete: bool
 ) -> dict[str, object]:
     return {
@@ -88,34 +89,17 @@ class Occupied:
 
 
 MACHINE_COLUMNS: tuple[Column[Occupied], ...] = (
-    Column(
-        "name",
-        "Name",
-        lambda row: Cell(printable(row.machine["name"])),
-        lambda row: row.machine["name"],
-    ),
+    value_column("name", "Name", lambda row: row.machine["name"]),
     Column(
         "num_boards",
         "Num boards",
-        lambda row: Cell(_number_told(row.machine, row.is_complete)),
+        lambda row: Cell(number_told(row.machine, row.is_complete)),
         lambda row: len(living_boards(row.machine)),
         is_number=True,
     ),
-    Column(
-        "in_use",
-        "In-use",
-        lambda row: Cell(str(number_of_boards(row.jobs))),
-        lambda row: number_of_boards(row.jobs),
-        is_number=True,
-    ),
-    Column(
-        "jobs",
-        "Jobs",
-        lambda row: Cell(str(len(row.jobs))),
-        lambda row: len(row.jobs),
-        is_number=True,
-    ),
-    Column("tags", "Tags", lambda row: Cell(_tags(row.machine)), lambda row: _tags(row.machine)),
+    value_column("in_use", "In-use", lambda row: number_of_boards(row.jobs), is_number=True),
+    value_column("jobs", "Jobs", lambda row: len(row.jobs), is_number=True),
+    value_column("tags", "Tags", lambda row: tags_of(row.machine)),
 )
 
 
@@ -124,15 +108,14 @@ class MachinesView(View[list[Occupied]]):
     """A table of all machines; by itself in the server's order, the highest priority first."""
 
     columns: Sequence[Column[Occupied]] = MACHINE_COLUMNS
-    order: Order = ()
+    order: SortOrder = ()
     survey: BoardSurvey = field(default_factory=BoardSurvey)
 
     def collect(self, client: ProtocolClient) -> list[Occupied]:
         machines, jobs = client.list_machines(), client.list_jobs()
-        surveyed = self.survey.complete(client, machines, jobs)
         rows = [
             Occupied(machine, is_complete, jobs_on(machine, jobs))
-            for machine, is_complete in surveyed
+            for machine, is_complete in self.survey.complete(client, machines, jobs)
         ]
         return arranged(rows, MACHINE_COLUMNS, self.order)
 
@@ -143,7 +126,7 @@ class MachinesView(View[list[Occupied]]):
         return {
             "machines": [
                 {
-                    **_document_of_machine(row.machine, row.jobs, row.is_complete),
+                    **document_of_machine(row.machine, row.jobs, row.is_complete),
                     "jobs": [job["job_id"] for job in row.jobs],
                 }
                 for row in data
@@ -172,26 +155,9 @@ class KeyedJob:
 
 JOB_COLUMNS: tuple[Column[KeyedJob], ...] = (
     Column("key", "Key", lambda row: Cell(row.key, row.colour), lambda row: letter_order(row.key)),
-    Column(
-        "id",
-        "Job ID",
-        lambda row: Cell(str(row.job["job_id"])),
-        lambda row: row.job["job_id"],
-        is_number=True,
-    ),
-    Column(
-        "boards",
-        "Num boards",
-        lambda row: Cell(str(len(boards_of(row.job)))),
-        lambda row: len(boards_of(row.job)),
-        is_number=True,
-    ),
-    Column(
-        "owner",
-        HEADING_OF_OWNER,
-        lambda row: Cell(owner_and_host(row.job)),
-        lambda row: owner_and_host(row.job),
-    ),
+    value_column("id", "Job ID", lambda row: row.job["job_id"], is_number=True),
+    value_column("boards", "Num boards", lambda row: len(boards_of(row.job)), is_number=True),
+    value_column("owner", HEADING_OF_OWNER, lambda row: owner_and_host(row.job)),
 )
 
 
@@ -202,10 +168,6 @@ class MachineLook:
     machine: MachineDescription
     is_complete: bool
     jobs: Sequence[KeyedJob]
-
-    @property
-    def in_use(self) -> int:
-        return number_of_boards(row.job for row in self.jobs)
 
 
 class MachineView(View[MachineLook]):
@@ -221,7 +183,7 @@ class MachineView(View[MachineLook]):
         *,
         detailed: bool = False,
         columns: Sequence[Column[KeyedJob]] = JOB_COLUMNS,
-        order: Order = (),
+        order: SortOrder = (),
         survey: BoardSurvey | None = None,
     ) -> None:
         self._name = name
@@ -232,65 +194,52 @@ class MachineView(View[MachineLook]):
         self._letters: Mapping[int, str] = {}
 
     def collect(self, client: ProtocolClient) -> MachineLook:
-        listed, jobs = self._found(client.list_machines()), client.list_jobs()
+        machines = {machine["name"]: machine for machine in client.list_machines()}
+        if self._name not in machines:
+            names = ", ".join(map(printable, machines)) or "no machines"
+            raise CommandError(
+                f"No machine '{printable(self._name)}' was found; there are: {names}",
+                ExitCode.NO_MACHINE,
+            )
+        jobs = client.list_jobs()
+        listed = machines[self._name]
         ((machine, is_complete),) = self._survey.complete(client, [listed], jobs)
         here = {job["job_id"]: job for job in jobs_on(machine, jobs)}
         self._letters = lettered(here, self._letters)
         rows = [KeyedJob(letters, here[job_id]) for job_id, letters in self._letters.items()]
         return MachineLook(machine, is_complete, arranged(rows, JOB_COLUMNS, self._order))
 
-    def _found(self, machines: Sequence[MachineDescription]) -> MachineDescription:
-        for machine in machines:
-            if machine["name"] == self._name:
-                return machine
-        names = ", ".join(printable(machine["name"]) for machine in machines) or "no machines"
-        raise CommandError(
-            f"No machine '{printable(self._name)}' was found; there are: {names}",
-            ExitCode.NO_MACHINE,
-        )
-
     def page(self, data: MachineLook, paint: Paint, columns: int | None, /) -> Text:
-        key = self._table(data, paint) if self._detailed else _list(data, paint, columns)
-        return Text(_summary(data), _picture(data, paint, columns), key)
-
-    def _table(self, data: MachineLook, paint: Paint) -> str:
-        return text_of(Table(self._columns, data.jobs, paint))
+        living, dim = living_boards(data.machine), (Style.DIM,)
+        in_use = number_of_boards(row.job for row in data.jobs)
+        summary = render_definitions(
+            [
+                ("Name", printable(data.machine["name"])),
+                ("Tags", tags_of(data.machine)),
+                ("In-use", f"{in_use} of {number_told(data.machine, data.is_complete)}"),
+                ("Jobs", len(data.jobs)),
+            ]
+        )
+        everything = BoardGroup(living, label_styles=dim, inner_styles=dim, outer_styles=dim)
+        picture = render_boards(
+            [everything, *(row.group for row in data.jobs)],
+            [(x, y, z, link) for x, y, z, link in data.machine["dead_links"]],
+            torus=(data.machine["width"], data.machine["height"]),
+            columns=columns,
+            paint=paint,
+        )
+        if self._detailed:
+            key = text_of(Table(self._columns, data.jobs, paint))
+        else:
+            cells = [Cell(f"{row.key}:{row.job['job_id']}", row.colour) for row in data.jobs]
+            key = render_cells(cells, paint, width=min(KEY_COLUMNS, columns or KEY_COLUMNS))
+        return Text(summary, picture, key)
 
     def document(self, data: MachineLook) -> dict[str, object]:
         jobs = [row.job for row in data.jobs]
         return {
             "machine": {
-                **_document_of_machine(data.machine, jobs, data.is_complete),
+                **document_of_machine(data.machine, jobs, data.is_complete),
                 "jobs": [{"key": row.key, **document_of_job(row.job)} for row in data.jobs],
             }
         }
-
-
-def _summary(data: MachineLook) -> str:
-    return render_definitions(
-        [
-            ("Name", printable(data.machine["name"])),
-            ("Tags", _tags(data.machine)),
-            ("In-use", f"{data.in_use} of {_number_told(data.machine, data.is_complete)}"),
-            ("Jobs", len(data.jobs)),
-        ]
-    )
-
-
-def _picture(data: MachineLook, paint: Paint, columns: int | None) -> str:
-    machine, dim = data.machine, (Style.DIM,)
-    everything = BoardGroup(
-        living_boards(machine), label_styles=dim, inner_styles=dim, outer_styles=dim
-    )
-    return render_boards(
-        [everything, *(row.group for row in data.jobs)],
-        [(x, y, z, link) for x, y, z, link in machine["dead_links"]],
-        torus=(machine["width"], machine["height"]),
-        columns=columns,
-        paint=paint,
-    )
-
-
-def _list(data: MachineLook, paint: Paint, columns: int | None) -> str:
-    cells = [Cell(f"{row.key}:{row.job['job_id']}", row.colour) for row in data.jobs]
-    return render_cells(cells, paint, width=min(KEY_COLUMNS, columns or KEY_COLUMNS))

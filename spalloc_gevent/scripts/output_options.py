@@ -13,7 +13,7 @@ from spalloc_gevent.scripts import common
 INTERVAL_S = 30.0
 """Notifications can be lost: what is watched is looked at this often all the same."""
 
-Order = Sequence[tuple[str, bool]]
+SortOrder = Sequence[tuple[str, bool]]
 """Names of columns to sort by, the first before the others; True for backwards."""
 
 
@@ -40,16 +40,16 @@ def add_output_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 
 
 def add_table_options(group: argparse._ArgumentGroup) -> None:
-    """--columns (None, or a list of names) and --sort (an :data:`Order`)."""
+    """--columns (None, or a list of names) and --sort (a :data:`SortOrder`)."""
     group.add_argument(
         "--columns",
-        type=_names,
+        type=column_names,
         metavar="NAMES",
         help="show these columns of the table, in this order (default: all)",
     )
     group.add_argument(
         "--sort",
-        type=_order,
+        type=sort_order,
         default=[],
         metavar="NAMES",
         help="sort by these columns; --sort=-NAME sorts backwards (default: the server's order)",
@@ -96,13 +96,11 @@ def listed(columns: Sequence[Column[Any]], what: str = "the table") -> str:
 
 def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End with a usage error where these options do not go together."""
-    if not arguments.watch:
-        for option, given in (
-            ("--interval", arguments.interval),
-            ("--no-clear", arguments.no_clear),
-        ):
-            if given:
-                parser.error(f"{option} goes with --watch")
+    if getattr(arguments, "watch", True):
+        return
+    for option, given in (("--interval", arguments.interval), ("--no-clear", arguments.no_clear)):
+        if given:
+            parser.error(f"{option} goes with --watch")
 
 
 def check_picture(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -143,14 +141,16 @@ def refuse_table_options(
             parser.error(f"{option} is for tables: {why}")
 
 
-def _names(text: str) -> list[str]:
+def column_names(text: str) -> list[str]:
+    """Names with commas between them, as --columns takes them."""
     names = [name.strip().lower().replace("-", "_") for name in text.split(",")]
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} names no columns: give NAME or NAME,NAME")
     return names
 
 
-def _order(text: str) -> Order:
+def sort_order(text: str) -> SortOrder:
+    """The same with a minus before some of them, as --sort takes them."""
     parts = [part.strip() for part in text.split(",")]
-    names = _names(",".join(part.removeprefix("-") for part in parts))
+    names = column_names(",".join(part.removeprefix("-") for part in parts))
     return [(name, part.startswith("-")) for name, part in zip(names, parts, strict=True)]

@@ -12,22 +12,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
-from spalloc_gevent.display.terminal import Paint, Style, printable
+from spalloc_gevent.display.terminal import Paint, Style
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts import administration, common, output_options
-from spalloc_gevent.scripts.administration import (
-    ENDED_BY_SIGNAL,
+from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, present
+from spalloc_gevent.scripts.listed_jobs import (
     HEADING_OF_OWNER,
     boards_of,
     document_of_job,
     local_time,
     owner_and_host,
     power_word,
-    run,
+    value_column,
 )
-from spalloc_gevent.scripts.output_options import Order
-from spalloc_gevent.scripts.presenting import present, show_data
-from spalloc_gevent.scripts.views import View
+from spalloc_gevent.scripts.output_options import SortOrder
+from spalloc_gevent.scripts.views import View, show_data
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ EXIT_CODES = (*administration.EXIT_CODES, ENDED_BY_SIGNAL)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``spalloc-ps`` with these arguments (None: this process's); the exit code."""
-    return run(PROG, lambda: _parse(argv), _list)
+    return administration.run(make_parser, list_jobs, PROG, argv)
 
 
 def make_parser(defaults: Config) -> argparse.ArgumentParser:
@@ -61,44 +60,36 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
     output_options.add_table_options(output)
     output_options.add_watch_options(output, "the jobs")
     common.add_server_options(parser, defaults)
+    parser.set_defaults(ledger=defaults.ledger)
     return parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    defaults = common.read_defaults(PROG)
-    parser = make_parser(defaults)
-    arguments = parser.parse_args(argv)
-    arguments.ledger = defaults.ledger
-    output_options.check_output(parser, arguments)
-    arguments.columns = output_options.chosen_columns(parser, arguments, COLUMNS)
+def list_jobs(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """List the jobs on the server, or those in the ledger where it was lost; the exit code."""
+    columns = output_options.chosen_columns(parser, arguments, COLUMNS)
     common.require_hostname(parser, arguments.hostname)
-    return arguments
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    view = JobsView(
-        arguments.columns, arguments.sort, owner=arguments.owner, machine=arguments.machine
-    )
+    owner, machine = arguments.owner, arguments.machine
+    view = JobsView(columns, arguments.sort, owner=owner, machine=machine)
     try:
-        return present(PROG, view, arguments)
+        return present(view, arguments)
     except ConnectionLostError as error:
         if error.may_have_happened and arguments.ledger is not None:
-            show_data(view, time.time(), _jobs_in_ledger(view, arguments), arguments)
+            server = f"{arguments.hostname}:{arguments.port}"
+            jobs = view.arranged(live_jobs_in_ledger(arguments.ledger, server))
+            show_data(view, time.time(), jobs, arguments)
         raise
 
 
-def _jobs_in_ledger(view: JobsView, arguments: argparse.Namespace) -> list[JobDescription]:
-    """The jobs of this user that have not ended, by the ledger, where the server lists none."""
+def live_jobs_in_ledger(path: str, server: str) -> list[JobDescription]:
+    """The jobs on `server` (host:port) that have not ended, by the ledger at `path`."""
     from spalloc_gevent.ledger import read_ledger
 
     try:
-        with open(arguments.ledger, "rb") as lines:
+        with open(path, "rb") as lines:
             entered, _strange = read_ledger(lines)
     except OSError:
         return []
-    server = f"{arguments.hostname}:{arguments.port}"
-    ours = [_described(one) for one in entered if one.fate is None and one.server == server]
-    return view.arranged(ours)
+    return [_described(one) for one in entered if one.fate is None and one.server == server]
 
 
 def _described(one: Entered) -> JobDescription:
@@ -122,10 +113,6 @@ def _described(one: Entered) -> JobDescription:
 # ------------------------------------------------------------------ the columns
 
 
-def _state(job: JobDescription) -> Cell:
-    return _STATES.get(job["state"], Cell(str(job["state"])))
-
-
 _STATES: dict[int, Cell] = {
     JobState.queued: Cell("queue", (Style.BLUE,)),
     JobState.power: Cell("power", (Style.YELLOW,)),
@@ -141,24 +128,16 @@ def _power(job: JobDescription) -> Cell:
 
 
 COLUMNS: tuple[Column[JobDescription], ...] = (
+    value_column("id", "ID", lambda job: job["job_id"], is_number=True),
     Column(
-        "id", "ID", lambda job: Cell(str(job["job_id"])), lambda job: job["job_id"], is_number=True
+        "state",
+        "State",
+        lambda job: _STATES.get(job["state"], Cell(str(job["state"]))),
+        lambda job: job["state"],
     ),
-    Column("state", "State", _state, lambda job: job["state"]),
     Column("power", "Power", _power, lambda job: power_word(job) or None),
-    Column(
-        "boards",
-        "Boards",
-        lambda job: Cell(str(len(boards_of(job)) or "")),
-        lambda job: len(boards_of(job)) or None,
-        is_number=True,
-    ),
-    Column(
-        "machine",
-        "Machine",
-        lambda job: Cell(printable(job["allocated_machine_name"] or "")),
-        lambda job: job["allocated_machine_name"],
-    ),
+    value_column("boards", "Boards", lambda job: len(boards_of(job)) or None, is_number=True),
+    value_column("machine", "Machine", lambda job: job["allocated_machine_name"]),
     Column(
         "created",
         "Created at",
@@ -171,7 +150,7 @@ COLUMNS: tuple[Column[JobDescription], ...] = (
         lambda job: Cell(str(job["keepalive"])),
         lambda job: job["keepalive"],
     ),
-    Column("owner", HEADING_OF_OWNER, lambda job: Cell(owner_and_host(job)), owner_and_host),
+    value_column("owner", HEADING_OF_OWNER, owner_and_host),
 )
 
 
@@ -184,7 +163,7 @@ class JobsView(View[list["JobDescription"]]):
     def __init__(
         self,
         columns: Sequence[Column[JobDescription]] = COLUMNS,
-        order: Order = (),
+        order: SortOrder = (),
         *,
         owner: str | None = None,
         machine: str | None = None,
@@ -199,13 +178,13 @@ class JobsView(View[list["JobDescription"]]):
 
     def arranged(self, jobs: Sequence[JobDescription]) -> list[JobDescription]:
         """Those that are chosen, in the order that is."""
-        return arranged([job for job in jobs if self._is_chosen(job)], COLUMNS, self._order)
-
-    def _is_chosen(self, job: JobDescription) -> bool:
-        return self._owner in (None, job["owner"]) and self._machine in (
-            None,
-            job["allocated_machine_name"],
-        )
+        chosen = [
+            job
+            for job in jobs
+            if self._owner in (None, job["owner"])
+            and self._machine in (None, job["allocated_machine_name"])
+        ]
+        return arranged(chosen, COLUMNS, self._order)
 
     def page(
         self, data: list[JobDescription], paint: Paint, _columns: int | None, /

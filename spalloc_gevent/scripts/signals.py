@@ -13,6 +13,7 @@ import select
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -142,8 +143,9 @@ class Signals:
         ready = [
             file for file, _ in poll.poll(None if limit_s is None else math.ceil(limit_s * 1000))
         ]
-        if self._reader in ready:
-            self._drain()
+        with suppress(BlockingIOError):
+            while self._reader in ready and os.read(self._reader, 4096):
+                pass
         return [file for file in ready if file != self._reader]
 
     def unless_signalled(self, look: Callable[[], T]) -> T | None:
@@ -156,13 +158,6 @@ class Signals:
                 self._breaks_off = False
         except BrokenOffError:
             return None
-
-    def _drain(self) -> None:
-        try:
-            while os.read(self._reader, 4096):
-                pass
-        except BlockingIOError:
-            pass
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self._spare > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from shlex import quote
@@ -38,8 +38,6 @@ VARIABLES = (
 # A doubled brace first, so that {{w}} is text; a brace left over is a mistake.
 _TOKEN = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 
-_NAMES = frozenset(["", "hostname", "w", "width", "h", "height", "ethernet_ips", "id"])
-
 
 class TokenError(ValueError):
     """A command has braces that mean nothing."""
@@ -62,6 +60,21 @@ class Facts:
     boards: Sequence[tuple[int, int, int]]
     ethernet_ips: str
 
+    @property
+    def values(self) -> dict[str, str]:
+        """What the names in :data:`TOKENS` stand for."""
+        width, height = str(self.width), str(self.height)
+        return {
+            "": self.hostname,
+            "hostname": self.hostname,
+            "w": width,
+            "width": width,
+            "h": height,
+            "height": height,
+            "ethernet_ips": self.ethernet_ips,
+            "id": str(self.id),
+        }
+
 
 @dataclass(frozen=True)
 class Command:
@@ -76,7 +89,19 @@ class Command:
 
     def __post_init__(self) -> None:
         for word in self.words:
-            _check(word, self.own)
+            self.check(word)
+
+    def check(self, word: str) -> None:
+        """Refuse a word with a brace that is no part of a token."""
+        tokens = [*(token for token, _ in TOKENS[:-1]), *(f"{{{name}}}" for name in self.own)]
+        for token in _TOKEN.finditer(word):
+            if stray := token["stray"]:
+                raise TokenError(f"a single {stray} in {word!r}: double it to mean a brace")
+            if token["name"] is not None and token[0] not in tokens:
+                raise TokenError(
+                    f"{token[0]} in {word!r} stands for nothing: there are {', '.join(tokens)}; "
+                    f"write {{{token[0]}}} for the braces themselves"
+                )
 
     @property
     def is_shell_line(self) -> bool:
@@ -84,59 +109,27 @@ class Command:
 
     def argv(self, facts: Facts) -> list[str]:
         """The program and its arguments, every token replaced by what it stands for."""
-        values = {**_values(facts), **self.own}
+        values = {**facts.values, **self.own}
         if self.is_shell_line:
-            safe = {name: quote(value) for name, value in values.items()}
-            return ["/bin/sh", "-c", _filled(self.words[0], safe)]
-        return [_filled(word, values) for word in self.words]
+            values = {name: quote(value) for name, value in values.items()}
 
+        def stands_for(token: re.Match[str]) -> str:
+            return token["brace"][0] if token["brace"] else values[token["name"]]
 
-def _check(word: str, own: Collection[str]) -> None:
-    for token in _TOKEN.finditer(word):
-        if token["stray"]:
-            raise TokenError(f"a single {token['stray']} in {word!r}: double it to mean a brace")
-        if token["name"] is not None and token["name"] not in (*_NAMES, *own):
-            known = ", ".join(
-                [*(name for name, _ in TOKENS[:-1]), *(f"{{{name}}}" for name in own)]
-            )
-            raise TokenError(
-                f"{token[0]} in {word!r} stands for nothing: there are {known}; "
-                f"write {{{token[0]}}} for the braces themselves"
-            )
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    def stands_for(token: re.Match[str]) -> str:
-        return token["brace"][0] if token["brace"] else values[token["name"]]
-
-    return _TOKEN.sub(stands_for, word)
-
-
-def _values(facts: Facts) -> dict[str, str]:
-    width, height = str(facts.width), str(facts.height)
-    return {
-        "": facts.hostname,
-        "hostname": facts.hostname,
-        "w": width,
-        "width": width,
-        "h": height,
-        "height": height,
-        "ethernet_ips": facts.ethernet_ips,
-        "id": str(facts.id),
-    }
+        filled = [_TOKEN.sub(stands_for, word) for word in self.words]
+        return ["/bin/sh", "-c", *filled] if self.is_shell_line else filled
 
 
 def environment_of(facts: Facts, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` and the variables of :data:`VARIABLES`."""
-    values = _values(facts)
     boards = " ".join(",".join(map(str, board)) for board in sorted(facts.boards))
     return {
         **environ,
-        "SPALLOC_JOB_ID": values["id"],
-        "SPALLOC_JOB_HOSTNAME": values["hostname"],
-        "SPALLOC_JOB_WIDTH": values["width"],
-        "SPALLOC_JOB_HEIGHT": values["height"],
-        "SPALLOC_JOB_ETHERNET_IPS": values["ethernet_ips"],
+        "SPALLOC_JOB_ID": str(facts.id),
+        "SPALLOC_JOB_HOSTNAME": facts.hostname,
+        "SPALLOC_JOB_WIDTH": str(facts.width),
+        "SPALLOC_JOB_HEIGHT": str(facts.height),
+        "SPALLOC_JOB_ETHERNET_IPS": facts.ethernet_ips,
         "SPALLOC_JOB_MACHINE": facts.machine,
         "SPALLOC_JOB_NUM_BOARDS": str(len(facts.boards)),
         "SPALLOC_JOB_BOARDS": boards,

@@ -1,15 +1,21 @@
-"""What an administrative command is about: where it comes from, and what it looks like."""
+"""What an administrative command shows: how it is collected, what it looks like, showing it."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from spalloc_gevent.display.pages import text_of
+from spalloc_gevent.display.terminal import Paint, room_of, write
+from spalloc_gevent.scripts.common import ExitCode
 
 if TYPE_CHECKING:
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.display.pages import Page
-    from spalloc_gevent.display.terminal import Paint
 
 FORMAT = 1
 """The version of all JSON documents; another one only when what is there changes its meaning."""
@@ -48,3 +54,20 @@ class View(Shown[Data]):
 def json_line(at: float, content: dict[str, object]) -> str:
     """One line with a document, and what every document has; `at`: the Unix time of the look."""
     return json.dumps({"format": FORMAT, "time": round(at, 3), **content})
+
+
+def show_once(client: ProtocolClient, view: View[Data], options: argparse.Namespace) -> int:
+    """Show what the server has now; the exit code. Raises what collecting the view raises."""
+    at = time.time()
+    return show_data(view, at, view.collect(client), options)
+
+
+def show_data(view: Shown[Data], at: float, data: Data, options: argparse.Namespace) -> int:
+    """Show, once and as the options say, what was there at the Unix time `at`."""
+    if options.json:
+        text = json_line(at, view.document(data))
+    else:
+        paint = Paint.for_stream(sys.stdout, options.colour)
+        text = text_of(view.page(data, paint, room_of(sys.stdout)))
+    write(sys.stdout, f"{text}\n")
+    return ExitCode.OK

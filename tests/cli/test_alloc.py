@@ -296,7 +296,7 @@ def test_no_destroy_leaves_the_job_after_the_command_exits_and_tells_its_id_on_s
     done = site.shell.run("alloc", "3", *quiet, "--no-destroy", "-c", "echo ran")
     assert done.stdout == "ran\n"
     told = done.stderr.splitlines()
-    assert told[-1] == "Job 1: Not destroyed; spalloc --resume 1 takes it on."
+    assert told[-1] == "Job 1: Not destroyed; spalloc --resume 1 resumes it."
     assert len(told) == (1 if quiet else 2)
     assert site.destroyed() == []
     assert [job["state"] for job in site.server.jobs] == [JobState.ready]
@@ -620,7 +620,7 @@ def test_ctrl_c_in_the_queue_with_no_destroy_leaves_the_job_and_tells_its_id(
     process.send_signal(signal.SIGINT)
     output, told = process.communicate()
     assert (output, process.returncode) == ("", 4)
-    assert told.endswith("Job 1: Not destroyed; spalloc --resume 1 takes it on.\n")
+    assert told.endswith("Job 1: Not destroyed; spalloc --resume 1 resumes it.\n")
     assert slow_site.destroyed() == []
 
 

@@ -74,7 +74,7 @@ def test_a_number_that_is_another_job_s_now_is_a_lost_one(office: Office, ledger
     assert repr(began) in content
     ledger.write_text(content.replace(repr(began), "1000.0"), encoding="utf-8")
     (row,) = rows(office, "--fate", ledger)
-    assert " ".join(row).endswith("lost its number is another job's now")
+    assert " ".join(row).endswith("lost its ID belongs to another job now")
     held.destroy()
 
 
@@ -111,7 +111,7 @@ def test_strange_lines_are_warned_of_and_passed_over(office: Office, ledger: Pat
         file.write(b"what is this?")
     ended = office.run(job.main, "--fate", ledger)
     assert ended.code == 0
-    assert ended.err == ("spalloc-job: warning: 1 line is no part of a ledger, and passed over\n")
+    assert ended.err == ("spalloc-job: warning: ignored 1 line that is not a ledger entry\n")
     assert len(ended.lines) == 2
 
 
@@ -125,8 +125,8 @@ def test_strange_lines_are_warned_of_and_passed_over(office: Office, ledger: Pat
         (["--fate", "x", "--destroy"], "--fate is about a ledger"),
         (["--fate", "x", "--watch"], "--fate is about a ledger"),
         (["3", "--board", "m:0,0,0"], "--board goes with --fate"),
-        (["--fate", "x", "--board", "0,0,0"], "'0,0,0' is no board: give MACHINE:X,Y,Z"),
-        (["--fate", "x", "--board", "m:0,0"], "'m:0,0' is no board: give MACHINE:X,Y,Z"),
+        (["--fate", "x", "--board", "0,0,0"], "'0,0,0' is not a board: give MACHINE:X,Y,Z"),
+        (["--fate", "x", "--board", "m:0,0"], "'m:0,0' is not a board: give MACHINE:X,Y,Z"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(

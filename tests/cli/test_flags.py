@@ -119,7 +119,7 @@ def test_every_command_refuses_what_cannot_be_a_hostname(shell: Shell, command: 
     run = shell.run(command, *question, "--hostname", "a..b")
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        f"spalloc-{command}: error: --hostname 'a..b' is no host name or IP address\n"
+        f"spalloc-{command}: error: --hostname 'a..b' is not a host name or IP address\n"
     )
 
 
@@ -131,7 +131,7 @@ def test_what_no_resolver_would_take_is_refused_before_it(
     question = {"where-is": ("--chip", "m", "0", "0"), "job": ("1",)}.get(command, ())
     run = shell.run(command, *question, "--hostname", hostname)
     assert (run.returncode, run.stdout) == (2, "")
-    assert f"--hostname {hostname!r} is no host name or IP address" in run.stderr
+    assert f"--hostname {hostname!r} is not a host name or IP address" in run.stderr
 
 
 @pytest.mark.parametrize("command", MAINS)
@@ -163,12 +163,12 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
     ("command", "complaint"),
     [
         # What is common to all.
-        ("ps --port 0", "argument --port/-P: '0' is no port: give a number from 1 to 65535"),
-        ("ps -P 70000", "'70000' is no port"),
-        ("ps --port one", "argument --port/-P: 'one' is no whole number"),
-        ("ps --timeout soon", "argument --timeout: 'soon' is no number"),
-        ("ps --timeout 0", "'0' is no time: give seconds above 0, or -1 for no limit"),
-        ("ps --timeout nan", "'nan' is no time"),
+        ("ps --port 0", "argument --port/-P: '0' is not a port: give a number from 1 to 65535"),
+        ("ps -P 70000", "'70000' is not a port"),
+        ("ps --port one", "argument --port/-P: 'one' is not a whole number"),
+        ("ps --timeout soon", "argument --timeout: 'soon' is not a number"),
+        ("ps --timeout 0", "'0' is not a time: give seconds above 0, or -1 for no limit"),
+        ("ps --timeout nan", "'nan' is not a time"),
         ("ps --color", "argument --color/--colour: expected one argument"),
         ("ps --colour red", "invalid choice: 'red'"),
         ("ps --nosuch", "unrecognized arguments: --nosuch"),
@@ -178,9 +178,9 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("ps --no-clear", "--no-clear goes with --watch"),
         ("job 1 --interval 1", "--interval goes with --watch"),
         ("machine --no-clear", "--no-clear goes with --watch"),
-        ("ps --watch --interval 0", "argument --interval: '0' is no time: give seconds above 0"),
-        ("ps -w --interval inf", "'inf' is no time: give seconds above 0"),
-        ("ps -w --interval often", "argument --interval: 'often' is no number"),
+        ("ps --watch --interval 0", "argument --interval: '0' is not a time: give seconds above 0"),
+        ("ps -w --interval inf", "'inf' is not a time: give seconds above 0"),
+        ("ps -w --interval often", "argument --interval: 'often' is not a number"),
         ("where-is -c m 0 0 --watch", "unrecognized arguments: --watch"),
         # Tables.
         ("ps --columns nosuch", "--columns: there is no column 'nosuch'; there are: id, state, "),
@@ -209,8 +209,8 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("job 1 --svg - -D", "--svg draws the job: it goes with no other action than --info"),
         ("job --fate f --svg -", "--fate is about a ledger, and goes with no job ID and no action"),
         # Jobs.
-        ("job one", "argument ID: 'one' is no whole number"),
-        ("job -- -1", "argument ID: '-1' is no job ID: give 0 or more"),
+        ("job one", "argument ID: 'one' is not a whole number"),
+        ("job -- -1", "argument ID: '-1' is less than 0: give 0 or more"),
         ("job --owner=", "job ID (or --owner) not specified"),
         ("job -D 12", "--destroy 12: the job's ID comes first: spalloc-job 12 --destroy"),
         ("job 1 --watch --power-on", "--watch shows the job: it goes with no other action"),
@@ -223,15 +223,15 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         ("job 1 --json --power-off", "--json is for --info, --watch and --ethernet-ips"),
         ("job 1 --info --destroy", "not allowed with argument"),
         ("job 1 --wait-timeout 5", "--wait-timeout goes with --wait"),
-        ("job 1 --wait ready --wait-timeout -5", "'-5' is no time: give 0 seconds or more"),
-        ("job 1 --wait ready --wait-timeout x", "argument --wait-timeout: 'x' is no number"),
+        ("job 1 --wait ready --wait-timeout -5", "'-5' is not a time: give 0 seconds or more"),
+        ("job 1 --wait ready --wait-timeout x", "argument --wait-timeout: 'x' is not a number"),
         ("job 1 --wait unknown", "argument --wait: invalid choice: 'unknown'"),
         ("job 1 --wait", "argument --wait: expected one argument"),
         # Reports.
         ("job 1 --report 0 0", "argument --report: expected 3 arguments"),
-        ("job 1 --report x 0 hot", "--report: 'x' is no whole number, 0 or more"),
-        ("job 1 --report 0 0 hot --processor=-1", "--processor: '-1' is less than 0"),
-        ("job 1 --report 0 0 hot --processor x", "argument --processor: 'x' is no whole number"),
+        ("job 1 --report x 0 hot", "--report: 'x' is not a whole number"),
+        ("job 1 --report 0 0 hot --processor=-1", "argument --processor: '-1' is less than 0"),
+        ("job 1 --report 0 0 hot --processor x", "argument --processor: 'x' is not a whole number"),
         ("job 1 --processor 1", "--processor goes with --report"),
         ("job 1 --report 0 0 hot --json", "--json is for --info, --watch and --ethernet-ips"),
         ("job 1 --report 0 0 hot --watch", "--watch shows the job: it goes with no other action"),
@@ -239,8 +239,8 @@ def test_version_is_told_without_a_server(shell: Shell, command: str) -> None:
         # Places.
         ("where-is", "one of the arguments --board/-b/--logical/-l"),
         ("where-is --logical m 0 0", "expected 4 arguments"),
-        ("where-is --physical m 0 0 x", "--physical: 'x' is no whole number"),
-        ("where-is --chip m 0 ,", "--chip: '' is no whole number"),
+        ("where-is --physical m 0 0 x", "--physical: 'x' is not a whole number"),
+        ("where-is --chip m 0 ,", "--chip: '' is not a whole number"),
         ("where-is --job-chip 1 -1 0", "--job-chip: '-1' is less than 0"),
     ],
 )

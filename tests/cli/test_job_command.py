@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from spalloc_gevent.scripts import job
-from spalloc_gevent.scripts.administration import local_time
+from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.simulator import SimulatedServer
 from tests.cli.conftest import Site
 from tests.cli.either_server import MakeOffice, Office

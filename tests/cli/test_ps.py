@@ -12,7 +12,7 @@ import pytest
 from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.scripts import ps
-from spalloc_gevent.scripts.administration import local_time
+from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from spalloc_gevent.wire.answers import JobDescription
 from tests.cli.conftest import Shell, Site

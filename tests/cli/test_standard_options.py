@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from spalloc_gevent.__main__ import COMMANDS
 from spalloc_gevent._version import __version__
 from spalloc_gevent.simulator import Garbage, Refuse, Silence, SimulatedServer
 from tests.cli.conftest import Shell, Site
 
-PROGS = {
-    "alloc": "spalloc",
-    "batch": "spalloc-batch",
-    "ps": "spalloc-ps",
-    "job": "spalloc-job",
-    "machine": "spalloc-machine",
-    "where-is": "spalloc-where-is",
-    "simulator": "spalloc-simulator",
-}
+PROGS = {name: command.installed for name, command in COMMANDS.items() if command.installed}
 
 
 # ------------------------------------------------------------------- versions
@@ -261,6 +254,6 @@ def test_a_command_that_is_not_asked_for_it_does_not_import_shtab(site: Site) ->
     done = subprocess.run(argv, env=site.shell.environ, capture_output=True, text=True)
     assert done.returncode == 0
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "spalloc_gevent.scripts.presenting" in imported
-    unused = {"shtab", "platform", "spalloc_gevent.command_line.versions", "subprocess"}
+    assert "spalloc_gevent.scripts.views" in imported
+    unused = {"shtab", "platform", "spalloc_gevent.scripts.versions", "subprocess"}
     assert imported & unused == set()

@@ -96,7 +96,7 @@ def test_server_that_is_too_slow_about_places_is_warned_of(
     ended = watched_office.run(machine.main, "m", "--svg", "-")
     assert ended.code == 0
     assert ended.err == (
-        "spalloc-machine: warning: the server took longer than 0 s to tell where boards are: "
+        "spalloc-machine: warning: the server took longer than 0 s to report where boards are: "
         "24 boards drawn without cabinet and frame\n"
     )
     assert titles(ended.out)[0] == "Board coordinate: (0, 0, 0)\nBoard is free"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spalloc_gevent.scripts import job
-from spalloc_gevent.scripts.job_sight import FORGOTTEN
+from spalloc_gevent.scripts.jobs.subject import FORGOTTEN
 from spalloc_gevent.simulator import Silence, SimulatedServer
 from spalloc_gevent.states import JobState
 from tests.cli.desk import Desk, MakeDesk
@@ -98,7 +98,7 @@ def test_state_that_a_destroyed_job_will_not_have_any_more_is_exit_code_11(
     ended = desk.run(job.main, ended_job, "--wait", wanted)
     assert (ended.code, ended.out) == (11, "")
     assert ended.err == (
-        f"Job {ended_job} is destroyed (Enough.): it will not be {wanted} any more\n"
+        f"Job {ended_job} is destroyed (Enough.): it can no longer become {wanted}\n"
     )
 
 
@@ -108,7 +108,7 @@ def test_job_that_is_destroyed_while_it_is_waited_for_is_exit_code_11(desk: Desk
     desk.client.destroy_job(queued, "Enough.")
     assert waiting.wait() == 11
     assert waiting.err == (
-        f"Job {queued} is destroyed (Cancelled: Enough.): it will not be ready any more\n"
+        f"Job {queued} is destroyed (Cancelled: Enough.): it can no longer become ready\n"
     )
 
 
@@ -117,7 +117,7 @@ def test_job_that_has_left_the_queue_is_never_queued_again(desk: Desk) -> None:
     ended = desk.run(job.main, ready, "--wait", "queued")
     assert (ended.code, ended.err) == (
         11,
-        f"Job {ready} is ready: it will not be queued any more\n",
+        f"Job {ready} is ready: it can no longer become queued\n",
     )
 
 
@@ -126,7 +126,7 @@ def test_unknown_job_is_exit_code_11(desk: Desk, wanted: str) -> None:
     ended = desk.run(job.main, 99, "--wait", wanted)
     assert (ended.code, ended.err) == (
         11,
-        f"Job 99 is unknown: it will not be {wanted} any more\n",
+        f"Job 99 is unknown: it can no longer become {wanted}\n",
     )
 
 
@@ -200,9 +200,9 @@ def test_job_that_took_the_id_after_a_cold_start_is_not_the_one_waited_for(
     assert waiting.wait() == 11
     known = f"Job {queued} is unknown"
     assert waiting.err.splitlines()[-1] in (
-        f"{known} ({FORGOTTEN}): it will not be ready any more",
+        f"{known} ({FORGOTTEN}): it can no longer become ready",
         # It was looked for before there was another one.
-        f"{known}: it will not be ready any more",
+        f"{known}: it can no longer become ready",
     )
 
 

@@ -214,7 +214,7 @@ def test_restart_of_the_server_is_told_and_waited_out(real_desk: Desk) -> None:
     before = window.body
     server.stop()
     window.wait_for("Trying again")
-    assert window.status.startswith("Trying again, shown is ")
+    assert window.status.startswith("Trying again, shown as of ")
     assert window.look_of("Trying again") == Look("red")
     assert window.body == before
     server.restart()
@@ -499,7 +499,7 @@ def test_job_that_ends_while_it_is_watched_stays_until_q(desk: Desk) -> None:
     desk.client.destroy_job(job_id, "Enough.")
     window.wait_for("State: destroyed")
     assert window.body == [f"Job ID: {job_id}", " State: destroyed", "Reason: Enough."]
-    assert "this is its end" in window.status
+    assert "ended" in window.status
     window.resize(60, 10)
     window.wait_until(lambda window: window.lines[9].startswith("Updated"), "the resized picture")
     window.type("q")
@@ -527,7 +527,7 @@ def test_job_of_a_server_that_came_back_empty_is_not_taken_for_another(real_desk
     window.wait_for("Trying again")
     real_desk.server.restart(cold=True)
     window.wait_for("State: unknown")
-    assert "this is its end" in window.status
+    assert "ended" in window.status
 
 
 # ------------------------------------------------------------- wide machines

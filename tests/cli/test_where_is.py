@@ -145,9 +145,9 @@ def test_queued_job_has_no_chips(office: Office) -> None:
     ("arguments", "complaint"),
     [
         ((), "one of the arguments"),
-        (("--board", "m", "x", "0", "0"), "--board: 'x' is no whole number"),
+        (("--board", "m", "x", "0", "0"), "--board: 'x' is not a whole number"),
         (("--chip", "m", "-1", "0"), "--chip: '-1' is less than 0"),
-        (("--job-chip", "one", "0", "0"), "--job-chip: 'one' is no whole number"),
+        (("--job-chip", "one", "0", "0"), "--job-chip: 'one' is not a whole number"),
         (("--chip", "m", "0"), "expected 3 arguments"),
         (("--chip", "m", "1,2,3"), "unrecognized arguments: 3"),
         (("--chip", "m", "-1,2"), "--chip: '-1' is less than 0"),

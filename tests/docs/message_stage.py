@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from spalloc_gevent import Job, ProtocolClient
+from spalloc_gevent.__main__ import COMMANDS
 from spalloc_gevent.batch import bad_boards
 from spalloc_gevent.simulator import MachineSpec, SimulatedServer
 from tests.transport.programs import ROOT
@@ -22,15 +23,8 @@ from tests.transport.scripted_server import Command, Peer, Script, ScriptedServe
 
 MODULES = {
     "": "__main__",
-    "spalloc": "scripts.alloc",
-    "batch": "scripts.batch",
-    "ps": "scripts.ps",
-    "job": "scripts.job",
-    "machine": "scripts.machine",
-    "where-is": "scripts.where_is",
-    "simulator": "simulator.__main__",
-    "config": "config",
-    "versions": "scripts.versions",
+    "spalloc": COMMANDS["alloc"].module,
+    **{name: command.module for name, command in COMMANDS.items()},
 }
 
 _NAMES = {"spalloc": "alloc"}

@@ -38,6 +38,7 @@ _TOLD: Mapping[str, int | str] = {
     "__init__": 0,
     "Outcome": 2,
     "_Failure": 0,
+    "number_type": 2,
 }
 """What tells a user, besides exceptions, and which argument it tells; "error" is a parser's."""
 

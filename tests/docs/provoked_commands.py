@@ -276,7 +276,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "Error from server: the server refused <command>: <reason>": refused,
     "Error communicating with server: <message>": out_of_reach,
     "Error: <message>": not_reported,
-    "<command>: error: --hostname <name> is no host name or IP address": run("ps", "-H", "a..b"),
+    "<command>: error: --hostname <name> is not a host name or IP address": run("ps", "-H", "a..b"),
     "<option> <what> must be specified: give <option>, set SPALLOC_<NAME>, or write "
     "'<name> = ...' in a configuration file": run("ps", "--hostname="),
     # the parser's own
@@ -294,19 +294,18 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "argument <option>: ignored explicit argument <word>": run("ps", "--json=3"),
     "argument <option>: <message>": run("ps", "--port", "x"),
     # values
-    "<word> is no number": run("ps", "--timeout", "x"),
-    "<word> is no whole number": run("ps", "--port", "x"),
-    "<word> is no port: give a number from 1 to 65535": run("ps", "--port", 0),
-    "<word> is no time: give 0 seconds or more": run("job", 1, "--wait-timeout=-1"),
-    "<word> is no time: give seconds above 0": run("ps", "--interval", 0),
-    "<word> is no time: give seconds above 0, or -1 for no limit": run("ps", "--timeout", 0),
-    "<word> is no number of things: give 1 or more": run("batch", "--jobs", 0),
-    "<word> is no number of things: give 0 or more": run("batch", "--retries=-1"),
+    "<word> is not a number": run("ps", "--timeout", "x"),
+    "<word> is not a whole number": run("ps", "--port", "x"),
+    "<word> is not a port: give a number from 1 to 65535": run("ps", "--port", 0),
+    "<word> is not a time: give 0 seconds or more": run("job", 1, "--wait-timeout=-1"),
+    "<word> is not a time: give seconds above 0": run("ps", "--interval", 0),
+    "<word> is not a time: give seconds above 0, or -1 for no limit": run("ps", "--timeout", 0),
+    "<word> is not a count: give 1 or more": run("batch", "--jobs", 0),
+    "<word> is not a count: give 0 or more": run("batch", "--retries=-1"),
     "<word> is neither True nor False": run("ps", "--ignore_version", "x"),
-    "<word> is no ratio: give a number from 0.0 (any shape) to 1.0 (square)": run(
+    "<word> is not a ratio: give a number from 0.0 (any shape) to 1.0 (square)": run(
         "spalloc", "--min-ratio", 2
     ),
-    "<word> is no job ID: give 0 or more": run("spalloc", "--resume=-1"),
     "<word> names no columns: give NAME or NAME,NAME": run("ps", "--columns", "a,,b"),
     # tables and watching
     "<option> goes with --watch": run("ps", "--interval", 1),
@@ -331,7 +330,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "Job <id> has no boards to draw: it is <state>": run("job", 987654, "--svg", "-"),
     "Error: --svg <file> cannot be written: <why>": run("machine", "big", "--svg", "no/file"),
-    "<command>: warning: the server took longer than <seconds> s to tell where boards are: "
+    "<command>: warning: the server took longer than <seconds> s to report where boards are: "
     "<boards> drawn without cabinet and frame": far_from_server,
     # completion
     '--print-completion needs shtab: pip install "spalloc_gevent[completion]"': without_shtab,
@@ -343,7 +342,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<option>: <message>": run("spalloc", "-c", "echo {"),
     "<number> numbers given: expected none, NUM (boards), WIDTH HEIGHT (triads) or X Y Z (a "
     "board)": run("spalloc", 1, 2, 3, 4),
-    "<command>: warning: --tags passed over, because --machine is given": run(
+    "<command>: warning: --tags ignored because --machine is given": run(
         "spalloc", "--machine", "big", "--tags", "t", "-c", "true"
     ),
     # spalloc

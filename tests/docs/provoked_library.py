@@ -20,7 +20,7 @@ from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate
 from spalloc_gevent.batch import allocation as allocation_module
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
-from spalloc_gevent.scripts.job_sight import Subject
+from spalloc_gevent.scripts.jobs.subject import Subject
 from spalloc_gevent.simulator import SimulatedServer
 from spalloc_gevent.transport import connection as connection_module
 from spalloc_gevent.transport import native, pool, tracked_jobs
@@ -560,7 +560,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "the server has lost its memory, or ended the job long ago: it does not know the job any "
     "more": lambda stage: reason_after_restart(stage, is_number_taken=False),
-    "The server knows this job no more; the ID is another job's now.": sight_after_restart,
+    "The server no longer knows this job; its ID belongs to another job now.": sight_after_restart,
     "Job timed out.": timed_out,
     "No suitable machines available.": never_any_boards,
     "job <id> was not ready within <seconds> s": not_ready,

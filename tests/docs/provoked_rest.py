@@ -98,7 +98,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "--wait-timeout goes with --wait": run("job", 1, "--wait-timeout", 3),
     "Job <id> was not <state> within <seconds> s: it is <state>": not_in_time,
-    "Job <id> is <state><reason>: it will not be <state> any more": never_queued_again,
+    "Job <id> is <state><reason>: it can no longer become <state>": never_queued_again,
     "--watch shows the job: it goes with no other action than --info": run(
         "job", 1, "--watch", "--power-on"
     ),
@@ -107,15 +107,11 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     ),
     "--report: say what is wrong with the chip": run("job", 1, "--report", 0, 0, ""),
     "--processor goes with --report": run("job", 1, "--processor", 3),
-    "--processor: '<number>' is less than 0: give 0 or more": run(
-        "job", 1, "--report", 0, 0, "hot", "--processor=-1"
-    ),
-    "<option>: <word> is no whole number, 0 or more": run("job", 1, "--report", "x", 0, "hot"),
     "--fate is about a ledger, and goes with no job ID and no action": run("job", 1, "--fate", "f"),
     "--board goes with --fate": run("job", 1, "--board", "m:0,0,0"),
-    "<word> is no board: give MACHINE:X,Y,Z": run("job", "--board", "m"),
+    "<word> is not a board: give MACHINE:X,Y,Z": run("job", "--board", "m"),
     "<command>: error: the ledger <file> cannot be read: <why>": run("job", "--fate", "no-file"),
-    "<command>: warning: <lines> no part of a ledger, and passed over": no_ledger,
+    "<command>: warning: ignored <lines>": no_ledger,
     "No machine '<name>' was found; there are: <names>": run("machine", "nowhere"),
     "--detailed shows one machine: name it": run("machine", "--detailed"),
     "No boards at the specified location": run("where-is", "--board", "nowhere", 0, 0, 0),

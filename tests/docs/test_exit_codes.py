@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 from collections.abc import Callable
 
 import pytest
 
+from spalloc_gevent.__main__ import COMMANDS as MODULES
 from spalloc_gevent.scripts.common import ExitCode
 from spalloc_gevent.simulator import Silence
 from tests.cli.terminal import eventually
@@ -20,17 +22,9 @@ from tools.real_server import free_port
 PAGE = "exit-codes.rst"
 
 COMMANDS = {
-    "spalloc": "spalloc",
-    "spalloc-batch": "batch",
-    "spalloc-ps": "ps",
-    "spalloc-job": "job",
-    "spalloc-machine": "machine",
-    "spalloc-where-is": "where-is",
-    "spalloc-simulator": "simulator",
-    "python -m spalloc_gevent config": "config",
-    "python -m spalloc_gevent versions": "versions",
-    "python -m spalloc_gevent": "",
-}
+    command.installed or f"python -m spalloc_gevent {name}": name
+    for name, command in MODULES.items()
+} | {"spalloc": "spalloc", "python -m spalloc_gevent": ""}
 """Headings on the page, and what the stage calls the commands."""
 
 Rows = list[tuple[str, str]]
@@ -40,6 +34,9 @@ def rows_of(heading: str) -> Rows:
     """The table below a heading."""
     _, _, after = read(PAGE).partition(f"\n{heading}\n{'-' * len(heading)}\n")
     table = re.split(r"\n.+\n-{3,}\n", after)[0]
+    if named := re.search(r"\.\. names:: (.+)\.EXIT_CODES\n", table):
+        codes = importlib.import_module(named[1]).EXIT_CODES
+        return [(str(code), meaning) for code, meaning in codes]
     found = re.findall(r"   \* - (.+)\n     - (.+)\n", table)
     assert found[0] == ("Code", "Meaning")
     return found[1:]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import spalloc_gevent
+from docs._ext.command_pages import table_named
 from spalloc_gevent import config, errors
 from spalloc_gevent.config import OPTIONS
 from spalloc_gevent.scripts.batch_cases import CASE_VARIABLE
@@ -188,6 +189,13 @@ _LIBRARIES = {"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME", "T
 def told_variables() -> dict[str, set[str]]:
     """The variables of each section of the page."""
     page = (REFERENCE / "environment.rst").read_text("utf-8")
+    page = re.sub(
+        r"\.\. variables:: (.+)",
+        lambda found: "\n".join(
+            f".. envvar:: {getattr(row, 'variable', row[0])}" for row in table_named(found[1])
+        ),
+        page,
+    )
     sections = re.split(r"\n(.*)\n-{4,}\n", page)[1:]
     listed = re.compile(r"\.\. envvar:: (\w+(?:\n {12}\w+)*)")
     return {

@@ -10,7 +10,7 @@ import pytest
 
 from spalloc_gevent._version import __version__
 from spalloc_gevent.errors import ConfigError
-from spalloc_gevent.scripts.alloc_options import Order, parse
+from spalloc_gevent.scripts.alloc_options import AllocationOrder, parse
 from spalloc_gevent.scripts.common import CommandError
 from spalloc_gevent.scripts.substitution import TOKENS
 
@@ -19,7 +19,7 @@ ENVIRON = {"SPALLOC_HOSTNAME": "server", "SPALLOC_OWNER": "me"}
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
-def order(*arguments: str, **environ: str) -> Order:
+def order(*arguments: str, **environ: str) -> AllocationOrder:
     return parse(arguments, {**ENVIRON, **environ})
 
 
@@ -47,26 +47,26 @@ def test_what_is_none_one_two_or_three_numbers(arguments: list[str], what: tuple
     ("arguments", "complaint"),
     [
         (["1", "2", "3", "4"], "4 numbers given"),
-        (["three"], "'three' is no whole number"),
-        (["2.5"], "'2.5' is no whole number"),
+        (["three"], "'three' is not a whole number"),
+        (["2.5"], "'2.5' is not a whole number"),
         (["0"], "boards must be 1 or more, not 0"),
         (["-3"], "boards must be 1 or more, not -3"),
         (["4", "0"], "height in triads must be 1 or more"),
         (["0", "0", "3"], "board z must be 0, 1 or 2"),
         (["1", "-w"], "require_torus=True asks for a whole machine"),
         (["--nosuch"], "unrecognized arguments: --nosuch"),
-        (["--port", "0"], "'0' is no port"),
-        (["--port", "x"], "'x' is no whole number"),
-        (["--timeout", "0"], "'0' is no time"),
-        (["--timeout", "nan"], "'nan' is no time"),
-        (["--keepalive", "0"], "'0' is no time"),
-        (["--keepalive", "soon"], "'soon' is no number"),
-        (["--reconnect-delay", "nan"], "'nan' is no time"),
-        (["--min-ratio", "1.5"], "'1.5' is no ratio"),
-        (["--max-dead-boards", "-2.5"], "'-2.5' is no whole number"),
-        (["--max-dead-links", "x"], "'x' is no whole number"),
-        (["--resume", "x"], "'x' is no whole number"),
-        (["--resume", "-1"], "'-1' is no job ID"),
+        (["--port", "0"], "'0' is not a port"),
+        (["--port", "x"], "'x' is not a whole number"),
+        (["--timeout", "0"], "'0' is not a time"),
+        (["--timeout", "nan"], "'nan' is not a time"),
+        (["--keepalive", "0"], "'0' is not a time"),
+        (["--keepalive", "soon"], "'soon' is not a number"),
+        (["--reconnect-delay", "nan"], "'nan' is not a time"),
+        (["--min-ratio", "1.5"], "'1.5' is not a ratio"),
+        (["--max-dead-boards", "-2.5"], "'-2.5' is not a whole number"),
+        (["--max-dead-links", "x"], "'x' is not a whole number"),
+        (["--resume", "x"], "'x' is not a whole number"),
+        (["--resume", "-1"], "'-1' is less than 0"),
         (["--boot", "--boot-command", "x"], "--boot and --boot-command: give only one"),
         (["--boot-command", ""], "--boot-command needs a command"),
         (["-c"], "--command needs a command"),
@@ -189,7 +189,7 @@ def test_a_machine_that_is_named_outranks_tags_with_a_remark(
     said = options(*order_said)
     assert (said["machine"], said["tags"]) == ("n", None)
     assert capsys.readouterr().err == (
-        "spalloc: warning: --tags passed over, because --machine is given\n"
+        "spalloc: warning: --tags ignored because --machine is given\n"
     )
 
 
@@ -200,7 +200,7 @@ def test_a_machine_that_is_named_outranks_tags_with_a_remark(
 def test_what_cannot_be_a_hostname_is_refused(hostname: str) -> None:
     with pytest.raises(CommandError) as caught:
         order("--hostname", hostname)
-    told = f"spalloc: error: --hostname {hostname!r} is no host name or IP address"
+    told = f"spalloc: error: --hostname {hostname!r} is not a host name or IP address"
     assert (str(caught.value), caught.value.code) == (told, 2)
 
 

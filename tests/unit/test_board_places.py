@@ -7,7 +7,7 @@ from typing import Any
 from spalloc_gevent.client import ProtocolClient, Timeout
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.geometry import boards_of_triads
-from spalloc_gevent.scripts.board_places import places_of
+from spalloc_gevent.scripts.drawing import places_of
 
 
 class SlowClient(ProtocolClient):

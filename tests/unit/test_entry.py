@@ -1,4 +1,4 @@
-"""The installed commands are all there, and each begins in its own module."""
+"""The installed commands are those of the package's table, and each begins in its own module."""
 
 from __future__ import annotations
 
@@ -6,59 +6,56 @@ import configparser
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import spalloc_gevent
-from spalloc_gevent import entry
+from spalloc_gevent.__main__ import COMMANDS, main
 
-_SETUP = Path(spalloc_gevent.__file__).parent.parent / "setup.cfg"
+_ROOT = Path(spalloc_gevent.__file__).parent.parent
+
+INSTALLED = {one.installed: one.module for one in COMMANDS.values() if one.installed}
 
 
-def installed_commands() -> dict[str, str]:
-    """Where each command begins, as ``module:function``, by its name."""
+def test_what_is_installed_is_what_the_table_of_commands_says() -> None:
     setup = configparser.ConfigParser()
-    setup.read(_SETUP)
-    lines = setup["options.entry_points"]["console_scripts"].split("\n")
-    pairs = [line.partition(" = ") for line in lines if line]
-    return {command: place for command, _, place in pairs}
+    setup.read(_ROOT / "setup.cfg", "utf-8")
+    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
+    assert dict(line.split(" = ") for line in lines) == {
+        command: f"spalloc_gevent.{module}:main" for command, module in INSTALLED.items()
+    }
 
 
-@pytest.mark.parametrize(("command", "place"), installed_commands().items())
+@pytest.mark.parametrize("command", INSTALLED)
 def test_an_installed_command_prints_its_own_help(
-    command: str,
-    place: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["command", "--help"])
-    module, _, name = place.partition(":")
-    assert module == entry.__name__
     with pytest.raises(SystemExit) as end:
-        getattr(entry, name)()
+        import_module(f"spalloc_gevent.{INSTALLED[command]}").main()
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: {command} ")
 
 
 def test_the_exit_code_is_the_command_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spalloc_gevent.scripts.ps.main", lambda argv: 40 + len(argv))
-    assert entry.run("scripts.ps", ["a", "b"]) == 42
+    assert main(["ps", "a", "b"]) == 42
 
 
 _HELP = """
 import sys
-from spalloc_gevent import entry
+from spalloc_gevent.__main__ import main
 try:
-    entry.run("scripts.where_is", ["--help"])
+    main(["where-is", "--help"])
 finally:
-    ours = [name for name in sys.modules if name.startswith("spalloc_gevent.scripts.")]
-    print(*ours, file=sys.stderr)
+    print(*(name for name in sys.modules if "spalloc_gevent.scripts." in name), file=sys.stderr)
 """
 
 
 def test_a_command_imports_no_other_command() -> None:
-    environ = {**os.environ, "PYTHONPATH": str(_SETUP.parent)}
+    environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", _HELP], env=environ, capture_output=True, text=True
     )

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from spalloc_gevent.display.pages import text_of
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.geometry import Board, boards_of_triads
-from spalloc_gevent.scripts.job_sight import Subject
-from spalloc_gevent.scripts.job_view import JobView
+from spalloc_gevent.scripts.jobs.subject import Subject
+from spalloc_gevent.scripts.jobs.view import JobView
 from spalloc_gevent.scripts.machine_views import MachineView
 from spalloc_gevent.wire.answers import JobDescription, MachineDescription
 from tests.unit.fake_client import FakeClient, job, machine

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from spalloc_gevent.scripts.job_sight import FORGOTTEN, Seen, Subject
-from spalloc_gevent.scripts.job_view import JobLook, JobView
+from spalloc_gevent.scripts.jobs.subject import FORGOTTEN, Seen, Subject
+from spalloc_gevent.scripts.jobs.view import JobLook, JobView
 from spalloc_gevent.states import JobState
 from tests.unit.fake_client import FakeClient, job, machine
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.display.pages import Move
-from spalloc_gevent.scripts.keyboard import QUIT, Keyboard, Keys
+from spalloc_gevent.scripts.watching.keyboard import QUIT, Keyboard, Keys
 
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 SEQUENCES = {

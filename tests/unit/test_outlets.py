@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
-import pty
 import re
-import struct
-import termios
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from spalloc_gevent.client import ProtocolClient
 from spalloc_gevent.display.pages import Move, Page, Text
-from spalloc_gevent.display.tables import Cell, Column, Table
-from spalloc_gevent.display.terminal import Paint, Size
+from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.errors import ConnectionLostError, SpallocServerException
-from spalloc_gevent.scripts.administration import local_time
-from spalloc_gevent.scripts.outlets import Blocks, JsonLines, LiveScreen, Outlet, State
+from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.scripts.views import View
+from spalloc_gevent.scripts.watching.outlets import Blocks, JsonLines, LiveScreen, Outlet, State
 
 AWAY = ConnectionLostError("cannot connect to the spalloc server somewhere:22244")
 PLAIN, COLOURED = Paint(False), Paint(True)
@@ -50,13 +43,6 @@ class Words(View[list[str]]):
         return data == []
 
 
-class Tabled(Words):
-    """The same as a table."""
-
-    def page(self, data: list[str], paint: Paint, columns: int | None, /) -> Page:
-        return Table([Column("word", "Word", lambda row: Cell(row), lambda row: row)], data, paint)
-
-
 class Terminal(io.StringIO):
     """Remembers each picture by itself; 80 x 24 as far as anybody can tell."""
 
@@ -81,32 +67,6 @@ class Terminal(io.StringIO):
         return self.picture[-1]
 
 
-class Window(Terminal):
-    """A terminal of some size."""
-
-    def __init__(self, file: int) -> None:
-        super().__init__()
-        self._file = file
-
-    def fileno(self) -> int:
-        return self._file
-
-    def resize(self, size: Size) -> None:
-        winsize = struct.pack("HHHH", size.lines, size.columns, 0, 0)
-        fcntl.ioctl(self._file, termios.TIOCSWINSZ, winsize)
-
-
-@pytest.fixture
-def window() -> Iterator[Window]:
-    """A terminal of 20 x 5."""
-    hand, file = pty.openpty()
-    window = Window(file)
-    window.resize(Size(20, 5))
-    yield window
-    os.close(hand)
-    os.close(file)
-
-
 def state(*words: str, at: float = 1_000_000_000.0) -> State[list[str]]:
     return State(list(words), at)
 
@@ -124,52 +84,6 @@ def updated(at: float = 1_000_000_000.0) -> str:
 
 def new_blocks(stream: io.StringIO, view: Words | None = None) -> Blocks[list[str]]:
     return Blocks(view or Words(), stream, PLAIN, "prog")
-
-
-def test_a_block_is_what_there_is_and_an_empty_line() -> None:
-    stream = io.StringIO()
-    blocks = new_blocks(stream)
-    with blocks.open():
-        blocks.show(state("one", "two"))
-    assert stream.getvalue() == "one\ntwo\n\n"
-
-
-def test_a_block_that_looks_like_the_last_is_not_written_again() -> None:
-    stream = io.StringIO()
-    blocks = new_blocks(stream)
-    for at in (1.0, 2.0, 3.0):
-        blocks.show(state("one", at=at))
-    blocks.show(state("two", at=4.0))
-    blocks.show(state("one", at=5.0))
-    assert stream.getvalue() == "one\n\ntwo\n\none\n\n"
-
-
-def test_trouble_is_told_once_per_outage_and_not_among_the_blocks(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    stream = io.StringIO()
-    blocks = new_blocks(stream)
-    blocks.show(state("one"))
-    before = stream.getvalue()
-    for minute in range(3):
-        blocks.show(in_trouble("one", trouble_at=60.0 * minute))
-    assert stream.getvalue() == before
-    assert capsys.readouterr().err == (
-        f"prog: trying again since {local_time(0.0)}: Error communicating with server: {AWAY}\n"
-    )
-    blocks.show(state("one"))
-    blocks.show(in_trouble("one", trouble_at=600.0))
-    assert f"since {local_time(600.0)}" in capsys.readouterr().err
-
-
-def test_after_an_outage_the_block_is_written_again_though_it_looks_the_same() -> None:
-    stream = io.StringIO()
-    blocks = new_blocks(stream)
-    blocks.show(state("one", at=1.0))
-    blocks.show(in_trouble("one"))
-    blocks.show(state("one", at=2.0))
-    blocks.show(state("one", at=3.0))
-    assert stream.getvalue() == "one\n\none\n\n"
 
 
 def test_control_characters_in_what_the_server_says_are_spelled_out(
@@ -291,17 +205,6 @@ def test_a_page_that_is_too_long_tells_its_part_and_the_keys() -> None:
     assert terminal.status == f"{updated()}; lines 1-23 of 30; arrows scroll, q quits"
 
 
-def test_a_page_scrolls_and_stays_where_it_is_when_news_comes() -> None:
-    terminal = Terminal()
-    screen = shown(terminal, state(*numbered(30)))
-    screen.move(Move.DOWN)
-    screen.move(Move.DOWN)
-    assert terminal.picture[0] == "word 3"
-    screen.show(state(*numbered(31)))
-    assert terminal.picture[0] == "word 3"
-    assert "lines 3-25 of 31" in terminal.status
-
-
 def test_a_key_pressed_beyond_the_end_needs_not_be_undone() -> None:
     terminal = Terminal()
     screen = shown(terminal, state(*numbered(30)))
@@ -311,25 +214,12 @@ def test_a_key_pressed_beyond_the_end_needs_not_be_undone() -> None:
     assert terminal.picture[0] == "word 7"
 
 
-def test_a_page_that_becomes_short_is_seen_from_its_beginning() -> None:
-    terminal = Terminal()
-    screen = shown(terminal, state(*numbered(30)))
-    screen.move(Move.END)
-    screen.show(state("one"))
-    assert terminal.picture == ["one", f"{updated()}; q quits"]
-
-
-def test_the_headings_of_a_table_stay_while_its_rows_scroll() -> None:
-    terminal = Terminal()
-    screen = shown(terminal, state(*numbered(30)), view=Tabled())
-    screen.move(Move.END)
-    assert terminal.picture[:2] == ["Word", "word 9"]
-
-
 def test_trouble_is_red_and_the_last_picture_stays() -> None:
     terminal = Terminal()
     shown(terminal, state("one"), in_trouble("one"), paint=COLOURED)
-    said = f"Trying again, shown is {local_time(1_000_000_000.0)}: Error communicating with server"
+    said = (
+        f"Trying again, shown as of {local_time(1_000_000_000.0)}: Error communicating with server"
+    )
     assert terminal.picture[0] == "one"
     assert terminal.status.startswith(f"\x1b[31m{said}")
     assert len(TICKS.sub("", terminal.status)) <= 79
@@ -346,45 +236,3 @@ def test_control_characters_in_trouble_are_spelled_out() -> None:
     rude = SpallocServerException("list_jobs", "\x1b[2J")
     shown(terminal, State(["one"], 0.0, rude, 0.0))
     assert "\x1b[2J" not in terminal.getvalue()
-
-
-def test_an_end_is_told_and_stays_on_the_screen() -> None:
-    terminal = Terminal()
-    shown(terminal, state())
-    assert terminal.status == f"{updated()}; this is its end; q quits"
-
-
-def test_a_small_window_clips_lines_and_the_status(window: Window) -> None:
-    screen = shown(window, state("a line of 25 characters..", *numbered(9)))
-    # The last column of the last line stays free: a character there might scroll the window.
-    assert window.picture == [
-        "a line of 25 charact",
-        "word 1",
-        "word 2",
-        "word 3",
-        f"{updated()}"[:19],
-    ]
-    screen.move(Move.RIGHT)
-    assert window.picture[0] == "e of 25 characters.."
-
-
-def test_a_window_of_another_size_is_drawn_anew(window: Window) -> None:
-    screen = shown(window, state(*numbered(9)))
-    screen.move(Move.END)
-    assert window.picture[:-1] == numbered(9)[5:]
-    window.resize(Size(80, 8))
-    screen.redraw()
-    assert window.picture[:-1] == numbered(9)[2:]
-    assert "lines 3-9 of 9" in window.status
-
-
-@pytest.mark.parametrize("size", [Size(1, 1), Size(1, 2), Size(2, 1), Size(3, 3)])
-def test_no_window_is_too_small(window: Window, size: Size) -> None:
-    window.resize(size)
-    for view in (Words(), Tabled()):
-        screen = shown(window, state(*numbered(9)), in_trouble(*numbered(9)), view=view)
-        for move in Move:
-            screen.move(move)
-            assert len(window.picture) == size.lines
-            assert all(len(line) <= size.columns for line in window.picture)
-            assert len(window.status) < size.columns

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from spalloc_gevent.display.pages import Text
-from spalloc_gevent.display.terminal import Colour, Paint, printable
-from spalloc_gevent.scripts.administration import live_job, state_name
+from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, warn
-from spalloc_gevent.scripts.job_sight import Seen, Subject
+from spalloc_gevent.scripts.jobs.subject import Subject
+from spalloc_gevent.scripts.listed_jobs import live_job, state_name
 from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
@@ -33,36 +34,34 @@ def only_job_of(client: ProtocolClient, owner: str) -> int:
     )
 
 
-def destroy(
-    prog: str,
-    client: ProtocolClient,
-    job_id: int,
-    reason: str | None,
-    colour: Colour = Colour.AUTO,
-    *,
-    guardian: bool = True,
-) -> int:
+def destroy(client: ProtocolClient, job_id: int, options: argparse.Namespace) -> int:
     """End the job; that there is none is only warned of.
 
-    With `guardian`, another process sees afterwards that the server does not bring it back.
+    Where there may be a guardian, it sees afterwards that the server does not bring the job back.
     """
     # Not by the list, which the Java server may hang up on.
     state = client.get_job_state(job_id)["state"]
-    client.destroy_job(job_id, reason)
-    if guardian and state in (JobState.queued, JobState.power):
-        client.session.have_guardian_check(job_id, reason)
+    why = reason(options)
+    client.destroy_job(job_id, why)
+    if options.guardian and state in (JobState.queued, JobState.power):
+        client.session.have_guardian_check(job_id, why)
     if state in (JobState.destroyed, JobState.unknown):
-        warn(f"{prog}: warning: there was no live job {job_id}", colour=colour)
+        warn(f"{options.prog}: warning: there was no live job {job_id}", colour=options.colour)
     return ExitCode.OK
 
 
-def report(
-    client: ProtocolClient, job_id: int, what: tuple[int, int, str], processor: int | None
-) -> int:
-    """Tell the server what is wrong with chip `what` of the job; CommandError if it has none."""
-    chip_x, chip_y, text = what
+def reason(options: argparse.Namespace) -> str | None:
+    """Why the job is destroyed: what the user says, or who the user is."""
+    if options.destroy or not options.owner:
+        return options.destroy or None
+    return f"Destroyed by {options.owner}"
+
+
+def report(client: ProtocolClient, job_id: int, options: argparse.Namespace) -> int:
+    """Tell the server what is wrong with a chip of the job; CommandError if it has none."""
+    chip_x, chip_y, text = options.report
     try:
-        client.report_chip(job_id, chip_x, chip_y, processor, text)
+        client.report_chip(job_id, chip_x, chip_y, options.processor, text)
     except ValueError as error:
         raise CommandError(f"Error: {error}", ExitCode.NO_ALLOCATION) from None
     return ExitCode.OK
@@ -76,10 +75,9 @@ class HostnamesView(View[list[Chip]]):
 
     def collect(self, client: ProtocolClient) -> list[Chip]:
         job = live_job(client, self._job_id)
-        is_queued = job is None or job["state"] == JobState.queued
-        connections = (
-            None if is_queued else client.get_job_machine_info(self._job_id)["connections"]
-        )
+        connections = None
+        if job is not None and job["state"] != JobState.queued:
+            connections = client.get_job_machine_info(self._job_id)["connections"]
         if connections is None:
             raise CommandError(
                 f"Job {self._job_id} is queued or does not exist", ExitCode.NO_ALLOCATION
@@ -95,38 +93,29 @@ class HostnamesView(View[list[Chip]]):
         return {"job_id": self._job_id, "connections": chips}
 
 
-def set_power(
-    prog: str,
-    client: ProtocolClient,
-    subject: Subject,
-    power: bool,
-    colour: Colour = Colour.AUTO,
-) -> int:
-    """Power the job's boards on (True; resets those that are on) or off, and wait for that."""
+def set_power(client: ProtocolClient, subject: Subject, options: argparse.Namespace) -> int:
+    """Power the job's boards on (resets those that are on) or off, and wait for that."""
     # Slow to import, and needed for nothing else.
-    from spalloc_gevent.scripts.job_waiting import await_sight
+    from spalloc_gevent.scripts.jobs.waiting import await_sight
     from spalloc_gevent.scripts.signals import Interrupted
 
+    act = client.power_on_job_boards if options.power_on else client.power_off_job_boards
     try:
-        _check_has_boards(subject.look(client), power)
-        (client.power_on_job_boards if power else client.power_off_job_boards)(subject.job_id)
-        seen = await_sight(
-            prog, client, subject, lambda seen: seen.state != JobState.power, colour=colour
-        )
+        seen = subject.look(client)
+        if seen.state in (JobState.power, JobState.ready):
+            act(subject.job_id)
+            done = await_sight(client, subject, lambda now: now.state != JobState.power, options)
+            assert done is not None, "a wait without a time limit has no other end"
+            seen = done
     except Interrupted as signalled:
         is_ctrl_c = signalled.exit_code == ExitCode.INTERRUPTED
         return ExitCode.POWER_INTERRUPTED if is_ctrl_c else ended_by(signalled.signum)
     except KeyboardInterrupt:
         return ExitCode.POWER_INTERRUPTED
-    assert seen is not None, "a wait without a time limit has no other end"
-    _check_has_boards(seen, power)
-    return ExitCode.OK
-
-
-def _check_has_boards(seen: Seen, power: bool) -> None:
     if seen.state not in (JobState.power, JobState.ready):
-        word = "on" if power else "off"
+        word = "on" if options.power_on else "off"
         raise CommandError(
             f"Error: Cannot power {word} job {seen.job_id} in state {state_name(seen.state)}",
             ExitCode.NO_POWER,
         )
+    return ExitCode.OK

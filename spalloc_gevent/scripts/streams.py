@@ -1,4 +1,4 @@
-"""What ``spalloc`` says: status on standard error, the result on standard output."""
+"""The standard streams of ``spalloc``: status on standard error, the result on standard output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spalloc_gevent.scripts.substitution import Facts
 _PROMPT = "<Press enter when done>"
 
 
-class Console:
+class Streams:
     """The three standard streams (None: this process's), and how much may be said."""
 
     def __init__(
@@ -69,13 +69,18 @@ class Console:
         """Let what is written next begin on a line of its own."""
         self.telling(self._line.finish)
 
-    def print(self, text: object) -> None:
-        """A result."""
-        write(self._stdout, f"{text}\n")
-
     def summary(self, facts: Facts) -> None:
         """The machine, as users know it."""
-        self.print(render_definitions(_summary(facts, self._paint)))
+        pairs: list[tuple[str, object]] = [
+            ("Hostname", self._paint(printable(facts.hostname), Style.BRIGHT)),
+            ("Width", facts.width),
+            ("Height", facts.height),
+        ]
+        if len(facts.connections) > 1:
+            pairs.append(("Num boards", len(facts.connections)))
+            pairs.append(("All hostnames", facts.ethernet_ips))
+        pairs.append(("Running on", printable(facts.machine)))
+        write(self._stdout, render_definitions(pairs) + "\n")
 
     def wait_for_enter(self, signals: Signals, every_s: float, look: Callable[[], bool]) -> None:
         """Prompt, and wait for a line, the end of input, a signal, or `look` to return True.
@@ -83,43 +88,21 @@ class Console:
         `look` is called every `every_s` seconds. Signals stay with `signals`.
         """
         write(self._stdout, self._paint(_PROMPT, Style.DIM))
-        entered = False
-        while not (entered or signals.pending or look()):
-            entered = self._line_entered(signals, every_s)
-        if not entered:
-            self.print("")
-
-    def _line_entered(self, signals: Signals, timeout_s: float) -> bool:
-        if self._stdin is None or self._stdin.closed:
-            return self._end_of_input()
-        file = self._stdin.fileno()
-        return bool(signals.wait(timeout_s, [file])) and self._read_line(file)
-
-    def _read_line(self, file: int) -> bool:
-        """Whether there is no more to wait for: a whole line, or the end."""
-        typed = _read(file)
-        return self._end_of_input() if not typed else b"\n" in typed
-
-    def _end_of_input(self) -> bool:
-        self.print("")
-        return True
+        while not (signals.pending or look() or self._stdin is None or self._stdin.closed):
+            if signals.wait(every_s, [self._stdin.fileno()]):
+                typed = read(self._stdin.fileno())
+                if b"\n" in typed:
+                    return
+                if not typed:
+                    break
+        write(self._stdout, "\n")
 
 
-def _read(file: int) -> bytes:
+def read(file: int) -> bytes:
+    """What has been typed; nothing at the end of input, and on a terminal that has been closed."""
     try:
         return os.read(file, 4096)
     except OSError as error:
-        if error.errno == errno.EIO:  # The terminal has been closed.
+        if error.errno == errno.EIO:
             return b""
         raise
-
-
-def _summary(facts: Facts, paint: Paint) -> list[tuple[str, object]]:
-    pairs: list[tuple[str, object]] = [
-        ("Hostname", paint(printable(facts.hostname), Style.BRIGHT)),
-        ("Width", facts.width),
-        ("Height", facts.height),
-    ]
-    if len(facts.connections) > 1:
-        pairs += [("Num boards", len(facts.connections)), ("All hostnames", facts.ethernet_ips)]
-    return [*pairs, ("Running on", printable(facts.machine))]

@@ -8,17 +8,17 @@ not in there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.scripts.administration import live_job
+from spalloc_gevent.scripts.listed_jobs import live_job
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
     from spalloc_gevent.client import ProtocolClient
     from spalloc_gevent.wire.answers import JobDescription
 
-FORGOTTEN = "The server knows this job no more; the ID is another job's now."
+FORGOTTEN = "The server no longer knows this job; its ID belongs to another job now."
 
 
 @dataclass(frozen=True)
@@ -54,28 +54,19 @@ class Subject:
         return self._end
 
     def _seen(self, client: ProtocolClient) -> Seen:
+        forgotten = Seen(self.job_id, JobState.unknown, FORGOTTEN, is_over=True)
+        known_start = self._start_time
         job = live_job(client, self.job_id)
-        if job is None:
-            return self._unlisted(client)
-        if not self._is_ours(job["start_time"]):
-            return self._forgotten()
-        self._start_time = job["start_time"]
-        return Seen(self.job_id, job["state"], job=job)
-
-    def _unlisted(self, client: ProtocolClient) -> Seen:
+        if job is not None:
+            if known_start not in (None, job["start_time"]):
+                return forgotten
+            self._start_time = job["start_time"]
+            return Seen(self.job_id, job["state"], job=job)
         told = client.get_job_state(self.job_id)
         # The Python server has forgotten when a job began once it has ended.
-        if told["start_time"] is not None and not self._is_ours(told["start_time"]):
-            return self._forgotten()
-        seen = Seen(self.job_id, told["state"], told["reason"])
-        was_known = self._start_time is not None
-        ended = told["state"] == JobState.destroyed or (
-            was_known and told["state"] == JobState.unknown
+        if None not in (known_start, told["start_time"]) and told["start_time"] != known_start:
+            return forgotten
+        is_over = told["state"] == JobState.destroyed or (
+            told["state"] == JobState.unknown and known_start is not None
         )
-        return replace(seen, is_over=ended)
-
-    def _is_ours(self, start_time: float) -> bool:
-        return self._start_time in (None, start_time)
-
-    def _forgotten(self) -> Seen:
-        return Seen(self.job_id, JobState.unknown, FORGOTTEN, is_over=True)
+        return Seen(self.job_id, told["state"], told["reason"], is_over=is_over)

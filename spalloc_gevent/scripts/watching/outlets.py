@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Generic, Protocol, TextIO, TypeVar
+from typing import Generic, TextIO, TypeVar
 
 from spalloc_gevent.display.pages import Move, Page, Scroll, Text, frame, moved, text_of
 from spalloc_gevent.display.screen import Screen
@@ -21,8 +22,8 @@ from spalloc_gevent.display.terminal import (
 )
 from spalloc_gevent.display.widths import cut
 from spalloc_gevent.errors import SpallocError
-from spalloc_gevent.scripts.administration import local_time
 from spalloc_gevent.scripts.common import describe_server_trouble, warn
+from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.scripts.views import View, json_line
 
 Data = TypeVar("Data")
@@ -41,26 +42,28 @@ class State(Generic[Data]):
     trouble_at: float = 0.0
 
 
-class Outlet(Protocol[Data]):
-    """What is done with each state."""
+class Outlet(ABC, Generic[Data]):
+    """What is done with each state; what is written as lines cannot move or be redrawn."""
 
-    stays: bool
+    stays = False
     """Whether it goes on showing the last state when nothing can change any more."""
 
     def open(self) -> AbstractContextManager[None]:
         """While the block runs, what is shown is seen."""
+        return nullcontext()
 
+    @abstractmethod
     def show(self, state: State[Data]) -> None:
         """Show a state; one that looks like the last is no news."""
 
     def move(self, move: Move, /) -> None:
-        """Somebody wants to see another part of it."""
+        """Show another part of it."""
 
     def redraw(self) -> None:
-        """The window may have changed."""
+        """Draw it again: the window may have changed."""
 
 
-class LiveScreen(Generic[Data]):
+class LiveScreen(Outlet[Data]):
     """Shows the latest state on the alternate screen, scrolled and clipped to the window."""
 
     stays = True
@@ -96,27 +99,24 @@ class LiveScreen(Generic[Data]):
         size = self._screen.size
         picture = frame(self._page, size, self._scroll)
         self._scroll = picture.scroll
+        at = local_time(self._state.at)
+        if self._state.trouble is not None:
+            said = f"Trying again, shown as of {at}: {_told(self._state)}"
+        else:
+            ended = "ended" if self._view.is_final(self._state.data) else ""
+            keys = "arrows scroll, q quits" if picture.part else "q quits"
+            said = "; ".join(filter(None, [f"Updated {at}", ended, picture.part, keys]))
         # The last column stays free: a character there may make a terminal wrap.
-        said = cut(self._status(self._state, picture.part), 0, size.columns - 1)
         style = Style.RED if self._state.trouble else Style.DIM
-        self._screen.draw(picture.lines, self._paint(said, style))
-
-    def _status(self, state: State[Data], part: str) -> str:
-        if state.trouble is not None:
-            return f"Trying again, shown is {local_time(state.at)}: {_told(state)}"
-        keys = "arrows scroll, q quits" if part else "q quits"
-        ended = "this is its end" if self._view.is_final(state.data) else ""
-        return "; ".join(filter(None, [f"Updated {local_time(state.at)}", ended, part, keys]))
+        self._screen.draw(picture.lines, self._paint(cut(said, 0, size.columns - 1), style))
 
 
 def _told(state: State[Data]) -> str:
     return "" if state.trouble is None else printable(describe_server_trouble(state.trouble))
 
 
-class Blocks(Generic[Data]):
+class Blocks(Outlet[Data]):
     """Writes a block of plain lines, and an empty one, for each state that looks another way."""
-
-    stays = False
 
     def __init__(
         self,
@@ -135,12 +135,13 @@ class Blocks(Generic[Data]):
         self._written = ""
         self._in_trouble = False
 
-    def open(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
     def show(self, state: State[Data]) -> None:
         if state.trouble is not None:
-            self._tell_trouble(state)
+            if not self._in_trouble:
+                self._in_trouble = True
+                since = local_time(state.trouble_at)
+                message = f"{self._prog}: trying again since {since}: {_told(state)}"
+                warn(message, sys.stderr, self._colour)
             return
         page = self._view.page(state.data, self._paint, room_of(self._stream))
         text = text_of(page)
@@ -150,32 +151,14 @@ class Blocks(Generic[Data]):
             said = f"Updated {local_time(state.at)}\n" if is_terminal(self._stream) else ""
             write(self._stream, f"{text}\n{said}\n")
 
-    def _tell_trouble(self, state: State[Data]) -> None:
-        if not self._in_trouble:
-            self._in_trouble = True
-            since = local_time(state.trouble_at)
-            message = f"{self._prog}: trying again since {since}: {_told(state)}"
-            warn(message, sys.stderr, self._colour)
 
-    def move(self, _move: Move, /) -> None:
-        """What is written stays where it is."""
-
-    def redraw(self) -> None:
-        """What is written stays as it is."""
-
-
-class JsonLines(Generic[Data]):
+class JsonLines(Outlet[Data]):
     """Writes a line of JSON for each state that differs from the last, trouble included."""
-
-    stays = False
 
     def __init__(self, view: View[Data], stream: TextIO) -> None:
         self._view = view
         self._stream = stream
         self._written: dict[str, object] = {}
-
-    def open(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def show(self, state: State[Data]) -> None:
         if state.trouble is not None:
@@ -189,9 +172,3 @@ class JsonLines(Generic[Data]):
     def _write(self, at: float, content: dict[str, object]) -> None:
         self._written = content
         write(self._stream, json_line(at, content) + "\n")
-
-    def move(self, _move: Move, /) -> None:
-        """What is written stays where it is."""
-
-    def redraw(self) -> None:
-        """What is written stays as it is."""

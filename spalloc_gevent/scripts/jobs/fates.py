@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from spalloc_gevent.display.tables import Cell, Column, Table
-from spalloc_gevent.display.terminal import Colour, Paint, Style, printable
+from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.ledger import Board, Entered, JobOutcome, read_ledger, used_board
-from spalloc_gevent.scripts.administration import local_time, state_name
 from spalloc_gevent.scripts.common import CommandError, ExitCode, usage_message, warn
-from spalloc_gevent.scripts.presenting import show_data
-from spalloc_gevent.scripts.views import Shown
+from spalloc_gevent.scripts.listed_jobs import local_time, state_name, value_column
+from spalloc_gevent.scripts.views import Shown, show_data
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -34,75 +33,72 @@ class Found(NamedTuple):
     why: str | None
 
 
-def show_fates(prog: str, arguments: argparse.Namespace) -> int:
+def show_fates(options: argparse.Namespace) -> int:
     """What the ledger tells, and for what it leaves open, what the servers named in it tell."""
-    entered = _read(prog, arguments.fate, Colour(arguments.color))
-    if arguments.board is not None:
-        entered = used_board(entered, *arguments.board)
-    found = list(_fates(entered, arguments.timeout))
-    return show_data(FatesPage(), time.time(), found, arguments)
-
-
-def _read(prog: str, path: str, colour: Colour) -> list[Entered]:
+    path = options.fate
     try:
         with open(path, "rb") as lines:
             entered, strange = read_ledger(lines)
     except OSError as error:
-        message = f"the ledger {path!r} cannot be read: {error.strerror}"
-        raise CommandError(usage_message(prog, message), ExitCode.USAGE) from None
+        trouble = f"the ledger {path!r} cannot be read: {error.strerror}"
+        raise CommandError(usage_message(options.prog, trouble), ExitCode.USAGE) from None
     if strange:
-        told = "1 line is" if strange == 1 else f"{strange} lines are"
-        warn(f"{prog}: warning: {told} no part of a ledger, and passed over", colour=colour)
-    return entered
+        told = (
+            "1 line that is not a ledger entry"
+            if strange == 1
+            else f"{strange} lines that are not ledger entries"
+        )
+        message = f"{options.prog}: warning: ignored {told}"
+        warn(message, colour=options.colour)
+    if options.board is not None:
+        entered = used_board(entered, *options.board)
+    return show_data(FatesPage(), time.time(), fates_of(entered, options.timeout), options)
 
 
 # -- what the servers know -------------------------------------------------------
 
 
-def _fates(entered: Sequence[Entered], timeout_s: float | None) -> Iterator[Found]:
+def fates_of(entered: Sequence[Entered], timeout_s: float | None) -> list[Found]:
+    """What became of each, in their order."""
     open_ones = [one for one in entered if one.fate is None]
-    by_server: dict[str, list[Entered]] = {}
-    for one in open_ones:
-        by_server.setdefault(one.server, []).append(one)
-    told = {
-        found.entered.entry: found
-        for server, ones in by_server.items()
-        for found in _asked(server, ones, timeout_s)
-    }
-    for one in entered:
-        yield told[one.entry] if one.fate is None else Found(one, one.fate, one.reason)
+    found = {one.entry: Found(one, one.fate, one.reason) for one in entered if one.fate is not None}
+    for server in dict.fromkeys(one.server for one in open_ones):
+        ones = [one for one in open_ones if one.server == server]
+        try:
+            told = ask(server, ones, timeout_s)
+        except (SpallocError, ValueError) as error:
+            why = f"the server cannot be asked: {error}"
+            told = [Found(one, NOT_KNOWN, why) for one in ones]
+        found |= {one.entered.entry: one for one in told}
+    return [found[one.entry] for one in entered]
 
 
-def _asked(server: str, ones: Sequence[Entered], timeout_s: float | None) -> list[Found]:
+def ask(server: str, ones: Sequence[Entered], timeout_s: float | None) -> list[Found]:
+    """What the server (host:port) tells of the jobs whose end the ledger does not tell."""
     # Not needed where the ledger knows it all.
     from spalloc_gevent.client import ProtocolClient
 
     host, _, port = server.rpartition(":")
-    try:
-        with closing(ProtocolClient(host, port, call_timeout=timeout_s).open()) as client:
-            listed = {job["job_id"]: job for job in client.list_jobs()}
-            return [_told(client, one, listed) for one in ones]
-    except (SpallocError, ValueError) as error:
-        return [Found(one, NOT_KNOWN, f"the server cannot be asked: {error}") for one in ones]
+    with closing(ProtocolClient(host, port, call_timeout=timeout_s).open()) as client:
+        listed = {job["job_id"]: job for job in client.list_jobs()}
+        return [fate_of(client, one, listed) for one in ones]
 
 
-def _told(client: ProtocolClient, one: Entered, listed: Mapping[int, JobDescription]) -> Found:
+def fate_of(client: ProtocolClient, one: Entered, listed: Mapping[int, JobDescription]) -> Found:
+    """What became of a job, by the list of live jobs and, if it is not in there, by its state."""
     job = listed.get(one.job_id)
     if job is not None:
-        if _is_same(one, job):
+        is_same = one.owner in (None, job["owner"])
+        if one.start_time is not None:
+            is_same = job["start_time"] == one.start_time
+        if is_same:
             return Found(one, STILL_HELD, f"it is {state_name(job['state'])}")
-        return Found(one, JobOutcome.LOST.value, "its number is another job's now")
+        return Found(one, JobOutcome.LOST.value, "its ID belongs to another job now")
     # It lives no more: asking keeps nothing alive.
     state = client.get_job_state(one.job_id)
     if state["state"] == JobState.destroyed:
         return Found(one, JobOutcome.DESTROYED.value, state["reason"])
-    return Found(one, JobOutcome.LOST.value, "the server does not know it any more")
-
-
-def _is_same(one: Entered, job: JobDescription) -> bool:
-    if one.start_time is not None:
-        return job["start_time"] == one.start_time
-    return one.owner is None or job["owner"] == one.owner
+    return Found(one, JobOutcome.LOST.value, "the server no longer knows it")
 
 
 # -- the page ----------------------------------------------------------------------
@@ -116,7 +112,7 @@ def board_of_machine(text: str) -> tuple[str, Board]:
     except ValueError:
         machine = ""
     if not machine:
-        raise argparse.ArgumentTypeError(f"{text!r} is no board: give MACHINE:X,Y,Z")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a board: give MACHINE:X,Y,Z")
     return machine, (x, y, z)
 
 
@@ -131,44 +127,24 @@ def _boards(found: Found) -> str:
     return f"{listed} and {more} more" if more > 0 else listed
 
 
-def _why(found: Found) -> str:
-    return printable(found.why or "")
-
-
 COLUMNS: tuple[Column[Found], ...] = (
-    Column(
-        "id",
-        "ID",
-        lambda found: Cell(str(found.entered.job_id)),
-        lambda found: found.entered.job_id,
-        is_number=True,
-    ),
-    Column(
-        "label",
-        "Label",
-        lambda found: Cell(printable(found.entered.label or "")),
-        lambda found: found.entered.label,
-    ),
+    value_column("id", "ID", lambda found: found.entered.job_id, is_number=True),
+    value_column("label", "Label", lambda found: found.entered.label),
     Column(
         "asked",
         "Asked at",
         lambda found: Cell(local_time(found.entered.asked_at)),
         lambda found: found.entered.asked_at,
     ),
-    Column(
-        "machine",
-        "Machine",
-        lambda found: Cell(printable(found.entered.machine or "")),
-        lambda found: found.entered.machine,
-    ),
-    Column("boards", "Boards", lambda found: Cell(_boards(found)), _boards),
+    value_column("machine", "Machine", lambda found: found.entered.machine),
+    value_column("boards", "Boards", _boards),
     Column(
         "fate",
         "Fate",
         lambda found: Cell(printable(found.fate), (_FINE.get(found.fate, Style.RED),)),
         lambda found: found.fate,
     ),
-    Column("why", "Why", lambda found: Cell(_why(found)), lambda found: found.why),
+    value_column("why", "Why", lambda found: found.why),
 )
 
 
@@ -179,10 +155,11 @@ class FatesPage(Shown[list[Found]]):
         return Table(COLUMNS, data, paint)
 
     def document(self, data: list[Found]) -> dict[str, object]:
-        return {"allocations": [_document(found) for found in data]}
+        return {"allocations": [document_of(found) for found in data]}
 
 
-def _document(found: Found) -> dict[str, object]:
+def document_of(found: Found) -> dict[str, object]:
+    """One allocation as the JSON document has it."""
     one = found.entered
     return {
         "entry": one.entry,

@@ -11,14 +11,14 @@ from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.tables import render_definitions
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.geometry import Board, Link, job_dimensions, neighbour
-from spalloc_gevent.scripts.administration import (
+from spalloc_gevent.scripts.jobs.subject import Seen, Subject
+from spalloc_gevent.scripts.listed_jobs import (
     boards_of,
     document_of_job,
     local_time,
     power_word,
     state_name,
 )
-from spalloc_gevent.scripts.job_sight import Seen, Subject
 from spalloc_gevent.scripts.views import View
 
 if TYPE_CHECKING:
@@ -61,22 +61,23 @@ class JobView(View[JobLook]):
         if seen.job is None or not boards_of(seen.job):
             return JobLook(seen)
         if self._hostname is None and seen.state in self._hostname_in:
-            self._hostname = _hostname(client, seen.job_id)
-        return JobLook(seen, self._machine_of(seen.job, client), self._hostname)
-
-    def _machine_of(self, job: JobDescription, client: ProtocolClient) -> MachineDescription | None:
-        name = job["allocated_machine_name"]
+            connections = client.get_job_machine_info(seen.job_id)["connections"]
+            if connections:
+                self._hostname = min((x, y, hostname) for (x, y), hostname in connections)[2]
+        name = seen.job["allocated_machine_name"]
         if self._machine is None or self._machine["name"] != name:
             listed = (machine for machine in client.list_machines() if machine["name"] == name)
             self._machine = next(listed, None)
-        return self._machine
+        return JobLook(seen, self._machine, self._hostname)
 
     def page(self, data: JobLook, paint: Paint, columns: int | None, /) -> Text:
-        job = data.seen.job
-        if job is None:
-            return Text(render_definitions(_end(data.seen)))
-        room = None if columns is None else columns - _INDENT
-        facts = [*_origin(job), *_request(job), *_hardware(data, job, room, paint)]
+        seen, job = data.seen, data.seen.job
+        if job is not None:
+            return Text(render_definitions([*of_request(job), *of_boards(data, paint, columns)]))
+        # What is left to tell of a job that is no more, or never was.
+        facts: Facts = [("Job ID", seen.job_id), ("State", state_name(seen.state))]
+        if seen.reason:
+            facts.append(("Reason", printable(seen.reason)))
         return Text(render_definitions(facts))
 
     def document(self, data: JobLook) -> dict[str, object]:
@@ -111,21 +112,11 @@ _LISTED = (
 """What is not known of a job that is not in the list of jobs."""
 
 
-def _hostname(client: ProtocolClient, job_id: int) -> str | None:
-    connections = client.get_job_machine_info(job_id)["connections"]
-    return min((x, y, hostname) for (x, y), hostname in connections)[2] if connections else None
-
-
 # ------------------------------------------------------------------- as text
 
 
-def _end(seen: Seen) -> Facts:
-    """What is left to tell of a job that is no more, or never was."""
-    facts: Facts = [("Job ID", seen.job_id), ("State", state_name(seen.state))]
-    return [*facts, ("Reason", printable(seen.reason))] if seen.reason else facts
-
-
-def _origin(job: JobDescription) -> Facts:
+def of_request(job: JobDescription) -> Facts:
+    """Whose job it is, and the request as it would be made with :class:`~spalloc_gevent.Job`."""
     facts: Facts = [
         ("Job ID", job["job_id"]),
         ("Owner", printable(job["owner"])),
@@ -133,29 +124,30 @@ def _origin(job: JobDescription) -> Facts:
         ("Start time", local_time(job["start_time"])),
         ("Keepalive", job["keepalive"]),
     ]
-    host = job.get("keepalivehost")
-    return [*facts, ("Owner host", printable(host))] if host else facts
-
-
-def _request(job: JobDescription) -> Facts:
-    """The request as it would be made with :class:`~spalloc_gevent.Job`."""
+    if job.get("keepalivehost"):
+        facts.append(("Owner host", printable(job["keepalivehost"])))
     args, kwargs = job["args"], job["kwargs"]
-    if args is None and kwargs is None:  # The Java server does not always tell.
+    if args is not None or kwargs is not None:  # The Java server does not always tell.
+        lines = [", ".join(map(str, args))] if args else []
+        lines += [printable(f"{name}={value!r}") for name, value in sorted((kwargs or {}).items())]
+        facts.append(("Request", "Job(" + ",\n    ".join(lines) + ")"))
+    return facts
+
+
+def of_boards(data: JobLook, paint: Paint, columns: int | None) -> Facts:
+    """The job's boards, drawn and counted; nothing for a job that is queued."""
+    job, machine = data.seen.job, data.machine
+    if job is None:
         return []
-    lines = [", ".join(map(str, args))] if args else []
-    lines += [printable(f"{name}={value!r}") for name, value in sorted((kwargs or {}).items())]
-    return [("Request", "Job(" + ",\n    ".join(lines) + ")")]
-
-
-def _hardware(data: JobLook, job: JobDescription, columns: int | None, paint: Paint) -> Facts:
     boards = boards_of(job)
     facts: Facts = []
     if boards:
-        facts.append(("Allocation", _picture(boards, data.machine, columns, paint)))
+        room = None if columns is None else columns - _INDENT
+        facts.append(("Allocation", picture_of(boards, machine, room, paint)))
     if data.hostname:
         facts.append(("Hostname", printable(data.hostname)))
-    if data.machine is not None:
-        facts += zip(("Width", "Height"), dimensions(boards, data.machine), strict=True)
+    if machine is not None:
+        facts += zip(("Width", "Height"), dimensions(boards, machine), strict=True)
     if boards:
         facts.append(("Num boards", len(boards)))
     if power_word(job):
@@ -165,12 +157,13 @@ def _hardware(data: JobLook, job: JobDescription, columns: int | None, paint: Pa
     return facts
 
 
-def _picture(
+def picture_of(
     boards: Collection[Board],
     machine: MachineDescription | None,
     columns: int | None,
     paint: Paint,
 ) -> str:
+    """The boards as hexagons, with dead links between them and around the machine if known."""
     dim, bright = (Style.DIM,), (Style.BRIGHT,)
     group = BoardGroup(boards, label_styles=dim, inner_styles=dim, outer_styles=bright)
     if machine is None:
@@ -185,11 +178,6 @@ def _picture(
 
 def dimensions(boards: Collection[Board], machine: MachineDescription) -> tuple[int, int]:
     """The width and height, in chips, of a job with these boards; the server says the same."""
-    return job_dimensions(boards, _wraps(boards, machine))
-
-
-def _wraps(boards: Collection[Board], machine: MachineDescription) -> tuple[bool, bool]:
-    """Whether the job's boards are joined around the machine in x, and in y."""
     own = frozenset(boards)
     around = [
         wrap
@@ -198,7 +186,8 @@ def _wraps(boards: Collection[Board], machine: MachineDescription) -> tuple[bool
         for there, wrap in [neighbour(board, link, machine["width"], machine["height"])]
         if there in own
     ]
-    return any(x for x, _ in around), any(y for _, y in around)
+    wraps_in_x, wraps_in_y = any(x for x, _ in around), any(y for _, y in around)
+    return job_dimensions(boards, (wraps_in_x, wraps_in_y))
 
 
 def dead_links_between(

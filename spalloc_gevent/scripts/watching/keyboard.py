@@ -14,32 +14,19 @@ from spalloc_gevent.display.pages import Move
 QUIT = "quit"
 
 _KEYS: Mapping[bytes, Move | str] = {
-    b"q": QUIT,
-    b"Q": QUIT,
-    b"k": Move.UP,
-    b"j": Move.DOWN,
-    b"h": Move.LEFT,
-    b"l": Move.RIGHT,
-    b"b": Move.PAGE_UP,
-    b" ": Move.PAGE_DOWN,
-    b"g": Move.HOME,
-    b"G": Move.END,
-    b"\x1b[A": Move.UP,
-    b"\x1b[B": Move.DOWN,
-    b"\x1b[C": Move.RIGHT,
-    b"\x1b[D": Move.LEFT,
-    b"\x1b[5~": Move.PAGE_UP,
-    b"\x1b[6~": Move.PAGE_DOWN,
-    b"\x1b[H": Move.HOME,
-    b"\x1b[F": Move.END,
-    b"\x1b[1~": Move.HOME,
-    b"\x1b[4~": Move.END,
-    b"\x1bOA": Move.UP,
-    b"\x1bOB": Move.DOWN,
-    b"\x1bOC": Move.RIGHT,
-    b"\x1bOD": Move.LEFT,
-    b"\x1bOH": Move.HOME,
-    b"\x1bOF": Move.END,
+    key: meaning
+    for meaning, keys in (
+        (QUIT, (b"q", b"Q")),
+        (Move.UP, (b"k", b"\x1b[A", b"\x1bOA")),
+        (Move.DOWN, (b"j", b"\x1b[B", b"\x1bOB")),
+        (Move.RIGHT, (b"l", b"\x1b[C", b"\x1bOC")),
+        (Move.LEFT, (b"h", b"\x1b[D", b"\x1bOD")),
+        (Move.PAGE_UP, (b"b", b"\x1b[5~")),
+        (Move.PAGE_DOWN, (b" ", b"\x1b[6~")),
+        (Move.HOME, (b"g", b"\x1b[H", b"\x1b[1~", b"\x1bOH")),
+        (Move.END, (b"G", b"\x1b[F", b"\x1b[4~", b"\x1bOF")),
+    )
+    for key in keys
 }
 """What terminals send for a key, in both of their modes; letters as in less."""
 
@@ -74,8 +61,11 @@ class Keyboard:
     """The keyboard of the terminal that `stream` is; without one there are no keys."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self.files = _terminal_of(stream)
+        self.files: list[int] = []
         """The descriptors that are readable when a key has been pressed: one, or none."""
+        # A standard stream is None where the shell closed it.
+        if stream is not None and not stream.closed and stream.isatty():
+            self.files.append(stream.fileno())
         self._keys = Keys()
 
     @contextmanager
@@ -87,7 +77,10 @@ class Keyboard:
             before, self.files = [], []
         try:
             for file, _ in before:
-                _take_each_key(file)
+                attributes = termios.tcgetattr(file)
+                attributes[3] &= ~(termios.ICANON | termios.ECHO)
+                attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
+                termios.tcsetattr(file, termios.TCSADRAIN, attributes)
             yield
         finally:
             for file, attributes in before:
@@ -104,17 +97,3 @@ class Keyboard:
         if not data:
             self.files = []
         return list(self._keys.pressed(data))
-
-
-def _terminal_of(stream: TextIO | None) -> list[int]:
-    # A standard stream is None where the shell closed it.
-    if stream is None or stream.closed or not stream.isatty():
-        return []
-    return [stream.fileno()]
-
-
-def _take_each_key(file: int) -> None:
-    attributes = termios.tcgetattr(file)
-    attributes[3] &= ~(termios.ICANON | termios.ECHO)
-    attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
-    termios.tcsetattr(file, termios.TCSADRAIN, attributes)
