@@ -169,8 +169,9 @@ def check_ledger(campaign: Campaign, server: RealServer, saboteur: Saboteur) -> 
         if one.fate == "given back":
             assert asked_to_end[one.job_id] > 0
         else:
-            # In the eyes of the program somebody else has ended it, and nobody but he has.
-            assert (one.fate, one.reason) == ("destroyed", NEEDED_ELSEWHERE)
+            # In the eyes of the program somebody else has ended it, and nobody but he has. It is
+            # lost if he did so while the server was away, and its end came before that was seen.
+            assert one.fate == "lost" or (one.fate, one.reason) == ("destroyed", NEEDED_ELSEWHERE)
             assert one.job_id in saboteur.destroyed
     # Boards that nobody has looked at yet were given back without that.
     looked_at = {one.job_id for one in entered if one.boards}
