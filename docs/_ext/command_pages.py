@@ -20,7 +20,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 from spalloc_gevent.config import Config, load_config
-from spalloc_gevent.scripts import alloc_options, batch_options, job, machine, ps, where_is
+from spalloc_gevent.scripts import alloc_options, job, machine, ps, where_is
+from spalloc_gevent.scripts.batch import options as batch_options
 from spalloc_gevent.simulator import __main__ as simulator
 
 SYNOPSIS_COLUMNS = 78

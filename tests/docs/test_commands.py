@@ -17,12 +17,12 @@ from docs._ext import command_pages
 from docs._ext.command_pages import COMMANDS, additions, as_rest, groups_of
 from spalloc_gevent.scripts import (
     alloc_options,
-    batch_options,
     job,
     machine,
     ps,
     where_is,
 )
+from spalloc_gevent.scripts.batch import options as batch_options
 from spalloc_gevent.simulator import __main__ as simulator
 from tools import docs, environments
 

@@ -18,18 +18,26 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 
-from spalloc_gevent.display.terminal import discard_unwritable, is_terminal, printable, write
-from spalloc_gevent.scripts import batch_log, batch_options, logs
+from spalloc_gevent.display.terminal import (
+    Colour,
+    discard_unwritable,
+    is_terminal,
+    printable,
+    write,
+)
+from spalloc_gevent.scripts import logs
 from spalloc_gevent.scripts.administration import connected
-from spalloc_gevent.scripts.batch_campaign import Campaign
-from spalloc_gevent.scripts.batch_cases import Case, CasesError, read_cases
-from spalloc_gevent.scripts.batch_console import Console
-from spalloc_gevent.scripts.batch_log import JobLog, done_before
-from spalloc_gevent.scripts.batch_options import PROG, STDIN, Order
-from spalloc_gevent.scripts.batch_outputs import Outputs, outputs_in
-from spalloc_gevent.scripts.batch_records import Record, exit_code_of
-from spalloc_gevent.scripts.batch_reporter import Reporter
-from spalloc_gevent.scripts.batch_summary import Summary
+from spalloc_gevent.scripts.batch import joblog
+from spalloc_gevent.scripts.batch.campaign import Campaign
+from spalloc_gevent.scripts.batch.cases import Case, CasesError, read_cases
+from spalloc_gevent.scripts.batch.console import BatchConsole
+from spalloc_gevent.scripts.batch.options import EXIT_CODES as EXIT_CODES
+from spalloc_gevent.scripts.batch.options import PROG, STDIN, parse
+from spalloc_gevent.scripts.batch.options import make_parser as make_parser
+from spalloc_gevent.scripts.batch.outputs import outputs_in
+from spalloc_gevent.scripts.batch.records import CaseRecord, exit_code_of
+from spalloc_gevent.scripts.batch.reporter import Reporter
+from spalloc_gevent.scripts.batch.summary import Summary
 from spalloc_gevent.scripts.common import CommandError, ExitCode, run, usage_message, warn
 from spalloc_gevent.scripts.signals import Signals
 from spalloc_gevent.scripts.views import json_line
@@ -47,9 +55,8 @@ def main(
     command line, --help and --version.
     """
     return run(
-        lambda: _batch(
-            batch_options.parse(argv, environ, sys.stderr),
-            os.environ if environ is None else environ,
+        lambda: run_batch(
+            parse(argv, environ, sys.stderr), os.environ if environ is None else environ
         ),
         prog=PROG,
         server_code=ExitCode.NO_SERVER,
@@ -58,54 +65,55 @@ def main(
     )
 
 
-def _batch(order: Order, environ: Mapping[str, str]) -> int:
-    cases = _cases(order)
+def run_batch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """See that all can be had and written, run the cases, and tell what became of them."""
+    cases = cases_of(options)
     with ExitStack() as opened:
-        log = None if order.joblog is None else opened.enter_context(batch_log.opened(order.joblog))
-        before = _done_before(order, cases, log)
-        if order.junit_xml is not None:
-            _make_sure_of(order.junit_xml)
-        outputs = opened.enter_context(outputs_in(order.output))
+        log, before = None, {}
+        if options.joblog is not None:
+            log = opened.enter_context(joblog.opened(options.joblog))
+            # Read in any case: a half-written last line must not be gone on with.
+            logged = log.read()
+            if options.resume or options.resume_failed:
+                before = joblog.done_before(cases, logged, again=options.resume_failed)
+        if options.junit_xml is not None:
+            write_results(options.junit_xml)
+        outputs = opened.enter_context(outputs_in(options.output))
         to_run = [case for case in cases if case.name not in before]
-        if to_run:
-            _make_sure_of_server(order)
-        console = _console(order, environ)
-        reporter = Reporter(
-            len(to_run), console, outputs, log, keeps_tails=order.junit_xml is not None
+        console = BatchConsole(
+            sys.stderr if options.json else sys.stdout,
+            sys.stderr,
+            quiet=options.quiet,
+            in_place=not options.debug,
+            colour=Colour(options.color),
+            environ=environ,
         )
-        began = time.time()
-        signum = _run(order, to_run, outputs, environ, reporter) if to_run else None
-        records = [reporter.records.get(case.name) or before[case.name] for case in cases]
-        code = exit_code_of(records, signum)
-        if reporter.trouble is not None:
-            code = ExitCode.NOT_RECORDED
-        summary = Summary(records, frozenset(before), began, time.time(), code, signum)
-        if order.junit_xml is not None:
-            _write_junit(order.junit_xml, summary, reporter, order)
-        if reporter.unshown is not None:
-            raise _end_of_showing(reporter.unshown)
-        if order.json:
-            write(sys.stdout, json_line(summary.ended, summary.document()) + "\n")
-        elif not order.quiet:
-            reporter.telling(lambda: console.summary(summary))
-        return code or (ExitCode.OK if reporter.telling.trouble is None else ExitCode.NOT_TOLD)
+        keeps_tails = options.junit_xml is not None
+        reporter = Reporter(len(to_run), console, outputs, log, keeps_tails=keeps_tails)
+        began, signum = time.time(), None
+        if to_run:
+            # There is one of a version that will do: seen now, rather than once a case.
+            with connected(options):
+                pass
+            campaign = Campaign(to_run, options, outputs, environ, reporter)
+            signum = run_campaign(campaign, options, reporter)
+    records = [reporter.records.get(case.name) or before[case.name] for case in cases]
+    return tell_end(options, reporter, records, frozenset(before), began, signum)
 
 
-def _end_of_showing(error: OSError) -> Exception:
-    """What is made of output that could not be shown; :func:`run` knows of closed windows."""
-    discard_unwritable(sys.stdout)
-    if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:
-        return error
-    return CommandError(f"what cases write cannot be passed on: {error}", ExitCode.NOT_RECORDED)
-
-
-def _cases(order: Order) -> list[Case]:
-    is_stdin = order.file == STDIN
-    source = "standard input" if is_stdin else printable(order.file)
+def cases_of(options: argparse.Namespace) -> list[Case]:
+    """The cases in the file that is given, or on standard input."""
+    is_stdin = options.file == STDIN
+    source = "standard input" if is_stdin else printable(options.file)
     if is_stdin and is_terminal(sys.stdin):
         warn(f"{PROG}: reading cases from the terminal: NAME COMMAND a line, Ctrl+D at the end")
     try:
-        return read_cases(_content(order.file), source, named=order.is_named)
+        if is_stdin:
+            content = sys.stdin.buffer.read() if sys.stdin is not None else b""
+        else:
+            with open(options.file, "rb") as file:
+                content = file.read()
+        return read_cases(content, source, named=not options.unnamed)
     except OSError as error:
         message = f"{source} cannot be read: {error.strerror or error}"
         raise CommandError(usage_message(PROG, message), ExitCode.USAGE) from error
@@ -113,82 +121,57 @@ def _cases(order: Order) -> list[Case]:
         raise CommandError(usage_message(PROG, error), ExitCode.USAGE) from error
 
 
-def _content(file: str) -> bytes:
-    if file == STDIN:
-        return sys.stdin.buffer.read() if sys.stdin is not None else b""
-    with open(file, "rb") as content:
-        return content.read()
-
-
-def _done_before(order: Order, cases: Sequence[Case], log: JobLog | None) -> Mapping[str, Record]:
-    """The results that are taken from the joblog."""
-    if log is None:
-        return {}
-    # Read in any case: a half-written last line must not be gone on with.
-    logged = log.read()
-    return done_before(cases, logged, again=order.run_failed_again) if order.resume else {}
-
-
-def _make_sure_of(path: str) -> None:
-    """See now that a file can be written that is written at the end."""
+def write_results(path: str, content: bytes | None = None) -> None:
+    """Write a file of results, or see that it can be written; CommandError where it cannot."""
     try:
-        make_sure_of(path)
+        if content is None:
+            make_sure_of(path)
+            return
+        with open(path, "wb", opener=open_now) as file:
+            file.write(content)
     except OSError as error:
-        raise CommandError(_unwritable(path, error), ExitCode.NOT_RECORDED) from error
+        message = f"{printable(path)} cannot be written: {error.strerror or error}"
+        raise CommandError(message, ExitCode.NOT_RECORDED) from error
 
 
-def _unwritable(path: str, error: OSError) -> str:
-    return f"{printable(path)} cannot be written: {error.strerror or error}"
-
-
-def _make_sure_of_server(order: Order) -> None:
-    """See now that there is one of a version that will do, rather than once a case."""
-    names = ("hostname", "port", "timeout", "ignore_version")
-    server = {name: order.terms.job_options[name] for name in names}
-    with connected(argparse.Namespace(**server)):
-        pass
-
-
-def _console(order: Order, environ: Mapping[str, str]) -> Console:
-    return Console(
-        sys.stderr if order.json else sys.stdout,
-        sys.stderr,
-        quiet=order.quiet,
-        in_place=not order.debug,
-        colour=order.colour,
-        environ=environ,
-    )
-
-
-def _run(
-    order: Order,
-    cases: Sequence[Case],
-    outputs: Outputs,
-    environ: Mapping[str, str],
-    reporter: Reporter,
-) -> int | None:
+def run_campaign(campaign: Campaign, options: argparse.Namespace, reporter: Reporter) -> int | None:
     """Run the cases; the signal that was to end it, None without one."""
-    log = logs.everything_shown(sys.stderr) if order.debug else logs.nothing_shown()
-    campaign = Campaign(cases, order.terms, outputs, environ, reporter)
+    log = logs.everything_shown(sys.stderr) if options.debug else logs.nothing_shown()
     # Nobody may have anything to tell any more when the campaign closes.
-    warnings = nullcontext() if order.debug else logs.warnings_shown(campaign.tell)
-    with log, Signals() as signals, campaign, warnings, closing(reporter):
+    warnings = nullcontext() if options.debug else logs.warnings_shown(campaign.tell)
+    with log, Signals() as signals, closing(campaign), warnings, closing(reporter.console):
         campaign.run(signals)
     return campaign.signum
 
 
-def _write_junit(path: str, summary: Summary, reporter: Reporter, order: Order) -> None:
-    # Nobody else needs an XML library.
-    from spalloc_gevent.scripts.batch_junit import junit_xml
+def tell_end(
+    options: argparse.Namespace,
+    reporter: Reporter,
+    records: Sequence[CaseRecord],
+    before: frozenset[str],
+    began: float,
+    signum: int | None,
+) -> int:
+    """Write what is written at the end; the exit code."""
+    code, console = exit_code_of(records, signum), reporter.console
+    if reporter.joblog_error is not None:
+        code = ExitCode.NOT_RECORDED
+    summary = Summary(records, before, began, time.time(), code, signum)
+    if options.junit_xml is not None:
+        # Nobody else needs an XML library.
+        from spalloc_gevent.scripts.batch.junit import junit_xml
 
-    name = PROG if order.file == STDIN else order.file
-    content = junit_xml(summary.records, reporter.tails, summary.began, summary.seconds, name)
-    try:
-        with open(path, "wb", opener=open_now) as file:
-            file.write(content)
-    except OSError as error:
-        raise CommandError(_unwritable(path, error), ExitCode.NOT_RECORDED) from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        name = PROG if options.file == STDIN else options.file
+        content = junit_xml(records, reporter.tails, began, summary.seconds, name)
+        write_results(options.junit_xml, content)
+    if (error := reporter.output_error) is not None:
+        discard_unwritable(sys.stdout)
+        if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:
+            raise error  # Of a reader that has left, and a closed window, run() knows.
+        message = f"what cases write cannot be passed on: {error}"
+        raise CommandError(message, ExitCode.NOT_RECORDED)
+    if options.json:
+        write(sys.stdout, json_line(summary.ended, summary.document()) + "\n")
+    elif not options.quiet:
+        console.summary(summary)
+    return code or (ExitCode.OK if console.telling.trouble is None else ExitCode.NOT_TOLD)

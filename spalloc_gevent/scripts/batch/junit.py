@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
-from spalloc_gevent.scripts.batch_records import Record, Verdict, counted
+from spalloc_gevent.scripts.batch.records import CaseRecord, Verdict, counted
 
 CLASS = "spalloc-batch"
 
@@ -24,7 +24,7 @@ _KINDS = {
 
 
 def junit_xml(
-    records: Sequence[Record],
+    records: Sequence[CaseRecord],
     outputs: Mapping[str, tuple[str, str]],
     began: float,
     seconds: float,
@@ -43,52 +43,43 @@ def junit_xml(
         "skipped": counts[Verdict.CANCELLED],
         "time": f"{seconds:.3f}",
     }
-    attributes = {key: str(value) for key, value in numbers.items()}
-    top = ElementTree.Element("testsuites", attributes)
+    top = ElementTree.Element("testsuites", {key: str(value) for key, value in numbers.items()})
     when = datetime.datetime.fromtimestamp(began, datetime.timezone.utc)
-    attributes |= {"name": _text(name), "timestamp": when.strftime("%Y-%m-%dT%H:%M:%S+00:00")}
-    suite = ElementTree.SubElement(top, "testsuite", attributes)
+    about = {"name": _text(name), "timestamp": when.strftime("%Y-%m-%dT%H:%M:%S+00:00")}
+    suite = ElementTree.SubElement(top, "testsuite", {**top.attrib, **about})
     for record in records:
-        _add_case(suite, record, outputs.get(record.case, ("", "")))
+        add_case(suite, record, outputs.get(record.case, ("", "")))
     ElementTree.indent(top)
     text = ElementTree.tostring(top, "unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
-def _add_case(suite: ElementTree.Element, record: Record, outputs: tuple[str, str]) -> None:
-    attributes = {
-        "classname": CLASS,
-        "name": _text(record.case),
-        "time": f"{record.seconds or 0.0:.3f}",
-    }
-    case = ElementTree.SubElement(suite, "testcase", attributes)
-    _add_properties(case, record)
+def add_case(suite: ElementTree.Element, record: CaseRecord, outputs: tuple[str, str]) -> None:
+    """A case with its boards, its verdict and the ends of what it wrote."""
+    about = {"classname": CLASS, "name": _text(record.case), "time": f"{record.seconds or 0.0:.3f}"}
+    case = ElementTree.SubElement(suite, "testcase", about)
+    if record.boards:
+        told = {
+            "job_id": record.job_id,
+            "machine": record.machine,
+            "boards": " ".join(",".join(map(str, board)) for board in record.boards),
+            "hostnames": " ".join(record.hostnames),
+            "attempts": record.attempts,
+        }
+        properties = ElementTree.SubElement(case, "properties")
+        for name, value in told.items():
+            attributes = {"name": name, "value": _text(str(value))}
+            ElementTree.SubElement(properties, "property", attributes)
     if record.verdict in _KINDS:
-        told = {"message": _text(record.result or record.verdict.text)}
-        if record.verdict is not Verdict.CANCELLED:
-            told["type"] = record.verdict.value
-        ElementTree.SubElement(case, _KINDS[record.verdict], told).text = _text(record.command)
+        message = {"message": _text(record.result or record.verdict.text)}
+        kind = {} if record.verdict is Verdict.CANCELLED else {"type": record.verdict.value}
+        element = ElementTree.SubElement(case, _KINDS[record.verdict], {**message, **kind})
+        element.text = _text(record.command)
     for tag, written in zip(("system-out", "system-err"), outputs, strict=True):
         if written:
             ElementTree.SubElement(case, tag).text = _text(written)
 
 
-def _add_properties(case: ElementTree.Element, record: Record) -> None:
-    if record.boards is None:
-        return
-    told = {
-        "job_id": record.boards.job_id,
-        "machine": record.boards.machine,
-        "boards": " ".join(",".join(map(str, board)) for board in record.boards.boards),
-        "hostnames": " ".join(record.boards.hostnames),
-        "attempts": record.attempts,
-    }
-    properties = ElementTree.SubElement(case, "properties")
-    for name, value in told.items():
-        attributes = {"name": name, "value": _text(str(value))}
-        ElementTree.SubElement(properties, "property", attributes)
-
-
 def _text(text: str) -> str:
     """Text without what no XML may have."""
-    return _NO_XML.sub("�", text)
+    return _NO_XML.sub("\ufffd", text)
