@@ -77,7 +77,7 @@ LAYERS = (
     Layer("wire", ("wire", "wire.*"), "wire base"),
     Layer(
         "threads",
-        ("transport.native", "transport.waiting", "transport.threads", "transport.mailbox"),
+        ("transport.native", "transport.waiting", "transport.threads"),
         "threads base",
         MACHINERY,
     ),
@@ -297,7 +297,7 @@ def test_a_forbidden_import_is_seen(module: str, source: str, forbidden: str) ->
         ("config", "import argparse, platformdirs"),
         ("job.job", "from spalloc_gevent.transport import session, waiting"),
         ("simulator.server", "import socket, select\nfrom spalloc_gevent.simulator import jobs"),
-        ("batch", "from spalloc_gevent.transport.mailbox import Mailbox"),
+        ("batch", "from spalloc_gevent.transport.waiting import Waiter"),
         ("scripts.ps", "import argparse\nfrom spalloc_gevent.display import terminal"),
         ("scripts.ps", "from spalloc_gevent.wire.answers import JobDescription"),
         ("", "from spalloc_gevent.job import Job\nimport importlib"),

@@ -1,21 +1,21 @@
-"""``allocate``: boards that are on and pass the user's own test, or an error that tells it all."""
+"""``allocate``: boards that are on and pass the user's own check, or an error that tells it all."""
 
 from __future__ import annotations
 
 import os
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from spalloc_gevent.batch import waiting
-from spalloc_gevent.batch.attempts import Attempt, Board, told
-from spalloc_gevent.batch.bad_boards import BadBoards, bad_boards
-from spalloc_gevent.batch.phases import Phase
+from spalloc_gevent.batch.boards import Attempt, BadBoards, Board, bad_boards, boards_of
+from spalloc_gevent.batch.phases import Phase, PhaseCounter
+from spalloc_gevent.batch.request import GIVEN_BACK, BoardRequest, NotWantedError
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     AllocationError,
     BadValueError,
+    JobDestroyedError,
     PowerTimeoutError,
     ProtocolError,
     ProtocolTimeoutError,
@@ -23,9 +23,10 @@ from spalloc_gevent.errors import (
     SpallocError,
 )
 from spalloc_gevent.job import Job
+from spalloc_gevent.job.life import GONE
 from spalloc_gevent.job.request import ALL_KEYWORDS, as_int, at_least, not_negative
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
-from spalloc_gevent.transport.waiting import sleep
+from spalloc_gevent.states import JobState
 
 Check = Callable[[Job], bool | Iterable[Board] | None]
 """The user's test of a ready job: False, or the bad boards among its boards, or an exception,
@@ -44,7 +45,7 @@ QUEUE_WHILE_HOLDING_S = 60.0
 OUTAGE_S = 120.0
 """How long a server is waited for that has answered before."""
 
-GIVEN_BACK = "These boards were of no use to their owner."
+NO_REASON = "no reason was given"
 
 
 def allocate(
@@ -103,211 +104,187 @@ def allocate(
     It raises what ``Job`` raises, too. No job is left after an error.
     """
     job_options = given(locals(), JOB_KEYWORDS)
-    limits = Limits(attempts, queue_timeout, power_timeout, settle)
-    with Search(lambda: Job(*what, **job_options), limits, check, unwanted(avoid)) as search:
-        return search.run()
+    terms = Terms(
+        lambda _: Job(*what, **job_options),
+        attempts, check, avoid, queue_timeout, power_timeout, settle,
+    )  # fmt: skip
+    return Search(terms, BoardRequest(PhaseCounter())).run()
 
 
-def unwanted(avoid: Iterable[tuple[str, int, int, int]]) -> BadBoards:
-    """The boards that a caller does not want, whoever else may have them."""
-    found = BadBoards()
-    for place in avoid:
-        machine, board = _place(place)
-        found.add(machine, [board], "to be avoided")
-    return found
+@dataclass
+class Terms(Generic[J]):
+    """What boards are good, and how long and how often they are asked for, as by ``allocate``."""
+
+    new_job: Callable[[BoardRequest], J]
+    attempts: int
+    check: Check | None
+    avoid: InitVar[Iterable[tuple[str, int, int, int]]]
+    queue_timeout_s: float | None
+    power_timeout_s: float | None
+    settle_s: float
+    waits_for_server: bool = False
+    """Whether a server is waited for that is away, if it has given a job before."""
+    has_had_jobs: bool = False
+    """True once the server has given one."""
+    unwanted: BadBoards = field(default_factory=BadBoards)
+    """Boards that the caller does not want, whoever else may have them."""
+
+    def __post_init__(self, avoid: Iterable[tuple[str, int, int, int]]) -> None:
+        self.attempts = at_least(self.attempts, 1, "attempts")
+        for name in ("queue_timeout", "power_timeout", "settle"):
+            if (limit_s := getattr(self, f"{name}_s")) is not None:
+                setattr(self, f"{name}_s", not_negative(limit_s, name))
+        for place in avoid:
+            try:
+                machine, x, y, z = place
+            except (TypeError, ValueError):
+                message = f"avoid names boards as (machine, x, y, z), not {place!r}"
+                raise BadValueError(message) from None
+            self.unwanted.add(machine, [(x, y, z)], "to be avoided")
 
 
-def _place(place: tuple[str, int, int, int]) -> tuple[str, Board]:
-    try:
-        machine, x, y, z = place
-    except (TypeError, ValueError):
-        raise BadValueError(f"avoid names boards as (machine, x, y, z), not {place!r}") from None
-    return machine, (x, y, z)
-
-
-def _board(place: Iterable[int]) -> Board:
-    x, y, z = place
-    return as_int(x, "x"), as_int(y, "y"), as_int(z, "z")
-
-
-class _Failure(NamedTuple):
+class BoardsFault(NamedTuple):
     """Why an allocation is of no use."""
 
     why: str
-    machine: str
-    boards: tuple[Board, ...]
     bad: tuple[Board, ...]
     """The boards to be avoided for it; none when they are avoided already."""
     error: type[AllocationError] = AllocationError
 
-    @property
-    def is_attempt(self) -> bool:
-        return bool(self.bad)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How often, and how long in seconds (None: for ever), a search goes on."""
-
-    attempts: int = 3
-    queue_timeout_s: float | None = None
-    power_timeout_s: float | None = None
-    settle_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "attempts", at_least(self.attempts, 1, "attempts"))
-        for name in ("queue_timeout", "power_timeout", "settle"):
-            given_s = getattr(self, f"{name}_s")
-            if given_s is not None:
-                object.__setattr__(self, f"{name}_s", not_negative(given_s, name))
-
-
-class Observer:
-    """Who is told how a search goes on, and may end it by raising."""
-
-    def reached(self, phase: Phase, job: Job) -> None:
-        """The job that is looked at now has come so far."""
-
-    def pause(self, seconds: float) -> None:
-        """Wait before the next attempt."""
-        sleep(seconds)
-
-    @property
-    def waits_for_server(self) -> bool:
-        """Whether to wait for a server that cannot be reached when it is asked for boards."""
-        return False
-
 
 class Search(Generic[J]):
-    """One search for good boards; as a context manager it gives the bad ones back."""
+    """One search for good boards."""
 
-    def __init__(
-        self,
-        ask: Callable[[], J],
-        limits: Limits,
-        check: Check | None = None,
-        unwanted: BadBoards | None = None,
-        observer: Observer | None = None,
-    ) -> None:
-        self._ask = ask
-        self._limits = limits
-        self._check = check
-        self._unwanted = unwanted or BadBoards()
-        self._observer = observer or Observer()
-        self._pauses = _pauses()
+    def __init__(self, terms: Terms[J], request: BoardRequest) -> None:
+        self._terms = terms
+        self._request = request
+        self._pauses = pauses()
         self._attempts: list[Attempt] = []
         self._held: list[Job] = []
+        """Bad allocations: given back, they would be handed out again."""
         self._outage: tuple[Deadline, Iterator[float]] | None = None
         """How long, and how often, a server is still tried that is away; None while it is there."""
 
-    def __enter__(self) -> Search[J]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._held:
-            self._held.pop().destroy(GIVEN_BACK)
-
     def run(self) -> J:
-        """The good job."""
-        while True:
-            job = self._asked()
-            try:
-                failure = self._failure_of(job)
-                # Who ends the search destroys the job that is looked at: no board is bad for that.
-                self._observer.reached(Phase.READY if failure is None else Phase.BAD, job)
-            except (ProtocolError, ProtocolTimeoutError) as error:
-                job.destroy(GIVEN_BACK)
-                self._sit_out(error)
-                continue
-            except BaseException:
-                job.destroy(GIVEN_BACK)
-                raise
-            self._outage = None
-            if failure is None:
-                return job
-            self._held.append(job)
-            if failure.is_attempt:
-                self._count(job, failure)
+        """The good job; whatever ends the search, all others are given back.
 
-    def _asked(self) -> J:
-        while True:
-            try:
-                return self._ask()
-            except (ProtocolError, ProtocolTimeoutError) as error:
-                self._sit_out(error)
-
-    def _sit_out(self, error: SpallocError) -> None:
-        """Wait a moment for a server that is away; raises `error` when that is no use."""
-        if self._outage is None:
-            self._outage = Deadline(OUTAGE_S), _pauses()
-        deadline, pauses = self._outage
-        if deadline.passed or not self._observer.waits_for_server:
-            raise error
-        self._observer.pause(next(pauses))
-
-    def _count(self, job: Job, failure: _Failure) -> None:
-        bad_boards.add(failure.machine, failure.bad, failure.why)
-        self._attempts.append(Attempt(job.id, failure.machine, failure.boards, failure.why))
-        if len(self._attempts) >= self._limits.attempts:
-            plural = "s" if self._limits.attempts > 1 else ""
-            message = f"no good boards in {self._limits.attempts} attempt{plural}: {self._told}"
-            raise failure.error(message, self._attempts)
-        self._observer.pause(next(self._pauses))
-
-    @property
-    def _told(self) -> str:
-        return told(self._attempts)
-
-    # -- what is wrong with a job ---------------------------------------------
-
-    def _failure_of(self, job: Job) -> _Failure | None:
-        limit_s = self._queue_limit_s
-        self._observer.reached(Phase.QUEUED, job)
-        if not waiting.is_given_boards(job, limit_s):
-            raise self._late(job, limit_s)
-        machine, boards = job.machine_name or "", _boards_of(job)
-        if self._unwanted.among(machine, boards) or bad_boards.among(machine, boards):
-            return _Failure("it has boards to be avoided", machine, boards, ())
-        self._observer.reached(Phase.POWER, job)
-        why = waiting.trouble_with_power(job, self._limits.power_timeout_s)
-        if why is not None:
-            return _Failure(why, machine, boards, boards, PowerTimeoutError)
-        why = waiting.trouble_while_settling(job, self._limits.settle_s)
-        why, bad = (why, boards) if why is not None else self._checked(job, boards)
-        return None if why is None else _Failure(why, machine, boards, bad)
-
-    @property
-    def _queue_limit_s(self) -> float | None:
-        limit_s = self._limits.queue_timeout_s
-        return QUEUE_WHILE_HOLDING_S if limit_s is None and self._held else limit_s
-
-    def _late(self, job: Job, limit_s: float | None) -> QueueTimeoutError:
-        message = f"job {job.id} was still queued after {limit_s:g} s"
-        if self._held:
-            message += f", while {len(self._held)} bad allocations were held"
-        if self._attempts:
-            message += f"; before that, {self._told}"
-        return QueueTimeoutError(message, self._attempts)
-
-    def _checked(self, job: Job, boards: tuple[Board, ...]) -> tuple[str | None, tuple[Board, ...]]:
-        """What the user's own test says: what is wrong, and with which boards."""
-        if self._check is None:
-            return None, ()
+        Raises:
+            NotWantedError: the request is cancelled.
+            SpallocError: as :func:`allocate`.
+        """
         try:
-            verdict = self._check(job)
-        except Exception as error:  # noqa: BLE001 - the user's own, and told as it is
-            return f"its check failed: {type(error).__name__}: {error}", boards
-        if verdict is None or isinstance(verdict, bool):
-            return ("its check failed", boards) if verdict is False else (None, ())
-        bad = tuple(_board(board) for board in verdict)
-        return ("its check found bad boards" if bad else None), bad
+            while (job := self._try_once()) is None:
+                pass
+            return job
+        except Exception as error:
+            if self._request.cancelled:
+                raise NotWantedError from error
+            raise
+        finally:
+            while self._held:
+                self._held.pop().destroy(GIVEN_BACK)
+
+    def _try_once(self) -> J | None:
+        """Ask for boards, and return the job if they are good."""
+        job: J | None = None
+        try:
+            self._request.check_wanted()
+            job = self._terms.new_job(self._request)
+            self._terms.has_had_jobs = True
+            fault = self._fault_of(job)
+            # Who ends the search destroys the job that is looked at: no board is bad for that.
+            self._request.reach(Phase.READY if fault is None else Phase.BAD, job)
+        except BaseException as error:
+            if job is not None:
+                job.destroy(GIVEN_BACK)
+            if not isinstance(error, (ProtocolError, ProtocolTimeoutError)):
+                raise
+            self._wait_for_server(error)
+            return None
+        self._outage = None
+        if fault is None:
+            return job
+        self._held.append(job)
+        if fault.bad:
+            self._count(job, fault)
+        return None
+
+    def _wait_for_server(self, error: SpallocError) -> None:
+        """Pause while the server is away; raises `error` when that is no use (any more)."""
+        if self._outage is None:
+            self._outage = Deadline(OUTAGE_S), pauses()
+        deadline, pauses_s = self._outage
+        may_return = self._terms.waits_for_server and self._terms.has_had_jobs
+        if deadline.passed or not may_return:
+            raise error
+        self._request.pause(next(pauses_s))
+
+    def _fault_of(self, job: Job) -> BoardsFault | None:
+        """Wait for a job's boards, power and check; what is wrong with them, if anything is."""
+        terms, request = self._terms, self._request
+        self._wait_for_boards(job)
+        machine, boards = job.machine_name or "", boards_of(job)
+        if terms.unwanted.among(machine, boards) or bad_boards.among(machine, boards):
+            return BoardsFault("it has boards to be avoided", ())
+        request.reach(Phase.POWER, job)
+        state = job.wait_for_state_change(JobState.power, terms.power_timeout_s)
+        if state is JobState.power:
+            why = f"its boards were not powered on within {terms.power_timeout_s:g} s"
+            return BoardsFault(why, boards, PowerTimeoutError)
+        if state is not JobState.ready:
+            why = f"it was destroyed: {job.reason or NO_REASON}"
+            return BoardsFault(why, boards, PowerTimeoutError)
+        if terms.settle_s > 0:
+            state = job.wait_for_state_change(JobState.ready, terms.settle_s)
+        if state is not JobState.ready:
+            return BoardsFault(f"it was {state.name} soon after it was ready", boards)
+        return None if terms.check is None else fault_by_check(terms.check, job, boards)
+
+    def _wait_for_boards(self, job: Job) -> None:
+        self._request.reach(Phase.QUEUED, job)
+        limit_s = self._terms.queue_timeout_s
+        if limit_s is None and self._held:
+            limit_s = QUEUE_WHILE_HOLDING_S
+        state = job.wait_for_state_change(JobState.queued, limit_s)
+        if state in GONE:
+            raise JobDestroyedError(f"job {job.id} was given no boards: {job.reason or NO_REASON}")
+        if state is JobState.queued:
+            message = f"job {job.id} was still queued after {limit_s:g} s"
+            if self._held:
+                message += f", while {len(self._held)} bad allocations were held"
+            if self._attempts:
+                message += f"; before that, {self._story}"
+            raise QueueTimeoutError(message, self._attempts)
+
+    def _count(self, job: Job, fault: BoardsFault) -> None:
+        """An attempt has failed; raises an error if it was the last one."""
+        machine, limit = job.machine_name or "", self._terms.attempts
+        bad_boards.add(machine, fault.bad, fault.why)
+        self._attempts.append(Attempt(job.id, machine, boards_of(job), fault.why))
+        if len(self._attempts) >= limit:
+            message = f"no good boards in {limit} attempt{'s' if limit > 1 else ''}: {self._story}"
+            raise fault.error(message, self._attempts)
+        self._request.pause(next(self._pauses))
+
+    @property
+    def _story(self) -> str:
+        told = enumerate(self._attempts, 1)
+        return "; ".join(f"attempt {number}: {attempt}" for number, attempt in told)
 
 
-def _boards_of(job: Job) -> tuple[Board, ...]:
-    return tuple(_board(board) for board in job.boards or ())
+def fault_by_check(check: Check, job: Job, boards: tuple[Board, ...]) -> BoardsFault | None:
+    """What the user's own check says of a job and its boards."""
+    try:
+        verdict = check(job)
+    except Exception as error:  # noqa: BLE001 - the user's own, and told as it is
+        return BoardsFault(f"its check failed: {type(error).__name__}: {error}", boards)
+    if verdict is None or isinstance(verdict, bool):
+        return BoardsFault("its check failed", boards) if verdict is False else None
+    bad = tuple((as_int(x, "x"), as_int(y, "y"), as_int(z, "z")) for x, y, z in verdict)
+    return BoardsFault("its check found bad boards", bad) if bad else None
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     """Seconds between attempts: twice as long each time, and not the same for all."""
     longest_s = FIRST_PAUSE_S
     while True:

@@ -12,13 +12,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from spalloc_gevent.batch.allocated import Allocation
-from spalloc_gevent.batch.allocation import JOB_KEYWORDS, Check, Limits, unwanted
-from spalloc_gevent.batch.phase_counter import PhaseCounter, Progress
-from spalloc_gevent.batch.tasks import Task, run_chunk
-from spalloc_gevent.batch.worker_pool import Plan, TaskJob, WorkerPool
-from spalloc_gevent.deadline import limit_in_seconds
-from spalloc_gevent.errors import BadTypeError, BadValueError, ForkedError
+from spalloc_gevent.batch.allocation import JOB_KEYWORDS, Check, Search, Terms
+from spalloc_gevent.batch.boards import Allocation
+from spalloc_gevent.batch.phases import Phase, PhaseCounter, Progress
+from spalloc_gevent.batch.request import NotWantedError
+from spalloc_gevent.batch.tasks import Task, TaskJob
+from spalloc_gevent.batch.workers import Workers
+from spalloc_gevent.deadline import Deadline, limit_in_seconds
+from spalloc_gevent.errors import (
+    BadTypeError,
+    BadValueError,
+    ForkedError,
+    JobDestroyedError,
+    SpallocError,
+)
 from spalloc_gevent.job import Job
 from spalloc_gevent.job.request import at_least
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
@@ -31,6 +38,7 @@ T = TypeVar("T")
 
 THREADS = "threads"
 GREENLETS = "greenlets"
+DONE = "Given back when its task had ended."
 
 
 class SpallocExecutor(concurrent.futures.Executor):
@@ -111,26 +119,28 @@ class SpallocExecutor(concurrent.futures.Executor):
         config_filenames: Iterable[str | os.PathLike[str]] | NotGiven | None = NOT_GIVEN,
     ) -> None:
         job_options = given(locals(), JOB_KEYWORDS)
-        _check_arguments(workers, reuse, reset)
-        plan = Plan(
-            ask=lambda: TaskJob(*what, **job_options),
-            call=_caller(workers),
-            limits=Limits(attempts, queue_timeout, power_timeout, settle),
-            check=check,
-            unwanted=unwanted(avoid),
-            reuse=reuse,
-            reset=reset,
-            retries=at_least(retries, 0, "retries"),
-        )
-        threads = GreenletThread() if workers == GREENLETS else Threads()
+        check_arguments(workers, reuse, reset)
+        self._terms = Terms(
+            lambda _: TaskJob(*what, **job_options),
+            attempts, check, avoid, queue_timeout, power_timeout, settle, waits_for_server=True,
+        )  # fmt: skip
+        self._call = task_caller(workers)
+        self._reuse, self._reset = reuse, reset
+        self._retries = at_least(retries, 0, "retries")
+        self._counter = PhaseCounter(progress)
+        # Those that have not ended.
+        self._tasks: set[Task] = set()
+        # Jobs to be used again that no task has at present.
+        self._warm: list[TaskJob] = []
         most = at_least(max_jobs, 1, "max_jobs")
-        self._pool = WorkerPool(plan, most, PhaseCounter(progress), threads)
-        _pools.add(self._pool)
+        threads = GreenletThread() if workers == GREENLETS else Threads()
+        self._workers = Workers(most, threads)
+        executors.add(self)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many tasks are in each phase; those without any are left out."""
-        return self._pool.phases.counts
+        return self._counter.counts
 
     def submit(
         self, fn: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -145,11 +155,19 @@ class SpallocExecutor(concurrent.futures.Executor):
             ForkedError: this is a forked child.
             SpallocError: the system gives no thread.
         """
-        if os.getpid() != self._pool.process:
+        if os.getpid() != self._workers.process:
             raise ForkedError("this executor belongs to the parent process, not to this child")
-        task = Task(fn, args, kwargs)
-        if not self._pool.submit(task):
-            raise RuntimeError("this executor has been shut down, and takes on no more tasks")
+        task = Task(self._workers, self._counter, fn, args, kwargs)
+        with self._workers.lock:
+            self._tasks.add(task)
+            try:
+                is_taken = self._workers.submit(functools.partial(self._serve, task))
+            except BaseException:
+                self._tasks.discard(task)
+                raise
+            if not is_taken:
+                raise RuntimeError("this executor has been shut down, and takes on no more tasks")
+            self._counter.move(task, Phase.WAITING)
         return task.future
 
     def map(
@@ -176,8 +194,12 @@ class SpallocExecutor(concurrent.futures.Executor):
         chunksize, timeout = at_least(chunksize, 1, "chunksize"), limit_in_seconds(timeout)
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, **buffering)
-        run = functools.partial(run_chunk, fn=fn)
-        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        items = zip(*iterables, strict=False)
+        chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
+
+        def run(boards: Any, chunk: Iterable[tuple[Any, ...]]) -> list[T]:
+            return [fn(boards, *items) for items in chunk]
+
         results: Iterator[list[T]] = super().map(run, chunks, timeout=timeout, **buffering)
         return itertools.chain.from_iterable(results)
 
@@ -191,11 +213,16 @@ class SpallocExecutor(concurrent.futures.Executor):
         Raises:
             RuntimeError: a task of its own waits.
         """
-        if os.getpid() != self._pool.process:
+        if os.getpid() != self._workers.process:
             return
-        self._pool.close(cancel=cancel_futures)
+        if cancel_futures:
+            for task in list(self._tasks):
+                task.future.cancel()
+                task.give_up()
+        self._give_back_warm()
+        self._workers.close()
         if wait:
-            self._pool.join()
+            self._workers.join(Deadline(None))
 
     def __exit__(
         self,
@@ -209,11 +236,94 @@ class SpallocExecutor(concurrent.futures.Executor):
 
     def __del__(self) -> None:
         # As in the standard library: what was submitted is run even so.
-        if hasattr(self, "_pool"):
+        if hasattr(self, "_workers"):
             self.shutdown(wait=False)
 
+    # -- in a worker ------------------------------------------------------------------------
 
-def _check_arguments(workers: object, reuse: bool, reset: bool) -> None:
+    def _serve(self, task: Task) -> None:
+        """See to it that a task's future gets what it is to have."""
+        error: BaseException | None = None
+        for _ in range(self._retries + 1):
+            try:
+                result = self._run(task)
+            except BoardsLostError as lost:
+                error = lost.__cause__
+            except NotWantedError:
+                break
+            except BaseException as failure:  # noqa: BLE001 - raised where the result is asked for
+                error = failure
+                break
+            else:
+                self._tasks.discard(task)
+                self._counter.move(task, Phase.DONE)
+                task.future.set_result(result)
+                return
+        self._tasks.discard(task)
+        if error is not None and task.begin():
+            self._counter.move(task, Phase.FAILED)
+            task.future.set_exception(error)
+        else:
+            task.begin()
+            self._counter.move(task, Phase.CANCELLED)
+
+    def _run(self, task: Task) -> Any:
+        """Run a task once, on boards of its own."""
+        try:
+            job = self._find_boards(task)
+        except JobDestroyedError as error:
+            # By somebody else before it was looked at, or because no machine can ever have
+            # such boards: the second happens again, and is told then.
+            raise BoardsLostError from error
+        try:
+            if not task.begin():
+                raise NotWantedError
+            self._counter.move(task, Phase.IN_USE)
+            return self._call(task, job)
+        except BaseException as error:
+            if job.was_taken_away:
+                raise BoardsLostError from error
+            raise
+        finally:
+            if not self._reuse:
+                job.destroy(DONE)
+            else:
+                self._warm.append(job)
+                if self._workers.are_done:
+                    self._give_back_warm()
+
+    def _find_boards(self, task: Task) -> TaskJob:
+        task.check_wanted()
+        while (job := self._take_warm()) is not None:
+            try:
+                if self._reset:
+                    job.reset()
+                job.wait_until_ready(self._terms.power_timeout_s)
+                return job
+            except SpallocError:
+                job.destroy(DONE)
+        return Search(self._terms, task).run()
+
+    def _take_warm(self) -> TaskJob | None:
+        with self._workers.lock:
+            return self._warm.pop() if self._warm else None
+
+    def _give_back_warm(self) -> None:
+        """Have workers give back the boards that no task has, or do so if there are none."""
+        while (job := self._take_warm()) is not None:
+            try:
+                is_seen_to = self._workers.submit(functools.partial(job.destroy, DONE))
+            except SpallocError:
+                is_seen_to = False
+            if not is_seen_to:
+                job.destroy(DONE)
+
+
+class BoardsLostError(Exception):
+    """A job was destroyed by somebody else; the cause is what was noticed of it."""
+
+
+def check_arguments(workers: object, reuse: bool, reset: bool) -> None:
     if reset and not reuse:
         raise BadValueError("reset=True is for reuse=True: else every task has new boards anyway")
     if hasattr(workers, "get_executor"):
@@ -224,15 +334,15 @@ def _check_arguments(workers: object, reuse: bool, reset: bool) -> None:
         )
 
 
-def _caller(workers: object) -> Callable[[Task, Job], Any]:
+def task_caller(workers: object) -> Callable[[Task, Job], Any]:
     """How a task is run on a job's boards."""
     if not isinstance(workers, concurrent.futures.Executor):
         return lambda task, job: task.fn(job, *task.args, **task.kwargs)
     elsewhere = workers
-    _check_native()
+    refuse_greenlets()
 
     def call(task: Task, job: Job) -> Any:
-        _check_native()
+        refuse_greenlets()
         ends = ChangeCounter()
         future = elsewhere.submit(task.fn, Allocation.of(job), *task.args, **task.kwargs)
         future.add_done_callback(lambda _: ends.increment())
@@ -243,7 +353,7 @@ def _caller(workers: object) -> Callable[[Task, Job], Any]:
     return call
 
 
-def _check_native() -> None:
+def refuse_greenlets() -> None:
     if threads_are_greenlets():
         raise BadValueError(
             "this program is monkey-patched: the threads of other executors are greenlets then, "
@@ -251,21 +361,16 @@ def _check_native() -> None:
         )
 
 
-def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while chunk := list(itertools.islice(items, size)):
-        yield chunk
+executors: weakref.WeakSet[SpallocExecutor] = weakref.WeakSet()
 
 
-_pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
-
-
-def _run_what_is_left() -> None:
-    pools = [pool for pool in _pools if pool.process == os.getpid()]
-    for pool in pools:
-        pool.close(cancel=False)
-    for pool in pools:
-        pool.join()
+def run_what_is_left() -> None:
+    left = list(executors)
+    for executor in left:
+        executor.shutdown(wait=False)
+    for executor in left:
+        executor.shutdown()
 
 
 # After the background hub's, which is imported already: the jobs are still kept alive meanwhile.
-atexit.register(_run_what_is_left)
+atexit.register(run_what_is_left)

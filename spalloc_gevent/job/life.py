@@ -591,8 +591,9 @@ class JobLife:
         try:
             self._session.call(request, Deadline(self._timeout_s))
         except JobDestroyedError:
-            # It ended meanwhile, or the number is another job's now, and that one stays.
-            return JobOutcome.LOST
+            # It ended meanwhile, by ourselves if a broken connection took the answer with it; or
+            # the number is another job's now, and that one stays.
+            return JobOutcome.GIVEN_BACK if request.was_sent else JobOutcome.LOST
         except (ProtocolError, ProtocolTimeoutError, SpallocServerException) as error:
             told = "job %d: the server could not be told to destroy it: %s"
             _log.warning(told, tracked.job_id, error)

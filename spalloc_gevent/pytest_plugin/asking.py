@@ -58,18 +58,19 @@ def add_options(parser: pytest.Parser) -> None:
 def wish_of_test(item: pytest.Item) -> Wish:
     """What the mark of a test says, else the options."""
     mark = item.get_closest_marker("spalloc")
-    wish = _wish(mark) if mark is not None else Wish((), {})
-    return _completed(wish, item.config, item.nodeid)
+    wish = wish_of_mark(mark) if mark is not None else Wish((), {})
+    return completed(wish, item.config, item.nodeid)
 
 
 def wish_of_session(config: pytest.Config) -> Wish:
     """What the options say; a worker of pytest-xdist has a job of its own."""
     worker = getattr(config, "workerinput", {}).get("workerid")
     label = "the test session" if worker is None else f"the test session, worker {worker}"
-    return _completed(Wish((), {}), config, label)
+    return completed(Wish((), {}), config, label)
 
 
-def _completed(wish: Wish, config: pytest.Config, label: str) -> Wish:
+def completed(wish: Wish, config: pytest.Config, label: str) -> Wish:
+    """With what the options say, where the mark does not."""
     options: dict[str, Any] = {"label": label}
     limit_s = config.getoption("spalloc_queue_timeout")
     if limit_s is not None:
@@ -94,7 +95,7 @@ def wrong_marks(nodes: Iterable[pytest.Item | pytest.Collector]) -> list[str]:
     for node in nodes:
         for mark in node.iter_markers("spalloc"):
             try:
-                _wish(mark)
+                wish_of_mark(mark)
             except TypeError as error:
                 found.setdefault(str(error), _complaint(node.nodeid, error))
     return list(found.values())
@@ -104,9 +105,11 @@ def _complaint(test: str, error: TypeError) -> str:
     return f"{test}: @pytest.mark.spalloc: {error}"
 
 
-def _wish(mark: pytest.Mark) -> Wish:
+def wish_of_mark(mark: pytest.Mark) -> Wish:
+    """What a mark asks for; raises TypeError where that makes no sense."""
     options = dict(mark.kwargs)
-    places = {name for shape in _SHAPES for name in shape if name in options}
+    names = [name for shape in _SHAPES for name in shape]
+    places = {name for name in names if name in options}
     shape = next((shape for shape in _SHAPES if places == set(shape)), ())
     if set(shape) != places:
         raise TypeError(
@@ -116,15 +119,9 @@ def _wish(mark: pytest.Mark) -> Wish:
     if shape and mark.args:
         raise TypeError(f"the size is given twice: {mark.args} and {', '.join(shape)}")
     what = tuple(options.pop(name) for name in shape) or mark.args
-    _check_options(options)
-    return Wish(what, options)
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
     known = [name for name in (*_OF_ALLOCATE, *ALL_KEYWORDS) if name not in _NOT_ASKED]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        places = [name for shape in _SHAPES for name in shape]
+    if unknown := sorted(set(options) - set(known)):
         raise TypeError(
-            f"there is no {', '.join(unknown)}; there are {', '.join(sorted([*known, *places]))}"
+            f"there is no {', '.join(unknown)}; there are {', '.join(sorted([*known, *names]))}"
         )
+    return Wish(what, options)

@@ -6,10 +6,9 @@ import pytest
 
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.job import Job
-from spalloc_gevent.states import JobState
+from spalloc_gevent.job.life import GONE
 
 _JOBS = pytest.StashKey[list[Job]]()
-_GONE = (JobState.destroyed, JobState.unknown)
 
 
 def note(item: pytest.Item, job: Job) -> None:
@@ -40,7 +39,7 @@ def tell_of_losses(item: pytest.Item, report: pytest.TestReport) -> None:
 def _loss_of(job: Job) -> str | None:
     try:
         state = job.state
-        if state not in _GONE:
+        if state not in GONE:
             return None
         return f"job {job.id} is {state.name}: {job.reason or 'no reason was given'}"
     except SpallocError as error:

@@ -26,20 +26,18 @@ class Serving:
             name: value for name, value in given.items() if value is not None
         }
         """Options for ``Job``."""
-        if config.getoption("spalloc_simulate"):
-            if given["hostname"] is not None:
-                raise pytest.UsageError("give --spalloc-hostname or --spalloc-simulate, not both")
-            self._simulate(config)
-
-    def _simulate(self, config: pytest.Config) -> None:
-        told = getattr(config, "workerinput", {}).get(_WHERE)
-        if told is None:
+        if not config.getoption("spalloc_simulate"):
+            return
+        if given["hostname"] is not None:
+            raise pytest.UsageError("give --spalloc-hostname or --spalloc-simulate, not both")
+        where = getattr(config, "workerinput", {}).get(_WHERE)
+        if where is None:
             self._server = SimulatedServer([MACHINE])
             self._server.start()
-            told = [self._server.host, self._server.port]
+            where = [self._server.host, self._server.port]
         # What this machine is configured for is another server's.
         self.options = {
-            "owner": "pytest", **self.options, "hostname": told[0], "port": told[1],
+            "owner": "pytest", **self.options, "hostname": where[0], "port": where[1],
             "machine": None, "tags": None, "config_filenames": [],
         }  # fmt: skip
 

@@ -149,6 +149,7 @@ class ServerSession:
                 if self.tracked.has_lost:
                     self._check_not_lost(request)
                 sends += 1
+                request.was_sent = True
                 reply = connection.exchange(request, deadline.at)
                 if reply is None:
                     raise self._too_late(request, deadline)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from spalloc_gevent.errors import SpallocError
 from spalloc_gevent.transport import native
-from spalloc_gevent.transport.mailbox import Mailbox
-from spalloc_gevent.transport.waiting import Waiter, hub_waker
+from spalloc_gevent.transport.waiting import ChangeCounter, Waiter, hub_waker
 
 Work = Callable[[], object]
 
@@ -51,12 +51,15 @@ class GreenletThread:
     """Runs each piece of work in a greenlet, all in one native thread with a hub of their own."""
 
     def __init__(self) -> None:
-        self._work: Mailbox[Work | None] = Mailbox()
+        self._work: deque[Work] = deque()
+        self._is_closed = False
+        self._changes = ChangeCounter()
         start_thread(self._main)
 
     def start(self, work: Work) -> None:
         """Run ``work()``, which must not raise."""
-        self._work.put(work)
+        self._work.append(work)
+        self._changes.increment()
 
     def current(self) -> object:
         """What runs this: the greenlet."""
@@ -66,17 +69,23 @@ class GreenletThread:
 
     def close(self) -> None:
         """No more work will come: the thread ends when its greenlets have ended."""
-        self._work.put(None)
+        self._is_closed = True
+        self._changes.increment()
 
     def _main(self) -> None:
         import gevent
+        from gevent.pool import Group
 
         # With a hub, waiting for work lets the greenlets run.
         gevent.get_hub()
-        greenlets = []
-        while (work := self._work.take()) is not None:
-            greenlets.append(gevent.spawn(work))
-        gevent.joinall(greenlets)
+        greenlets = Group()
+        seen = 0
+        while not self._is_closed or self._work:
+            while self._work:
+                greenlets.spawn(self._work.popleft())
+            self._changes.wait_beyond(seen)
+            seen = self._changes.count
+        greenlets.join()
 
 
 def caller_in_this_thread() -> Callable[[Work], object]:

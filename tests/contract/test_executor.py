@@ -187,11 +187,6 @@ def test_a_chunk_shares_one_allocation(server: Server) -> None:
     assert len(set(found)) == 3
 
 
-def test_a_chunk_of_nothing_is_refused(server: Server) -> None:
-    with executor_on(server) as executor, pytest.raises(ValueError, match="chunksize must be 1"):
-        executor.map(number_of, range(3), chunksize=0)
-
-
 def test_the_standard_library_waits_for_its_futures(server: Server) -> None:
     with executor_on(server, max_jobs=4) as executor:
         submitted = [executor.submit(number_of) for _ in range(8)]
@@ -275,6 +270,26 @@ def test_a_task_without_boards_can_be_cancelled_and_leaves_the_queue(
         gate.opened.set()
         assert running.result(PATIENCE_S) == held
     assert executor.counts == {"done": 1, "cancelled": 1}
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_task_that_is_cancelled_when_its_boards_are_ready_is_not_run(
+    server: Server, reuse: bool
+) -> None:
+    submitted: list[futures.Future[int]] = []
+    are_submitted = threading.Event()
+
+    def cancel_when_ready(counts: dict[str, int]) -> None:
+        if counts.get("ready"):
+            assert are_submitted.wait(PATIENCE_S)
+            submitted[0].cancel()
+
+    with executor_on(server, reuse=reuse, progress=cancel_when_ready) as executor:
+        submitted.append(executor.submit(number_of))
+        are_submitted.set()
+    assert submitted[0].cancelled()
+    assert executor.counts == {"cancelled": 1}
+    assert listed(server) == []
 
 
 def test_no_boards_are_asked_for_a_task_that_was_cancelled_before(server: Server) -> None:
@@ -389,25 +404,15 @@ def test_retries_come_to_an_end(server: Server) -> None:
     assert listed(server) == []
 
 
-def test_a_task_that_fails_by_itself_is_not_run_again(server: Server) -> None:
+@pytest.mark.parametrize("ends_job", [False, True])
+def test_a_task_that_fails_by_itself_is_not_run_again(server: Server, ends_job: bool) -> None:
     seen: list[int | None] = []
 
     def task(job: Job) -> None:
         seen.append(job.id)
+        if ends_job:
+            job.destroy()
         raise OSError("my own fault")
-
-    with executor_on(server, retries=3) as executor:
-        assert isinstance(executor.submit(task).exception(PATIENCE_S), OSError)
-    assert len(seen) == 1
-
-
-def test_a_task_that_ends_its_job_itself_has_not_lost_it(server: Server) -> None:
-    seen: list[int | None] = []
-
-    def task(job: Job) -> None:
-        seen.append(job.id)
-        job.destroy()
-        raise OSError("done with it")
 
     with executor_on(server, retries=3) as executor:
         assert isinstance(executor.submit(task).exception(PATIENCE_S), OSError)
@@ -483,11 +488,20 @@ def test_bad_boards_are_not_given_to_a_task(server: Server) -> None:
     assert set(bad_boards.among(first.machine, [(x, y, z)])) == {(x, y, z)}
 
 
-def test_a_task_without_good_boards_fails_with_every_attempt(server: Server) -> None:
-    with executor_on(server, check=lambda _: False, attempts=2) as executor:
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"check": lambda _: False, "attempts": 2}, AllocationError),
+        ({"tags": "a tag"}, TypeError),
+    ],
+    ids=["no good boards", "no option of any job"],
+)
+def test_why_there_are_no_boards_is_told_in_the_future(
+    server: Server, options: dict[str, Any], kind: type[Exception]
+) -> None:
+    with executor_on(server, **options) as executor:
         error = executor.submit(number_of).exception(PATIENCE_S)
-        assert isinstance(error, AllocationError)
-        assert len(error.attempts) == 2
+    assert isinstance(error, kind)
     assert listed(server) == []
 
 
@@ -569,17 +583,17 @@ def test_bad_arguments_are_refused_at_once(
         executor_on(server, **options)
 
 
+def test_a_chunk_of_nothing_is_refused(server: Server) -> None:
+    with executor_on(server) as executor, pytest.raises(ValueError, match="chunksize must be 1"):
+        executor.map(number_of, range(3), chunksize=0)
+
+
 def test_a_dask_client_is_asked_for_its_executor(server: Server) -> None:
     class Client:
         def get_executor(self) -> None: ...
 
     with pytest.raises(TypeError, match="get_executor"):
         executor_on(server, workers=Client())
-
-
-def test_an_option_that_no_job_can_have_is_told_in_the_future(server: Server) -> None:
-    with executor_on(server, tags="a tag") as executor:
-        assert isinstance(executor.submit(number_of).exception(PATIENCE_S), TypeError)
 
 
 # ------------------------------------------------------------------- under load

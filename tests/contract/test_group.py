@@ -11,8 +11,8 @@ import pytest
 
 from spalloc_gevent import Job, JobState
 from spalloc_gevent.batch import JobGroup, allocation, bad_boards
-from spalloc_gevent.batch import group as group_module
-from spalloc_gevent.errors import AllocationError, ClosedError, QueueTimeoutError, SpallocError
+from spalloc_gevent.errors import ClosedError, QueueTimeoutError, SpallocError
+from spalloc_gevent.transport import threads as threads_module
 from spalloc_gevent.transport.threads import start_thread
 from tests.contract.conftest import MakeServer, Refusal
 from tests.contract.support import (
@@ -276,7 +276,7 @@ def test_a_request_for_which_there_is_no_thread_fails_alone(
         started.append(work)
         start_thread(work)
 
-    monkeypatch.setattr(group_module, "start_thread", start_two)
+    monkeypatch.setattr(threads_module, "start_thread", start_two)
     with group_of(server, 3) as group:
         ready = group.as_ready(PATIENCE_S)
         assert {next(ready).state for _ in range(2)} == {JobState.ready}
@@ -305,9 +305,3 @@ def test_a_group_of_none_is_over_at_once(server: Server) -> None:
         assert list(group.as_ready()) == []
     with group_of(server, [], all_or_nothing=True, timeout=1.0) as group:
         assert group.jobs == []
-
-
-def test_a_failed_search_names_its_attempts(server: Server) -> None:
-    bad = group_of(server, 1, attempts=2, check=lambda _: False)
-    with bad as group, pytest.raises(AllocationError, match="in 2 attempts"):
-        list(group.as_ready(PATIENCE_S))

@@ -15,6 +15,7 @@ from spalloc_gevent import Job, JobDestroyedError, JobState
 from spalloc_gevent.batch import JobGroup, SpallocExecutor, allocate, bad_boards
 from spalloc_gevent.errors import ConfigError
 from spalloc_gevent.ledger import Entered, read_ledger
+from spalloc_gevent.simulator import Drop, SimulatedServer
 from tests.contract.conftest import MakeServer
 from tests.contract.support import (
     ONE_TRIAD,
@@ -131,6 +132,17 @@ def test_a_server_that_could_not_be_told(server: Server, ledger: Path) -> None:
         with tap.held():
             job.destroy()
     assert the_one_in(ledger).fate == "not told"
+
+
+def test_a_job_whose_destroy_was_answered_by_a_broken_connection_is_given_back(
+    ledger: Path,
+) -> None:
+    with SimulatedServer() as server:
+        job = job_of(server, ledger=str(ledger))
+        job.wait_until_ready(PATIENCE_S)
+        server.faults = [Drop(on="destroy_job")]
+        job.destroy("enough")
+    assert (the_one_in(ledger).fate, the_one_in(ledger).reason) == ("given back", "enough")
 
 
 def test_the_environment_and_files_may_name_it(

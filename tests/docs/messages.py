@@ -28,24 +28,19 @@ _TOLD: Mapping[str, int | str] = {
     "warn": 0,
     "complain": 0,
     "CheckError": 0,
-    "TryAgain": 0,
-    "Remark": 0,
     "remark": 0,
     "failure": 0,
     "_say_failure": 0,
     "skip": 0,
     "SpallocServerException": 1,
     "__init__": 0,
-    "Outcome": 2,
-    "_Failure": 0,
+    "CaseResult": 2,
+    "BoardsFault": 0,
     "number_type": 2,
 }
 """What tells a user, besides exceptions, and which argument it tells; "error" is a parser's."""
 
 _TELLING = (
-    "trouble_with_power",
-    "trouble_while_settling",
-    "_checked",
     "_complaint",
     "_loss_of",
     "_interruption",

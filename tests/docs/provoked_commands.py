@@ -11,8 +11,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from spalloc_gevent.scripts import batch, batch_trial, boot, drawing
-from spalloc_gevent.scripts.batch_log import JobLog
+from spalloc_gevent.scripts import batch, boot, drawing
+from spalloc_gevent.scripts.batch import trial
+from spalloc_gevent.scripts.batch.joblog import JobLog
 from spalloc_gevent.simulator import Refuse
 from tests.cli.terminal import eventually
 from tests.docs.message_stage import Stage
@@ -253,7 +254,7 @@ def not_startable(stage: Stage) -> str:
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    stage.patch.setattr(batch_trial, "Process", denied)
+    stage.patch.setattr(trial, "Process", denied)
     return stage.cases("a true\n")
 
 
@@ -266,7 +267,7 @@ def unexpected(stage: Stage) -> str:
     def surprise(*_: object) -> None:
         raise ValueError("surprise")
 
-    stage.patch.setattr(batch_trial.Trial, "run", surprise)
+    stage.patch.setattr(trial.Trial, "run", surprise)
     return stage.cases("a true\n")
 
 

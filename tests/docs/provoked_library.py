@@ -11,13 +11,16 @@ import socket
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
 
-from spalloc_gevent import Job, ProtocolClient
-from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate, waiting
+from spalloc_gevent import Job, JobState, ProtocolClient
+from spalloc_gevent.batch import Allocation, JobGroup, SpallocExecutor, allocate
 from spalloc_gevent.batch import allocation as allocation_module
+from spalloc_gevent.batch.phases import PhaseCounter
+from spalloc_gevent.batch.request import BoardRequest
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts.jobs.subject import Subject
@@ -308,8 +311,8 @@ def number_is_anothers(stage: Stage) -> str:
     return told(session.call, Request("get_job_state", (7,)), Deadline(LONG_S))
 
 
-def never_any_boards(stage: Stage) -> str:
-    return told(waiting.is_given_boards, stage.job(5000), LONG_S)
+def never_any_boards(_: Stage) -> str:
+    return told(allocate, 5000)
 
 
 def not_ready(stage: Stage) -> str:
@@ -436,12 +439,24 @@ def unpowered(stage: Stage) -> str:
     return told(allocate, attempts=1, power_timeout=0.05)
 
 
-def destroyed_while_powered(stage: Stage) -> str:
-    return str(waiting.trouble_with_power(destroyed(stage), LONG_S))
+def allocated_through(*states: JobState) -> Callable[[Stage], str]:
+    """What is told of a job whose waits, for boards, power and calm, end in these states."""
+
+    def provoke(_: Stage) -> str:
+        left = iter(states)
+        job: Any = SimpleNamespace(
+            id=1, reason="enough", machine_name="m", boards=[[0, 0, 0]],
+            wait_for_state_change=lambda *_: next(left), destroy=lambda _: None,
+        )  # fmt: skip
+        terms = allocation_module.Terms(lambda _: job, 1, None, (), None, None, LONG_S)
+        search = allocation_module.Search(terms, BoardRequest(PhaseCounter()))
+        return told(search.run)
+
+    return provoke
 
 
-def destroyed_while_settling(stage: Stage) -> str:
-    return str(waiting.trouble_while_settling(destroyed(stage), LONG_S))
+destroyed_while_powered = allocated_through(JobState.power, JobState.destroyed)
+destroyed_while_settling = allocated_through(JobState.power, JobState.ready, JobState.destroyed)
 
 
 def still_queued(stage: Stage) -> str:
@@ -552,7 +567,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "job <id> has no boards (yet, or any more)": lambda stage: told(Allocation.of, stage.job(5000)),
     "Destroyed by <owner>": reason_of_command,
     "The client gave up waiting for the job to be created.": reason_of_impatience,
-    "These boards were of no use to their owner.": reason_of_attempt,
+    "These boards failed a check, or were needed no more.": reason_of_attempt,
     "Given back when its task had ended.": reason_of_task,
     "Given back with all jobs of its group.": reason_of_group,
     "the server has lost its memory: it knows another job by this number now": (

@@ -132,9 +132,9 @@ def found(text: str) -> list[str]:
         ("<>: passed over, because it has no section [<>]", "config"),
         ("--detailed shows one machine: name it", "scripts.machine"),
         ("there is no command <>", "simulator.__main__"),
-        ("no boards can be asked for, trying again: <>", "scripts.batch_campaign"),
+        ("no boards can be asked for, trying again: <>", "scripts.batch.campaign"),
         ("Error from server: the server refused <>: <>", "scripts.common"),
-        ("it was <> soon after it was ready", "batch.waiting"),
+        ("it was <> soon after it was ready", "batch.allocation"),
     ],
 )
 def test_a_message_is_seen_however_it_is_told(text: str, module: str) -> None:

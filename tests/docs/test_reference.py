@@ -18,7 +18,7 @@ import spalloc_gevent
 from docs._ext.command_pages import table_named
 from spalloc_gevent import config, errors
 from spalloc_gevent.config import OPTIONS
-from spalloc_gevent.scripts.batch_cases import CASE_VARIABLE
+from spalloc_gevent.scripts.batch.cases import CASE_VARIABLE
 from spalloc_gevent.scripts.substitution import VARIABLES
 from tests.docs.conftest import Built
 from tests.transport.programs import ROOT

@@ -58,14 +58,26 @@ class Suite:
 
     def write(self, tests: str) -> None:
         head = "import os, time\nimport pytest\nfrom spalloc_gevent import Job\n\n"
-        self.folder.joinpath("test_it.py").write_text(head + textwrap.dedent(tests))
+        self.folder.joinpath("test_it.py").write_text(head)
+        self.add(tests)
+
+    def add(self, tests: str) -> None:
+        with self.folder.joinpath("test_it.py").open("a") as file:
+            file.write(textwrap.dedent(tests))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         python = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PLUGINS]
         return subprocess.Popen(
             [*python, *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            # Where CI is set, pytest repeats in its summary what it has said.
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "CI": "",
+                "BUILD_NUMBER": "",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -162,21 +174,18 @@ def test_all_workers_share_one_simulated_server(suite: Suite) -> None:
 # ------------------------------------------------------------------- the mark
 
 
-@pytest.mark.parametrize(
-    ("mark", "boards"),
-    [("boards=2", 3), ("3", 3), ("width=1, height=1", 3), ("x=0, y=0, z=1", 1), ("1, 1", 3)],
-)
-def test_what_a_mark_asks_for(
-    simulated: SimulatedServer, suite: Suite, mark: str, boards: int
-) -> None:
-    suite.write(
-        f"""
-        @pytest.mark.spalloc({mark})
-        def test_it(spalloc_job):
-            assert len(spalloc_job.boards) == {boards}
-        """
-    )
-    assert suite.run_on(simulated).counts == {"passed": 1}
+def test_what_a_mark_asks_for(simulated: SimulatedServer, suite: Suite) -> None:
+    suite.write("")
+    asked = {"boards=2": 3, "3": 3, "width=1, height=1": 3, "x=0, y=0, z=1": 1, "1, 1": 3}
+    for number, (mark, boards) in enumerate(asked.items()):
+        suite.add(
+            f"""
+            @pytest.mark.spalloc({mark})
+            def test_{number}(spalloc_job):
+                assert len(spalloc_job.boards) == {boards}
+            """
+        )
+    assert suite.run_on(simulated).counts == {"passed": len(asked)}
 
 
 def test_a_mark_may_say_how_it_is_to_be_checked(simulated: SimulatedServer, suite: Suite) -> None:
@@ -200,45 +209,38 @@ def test_the_number_of_boards_is_an_option(simulated: SimulatedServer, suite: Su
     assert suite.run_on(simulated, "--spalloc-boards=3").counts == {"passed": 1}
 
 
-@pytest.mark.parametrize(
-    ("mark", "complaint"),
-    [
-        ("board=3", "there is no board; there are"),
-        ("width=3", "width do not go together"),
-        ("boards=3, x=1", "boards, x do not go together"),
-        ("3, boards=3", "the size is given twice"),
-        ("resume_job_id=3", "there is no resume_job_id"),
-    ],
-)
+WRONG_MARKS = {
+    "board=3": "there is no board; there are",
+    "width=3": "width do not go together",
+    "boards=3, x=1": "boards, x do not go together",
+    "3, boards=3": "the size is given twice",
+    "resume_job_id=3": "there is no resume_job_id",
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     # As pytest, and pytest-xdist, have it for whatever cannot be collected.
     [((), pytest.ExitCode.INTERRUPTED), (("-n", "2"), pytest.ExitCode.TESTS_FAILED)],
 )
-def test_a_mark_that_asks_for_nothing_there_is_names_the_test_and_none_is_run(
-    suite: Suite, mark: str, complaint: str, arguments: tuple[str, ...], code: int
+def test_marks_that_ask_for_nothing_there_is_are_each_told_once_and_no_test_is_run(
+    suite: Suite, arguments: tuple[str, ...], code: int
 ) -> None:
-    suite.write(
-        f"def test_none(): ...\n@pytest.mark.spalloc({mark})\ndef test_it(spalloc_job): ...\n"
-    )
-    run = suite.run("--spalloc-simulate", *arguments)
-    assert run.code == code
-    assert f"test_it.py::test_it: @pytest.mark.spalloc: {complaint}" in run.said
-    assert run.counts == {"error": 1}
-    assert "INTERNALERROR" not in run.said
-
-
-def test_one_mistake_of_many_tests_is_told_once(suite: Suite) -> None:
-    suite.write(
-        """
-        @pytest.mark.spalloc(bords=3)
-        class TestAll:
+    suite.write("def test_none(): ...")
+    for number, mark in enumerate(WRONG_MARKS):
+        suite.add(
+            f"""
             @pytest.mark.parametrize("n", range(5))
-            def test_it(self, spalloc_job, n): ...
-        """
-    )
-    run = suite.run("--spalloc-simulate")
-    assert run.said.count("@pytest.mark.spalloc: there is no bords") == 1
+            @pytest.mark.spalloc({mark})
+            def test_{number}(spalloc_job, n): ...
+            """
+        )
+    run = suite.run("--spalloc-simulate", *arguments)
+    assert (run.code, run.counts) == (code, {"error": 1})
+    for number, complaint in enumerate(WRONG_MARKS.values()):
+        told = f"test_it.py::test_{number}[0]: @pytest.mark.spalloc: {complaint}"
+        assert run.said.count(told) == 1
+    assert "INTERNALERROR" not in run.said
 
 
 # ------------------------------------------------------------------- no boards

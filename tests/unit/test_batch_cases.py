@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.scripts.batch_cases import (
+from spalloc_gevent.scripts.batch.cases import (
     LONGEST_FILE_NAME,
     CasesError,
     file_name,

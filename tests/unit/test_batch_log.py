@@ -11,19 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spalloc_gevent.scripts.batch_cases import read_cases
-from spalloc_gevent.scripts.batch_log import done_before, line_of, opened
-from spalloc_gevent.scripts.batch_records import (
-    Boards,
-    Record,
+from spalloc_gevent.scripts.batch.cases import read_cases
+from spalloc_gevent.scripts.batch.joblog import done_before, line_of, opened
+from spalloc_gevent.scripts.batch.records import (
+    CaseRecord,
     Verdict,
     counted,
     exit_code_of,
-    places_told,
 )
 from spalloc_gevent.scripts.common import CommandError
 
-RECORD = Record(
+RECORD = CaseRecord(
     case="a",
     line=1,
     command="true {}",
@@ -33,14 +31,17 @@ RECORD = Record(
     attempts=1,
     started=1000.0,
     ended=1002.5,
-    boards=Boards(7, "big", [(0, 0, 0), (0, 0, 1)], ["h0", "h1"]),
+    job_id=7,
+    machine="big",
+    boards=((0, 0, 0), (0, 0, 1)),
+    hostnames=("h0", "h1"),
     stdout="d/a.out",
     stderr="d/a.err",
 )
-NOT_RUN = Record("b", 2, "x", Verdict.CANCELLED, None, "it was not started", 0, None, 1003.0)
+NOT_RUN = CaseRecord("b", 2, "x", Verdict.CANCELLED, None, "it was not started", 0, None, 1003.0)
 
 
-def with_verdict(verdict: Verdict) -> Record:
+def with_verdict(verdict: Verdict) -> CaseRecord:
     return replace(RECORD, verdict=verdict)
 
 
@@ -48,8 +49,8 @@ def with_verdict(verdict: Verdict) -> Record:
 
 
 @pytest.mark.parametrize("record", [RECORD, NOT_RUN])
-def test_a_record_survives_json(record: Record) -> None:
-    assert Record.from_json(json.loads(json.dumps(record.as_json()))) == record
+def test_a_record_survives_json(record: CaseRecord) -> None:
+    assert CaseRecord.from_json(json.loads(json.dumps(record.as_json()))) == record
 
 
 def test_a_record_tells_how_long_the_last_run_took() -> None:
@@ -67,9 +68,11 @@ def test_what_there_is_to_say_besides_the_verdict_is_the_reason_or_the_exit_code
 
 
 def test_many_boards_are_counted_rather_than_listed() -> None:
-    boards = [(0, 0, z) for z in range(3)]
-    assert places_told(boards) == "(0, 0, 0), (0, 0, 1), (0, 0, 2)"
-    assert places_told([*boards, (1, 0, 0)]) == "4 boards from (0, 0, 0)"
+    boards = ((0, 0, 0), (0, 0, 1), (0, 0, 2))
+    assert replace(RECORD, boards=boards).where == "big (0, 0, 0), (0, 0, 1), (0, 0, 2)"
+    many = (*boards, (1, 0, 0))
+    assert replace(RECORD, boards=many).where == "big 4 boards from (0, 0, 0)"
+    assert NOT_RUN.where == ""
 
 
 def test_every_verdict_is_counted() -> None:
@@ -117,7 +120,7 @@ def test_a_last_line_is_whole_or_cut_off_wherever_it_was_broken_off(number: int)
     assert [json.loads(line)["case"] for line in lines[:-1]] == [*found, "b"]
 
 
-def _read_and_appended(content: str) -> tuple[dict[str, Record], str]:
+def _read_and_appended(content: str) -> tuple[dict[str, CaseRecord], str]:
     """What is read of a joblog, and what is in it once another line has been added."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"

@@ -8,15 +8,15 @@ import pytest
 
 from spalloc_gevent.display.terminal import Paint
 from spalloc_gevent.display.widths import width_of
-from spalloc_gevent.scripts.batch_progress import Progress, rate_told, span_told
-from spalloc_gevent.scripts.batch_records import Verdict
+from spalloc_gevent.scripts.batch.progress import CaseProgress, rate_told, span_told
+from spalloc_gevent.scripts.batch.records import Verdict
 
 PLAIN = Paint(False)
 
 
-def progress_of(passed: int, failed: int, total: int, *, every_s: float = 1.0) -> Progress:
+def progress_of(passed: int, failed: int, total: int, *, every_s: float = 1.0) -> CaseProgress:
     """A case ended every so many seconds, from 0 on."""
-    progress = Progress(total, 0.0)
+    progress = CaseProgress(total, 0.0)
     verdicts = [Verdict.PASSED] * passed + [Verdict.FAILED] * failed
     for number, verdict in enumerate(verdicts, 1):
         progress.ended(verdict, number * every_s)
@@ -24,7 +24,7 @@ def progress_of(passed: int, failed: int, total: int, *, every_s: float = 1.0) -
 
 
 def test_there_is_no_rate_while_nothing_has_ended() -> None:
-    progress = Progress(3, 0.0)
+    progress = CaseProgress(3, 0.0)
     assert (progress.rate(9.0), progress.left_s(9.0)) == (None, None)
     counts, doing = progress.lines(9.0, 80, PLAIN, {"waiting": 2, "queued": 1}, [])
     assert re.fullmatch(r"\[\.+\]  0/3  9\.0 s", counts)
@@ -32,7 +32,7 @@ def test_there_is_no_rate_while_nothing_has_ended() -> None:
 
 
 def test_the_rate_is_that_of_late() -> None:
-    progress = Progress(1000, 0.0, window=10)
+    progress = CaseProgress(1000, 0.0, window=10)
     for number in range(1, 11):
         progress.ended(Verdict.PASSED, 100.0 * number)
     for number in range(1, 11):
@@ -43,7 +43,7 @@ def test_the_rate_is_that_of_late() -> None:
 
 
 def test_cancelled_cases_are_counted_and_no_measure_of_speed() -> None:
-    progress = Progress(4, 0.0)
+    progress = CaseProgress(4, 0.0)
     for _ in range(3):
         progress.ended(Verdict.CANCELLED, 1.0)
     assert (progress.done, progress.rate(1.0)) == (3, None)

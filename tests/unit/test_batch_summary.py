@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.display.terminal import Paint
-from spalloc_gevent.scripts.batch_junit import junit_xml
-from spalloc_gevent.scripts.batch_records import Boards, Record, Verdict
-from spalloc_gevent.scripts.batch_summary import MOST_LISTED, Summary, rendered
+from spalloc_gevent.scripts.batch.junit import junit_xml
+from spalloc_gevent.scripts.batch.records import CaseRecord, Verdict
+from spalloc_gevent.scripts.batch.summary import MOST_LISTED, Summary, rendered
 
-BOARDS = Boards(7, "big", [(0, 0, 0), (0, 0, 1)], ["h0", "h1"])
-PASSED = Record("a", 1, "true {}", Verdict.PASSED, 0, None, 1, 1000.0, 1002.5, BOARDS)
+BOARDS = (7, "big", ((0, 0, 0), (0, 0, 1)), ("h0", "h1"))
+PASSED = CaseRecord("a", 1, "true {}", Verdict.PASSED, 0, None, 1, 1000.0, 1002.5, *BOARDS)
 FAILED = replace(PASSED, case="b", line=2, verdict=Verdict.FAILED, exit_code=3)
 LOST = replace(
     PASSED, case="c", line=3, verdict=Verdict.LOST, exit_code=None, reason="gone", attempts=2
 )
-NOT_RUN = Record("d", 4, "x", Verdict.CANCELLED, None, "it was not started", 0, None, 1003.0)
+NOT_RUN = CaseRecord("d", 4, "x", Verdict.CANCELLED, None, "it was not started", 0, None, 1003.0)
 ALL = (PASSED, FAILED, LOST, NOT_RUN)
 
 
-def summary_of(*records: Record, before: frozenset[str] = frozenset()) -> Summary:
+def summary_of(*records: CaseRecord, before: frozenset[str] = frozenset()) -> Summary:
     return Summary(records, before, began=1000.0, ended=1004.0, exit_code=1)
 
 
@@ -82,7 +82,7 @@ def test_the_document_has_every_case_and_count() -> None:
 # -- JUnit XML ----------------------------------------------------------------------------
 
 
-def suite_of(*records: Record, **outputs: tuple[str, str]) -> ElementTree.Element:
+def suite_of(*records: CaseRecord, **outputs: tuple[str, str]) -> ElementTree.Element:
     content = junit_xml(records, outputs, 0.0, 4.0, "cases")
     assert content.startswith(b'<?xml version="1.0" encoding="utf-8"?>\n<testsuites ')
     (suite,) = ElementTree.fromstring(content)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.scripts.batch_cases import file_name
+from spalloc_gevent.scripts.batch.cases import file_name
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 
 TAIL_BYTES = 8192
@@ -17,7 +17,7 @@ _PIECE_BYTES = 65_536
 
 
 @dataclass(frozen=True)
-class Files:
+class CaseFiles:
     """The names of the two files that a command's standard output and standard error go to."""
 
     stdout: str
@@ -41,16 +41,13 @@ class Outputs:
     def are_kept(self) -> bool:
         return self._folder != self._passing
 
-    def of_case(self, name: str) -> Files:
-        return _files(self._folder, file_name(name))
+    def of_case(self, name: str) -> CaseFiles:
+        path = os.path.join(self._folder, file_name(name))
+        return CaseFiles(f"{path}.out", f"{path}.err")
 
-    def of_check(self, job_id: int) -> Files:
-        return _files(self._passing, f".check-{job_id}")
-
-
-def _files(folder: str, name: str) -> Files:
-    path = os.path.join(folder, name)
-    return Files(f"{path}.out", f"{path}.err")
+    def of_check(self, job_id: int) -> CaseFiles:
+        path = os.path.join(self._passing, f".check-{job_id}")
+        return CaseFiles(f"{path}.out", f"{path}.err")
 
 
 @contextmanager
@@ -59,25 +56,20 @@ def outputs_in(folder: str | None) -> Iterator[Outputs]:
 
     Raises CommandError when there can be no such folder.
     """
+    if folder is not None:
+        reason = "it may not be written to"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            is_writable = os.access(folder, os.W_OK | os.X_OK)
+        except OSError as error:
+            is_writable, reason = False, error.strerror or str(error)
+        if not is_writable:
+            message = f"--output {printable(folder)} cannot be used: {reason}"
+            raise CommandError(message, ExitCode.NOT_RECORDED)
     with tempfile.TemporaryDirectory(
         prefix="spalloc_batch_", ignore_cleanup_errors=True
     ) as passing:
-        if folder is not None:
-            _make(folder)
-        yield Outputs(passing if folder is None else folder, passing)
-
-
-def _make(folder: str) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        reason = "it may not be written to"
-    except OSError as error:
-        writable, reason = False, error.strerror or str(error)
-    if not writable:
-        raise CommandError(
-            f"--output {printable(folder)} cannot be used: {reason}", ExitCode.NOT_RECORDED
-        )
+        yield Outputs(folder or passing, passing)
 
 
 def pieces_of(path: str) -> Iterator[bytes]:

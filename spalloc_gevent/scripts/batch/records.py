@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from spalloc_gevent.scripts.common import ExitCode, ended_by
@@ -36,22 +36,13 @@ BY_ITSELF = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT)
 """What is a result of the case's own, which --resume takes as it is."""
 
 
-@dataclass(frozen=True)
-class Boards:
-    """Those that a case was run on.
-
-    boards: logical (x, y, z); hostnames: of the Ethernet-connected chips, that of (0, 0) first.
-    """
-
-    job_id: int
-    machine: str
-    boards: Sequence[tuple[int, int, int]]
-    hostnames: Sequence[str]
+MOST_PLACES = 3
+"""More boards than this are counted rather than listed."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """A case and all that is known of its last run."""
+class CaseRecord:
+    """A case and all that is known of its last run, by the names that it has in the joblog."""
 
     case: str
     line: int
@@ -67,7 +58,12 @@ class Record:
     """Unix time of the last start; None when there was none."""
     ended: float
     """Unix time."""
-    boards: Boards | None = None
+    job_id: int | None = None
+    machine: str | None = None
+    boards: Sequence[tuple[int, int, int]] = ()
+    """Logical (x, y, z) of those that it was run on."""
+    hostnames: Sequence[str] = ()
+    """Of their Ethernet-connected chips, that of (0, 0) first."""
     stdout: str | None = None
     """The file that has its standard output; None without --output."""
     stderr: str | None = None
@@ -87,71 +83,41 @@ class Record:
         """What is to be said of it besides its verdict; empty where there is nothing."""
         if self.verdict is Verdict.TIMED_OUT:
             return ""
-        return self.reason or (exit_code_told(self.exit_code) if self.exit_code else "")
+        if self.reason or not self.exit_code:
+            return self.reason or ""
+        try:
+            name = signal.Signals(self.exit_code - ExitCode.SIGNALLED).name
+            return f"exit code {self.exit_code} ({name})"
+        except ValueError:
+            return f"exit code {self.exit_code}"
+
+    @property
+    def where(self) -> str:
+        """The boards as people are told of them; empty where there are none."""
+        if len(self.boards) > MOST_PLACES:
+            return f"{self.machine} {len(self.boards)} boards from {self.boards[0]}"
+        return f"{self.machine} {', '.join(map(str, self.boards))}" if self.boards else ""
 
     def as_json(self) -> dict[str, Any]:
         """The fields of its line in the joblog, by docs/reference/json/joblog.schema.json."""
-        boards = self.boards
+        times = {"started": self.started, "ended": self.ended, "seconds": self.seconds}
         return {
-            "case": self.case,
-            "line": self.line,
-            "command": self.command,
+            **vars(self),
             "verdict": self.verdict.value,
-            "exit_code": self.exit_code,
-            "reason": self.reason,
-            "attempts": self.attempts,
-            "started": _time(self.started),
-            "ended": _time(self.ended),
-            "seconds": _time(self.seconds),
-            "job_id": None if boards is None else boards.job_id,
-            "machine": None if boards is None else boards.machine,
-            "boards": [] if boards is None else [list(board) for board in boards.boards],
-            "hostnames": [] if boards is None else list(boards.hostnames),
-            "stdout": self.stdout,
-            "stderr": self.stderr,
+            **{name: at if at is None else round(at, 3) for name, at in times.items()},
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Record:
+    def from_json(cls, told: Mapping[str, Any]) -> CaseRecord:
         """What :meth:`as_json` made; raises KeyError, TypeError or ValueError for anything else."""
-        boards = None
-        if fields["job_id"] is not None:
-            places = [(x, y, z) for x, y, z in fields["boards"]]
-            boards = Boards(fields["job_id"], fields["machine"], places, fields["hostnames"])
-        names = ("case", "line", "command", "exit_code", "reason", "attempts", "started", "ended")
-        return cls(
-            verdict=Verdict(fields["verdict"]),
-            boards=boards,
-            stdout=fields["stdout"],
-            stderr=fields["stderr"],
-            **{name: fields[name] for name in names},
-        )
+        values = {field.name: told[field.name] for field in fields(cls)}
+        values["verdict"] = Verdict(values["verdict"])
+        values["boards"] = tuple((x, y, z) for x, y, z in values["boards"])
+        values["hostnames"] = tuple(values["hostnames"])
+        return cls(**values)
 
 
-def exit_code_told(code: int) -> str:
-    """An exit code, with the signal that it stands for where it does."""
-    try:
-        return f"exit code {code} ({signal.Signals(code - ExitCode.SIGNALLED).name})"
-    except ValueError:
-        return f"exit code {code}"
-
-
-def _time(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
-
-
-MOST_PLACES = 3
-"""More boards than this are counted rather than listed."""
-
-
-def places_told(boards: Sequence[tuple[int, int, int]]) -> str:
-    """The boards as people are told of them."""
-    if len(boards) > MOST_PLACES:
-        return f"{len(boards)} boards from {boards[0]}"
-    return ", ".join(map(str, boards))
-
-
-def counted(records: Iterable[Record]) -> dict[Verdict, int]:
+def counted(records: Iterable[CaseRecord]) -> dict[Verdict, int]:
     """How many cases came to each verdict, all verdicts included."""
     counts = dict.fromkeys(Verdict, 0)
     for record in records:
@@ -159,7 +125,7 @@ def counted(records: Iterable[Record]) -> dict[Verdict, int]:
     return counts
 
 
-def exit_code_of(records: Sequence[Record], signum: int | None) -> int:
+def exit_code_of(records: Sequence[CaseRecord], signum: int | None) -> int:
     """The command's; signum: the last signal that was to end it, None without one."""
     if signum is not None and any(record.verdict is Verdict.CANCELLED for record in records):
         return ended_by(signum)

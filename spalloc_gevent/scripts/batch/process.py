@@ -49,18 +49,15 @@ class Process:
 
     def wait(self) -> int:
         """The exit code, 128 + n when signal n ended it; nothing of it runs any more."""
-        code = self._await_end()
+        if _CAN_LOOK:
+            end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            assert end is not None
+            code = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+        else:
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.kill()
         self._is_forgotten = not _CAN_LOOK
-        return code
-
-    def _await_end(self) -> int:
-        if not _CAN_LOOK:
-            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            return code if code >= 0 else ended_by(-code)
-        end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        assert end is not None
-        return end.si_status if end.si_code == os.CLD_EXITED else ended_by(end.si_status)
+        return code if code >= 0 else ended_by(-code)
 
     def end(self) -> None:
         """Ask the command, and all that it has started, to end."""

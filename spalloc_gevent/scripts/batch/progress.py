@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.display.widths import width_of
-from spalloc_gevent.scripts.batch_records import Verdict
+from spalloc_gevent.scripts.batch.records import Verdict
 
 STYLES: Mapping[Verdict, tuple[Style, ...]] = {
     Verdict.PASSED: (Style.GREEN,),
@@ -20,10 +20,15 @@ STYLES: Mapping[Verdict, tuple[Style, ...]] = {
 
 _WIDEST_BAR = 30
 _GAP = "  "
-_PHASES = (("queued", "queued"), ("power", "powering on"), ("bad", "asking again"))
+_PHASES = (
+    ("queued", "queued"),
+    ("power", "powering on"),
+    ("bad", "asking again"),
+    ("waiting", "to come"),
+)
 
 
-class Progress:
+class CaseProgress:
     """Counts of cases by verdict, and the rate at which they end."""
 
     def __init__(self, total: int, now_s: float, *, window: int = 100) -> None:
@@ -53,11 +58,6 @@ class Progress:
         rate = self.rate(now_s)
         return None if rate is None else (self.total - self.done) / rate
 
-    def elapsed_s(self, now_s: float) -> float:
-        return now_s - self._began_s
-
-    # -- as text --------------------------------------------------------------------
-
     def lines(
         self,
         now_s: float,
@@ -71,35 +71,28 @@ class Progress:
         phases: as the executor counts them; oldest: the names of the cases that have run
         longest, with their seconds.
         """
-        told = _GAP.join([*self._counted(paint), *self._timed(now_s)])
-        bar = self._bar(columns - width_of(told) - len(_GAP), paint)
-        return [_GAP.join(filter(None, [bar, told])), paint(self._doing(phases, oldest), Style.DIM)]
-
-    def _counted(self, paint: Paint) -> list[str]:
-        found = [(verdict, count) for verdict, count in self.counts.items() if count]
-        told = [paint(f"{count:,} {verdict.text}", *STYLES[verdict]) for verdict, count in found]
-        return [f"{self.done:,}/{self.total:,}", *told]
-
-    def _timed(self, now_s: float) -> list[str]:
+        told = [f"{self.done:,}/{self.total:,}"]
+        for verdict, count in self.counts.items():
+            if count:
+                told.append(paint(f"{count:,} {verdict.text}", *STYLES[verdict]))
         rate, left_s = self.rate(now_s), self.left_s(now_s)
         if rate is None or left_s is None:
-            return [span_told(self.elapsed_s(now_s))]
-        return [rate_told(rate), f"{span_told(left_s)} left"]
+            told.append(span_told(now_s - self._began_s))
+        else:
+            told += [rate_told(rate), f"{span_told(left_s)} left"]
+        room = columns - width_of(_GAP.join(told)) - len(_GAP) - 2
+        if (width := min(room, _WIDEST_BAR)) >= 5:
+            filled = width * self.done // max(1, self.total)
+            told.insert(0, f"[{paint('#' * filled, Style.GREEN)}{'.' * (width - filled)}]")
+        return [_GAP.join(told), paint(doing(phases, oldest), Style.DIM)]
 
-    def _bar(self, columns: int, paint: Paint) -> str:
-        room = min(columns - 2, _WIDEST_BAR)
-        if room < 5:
-            return ""
-        filled = room * self.done // max(1, self.total)
-        return f"[{paint('#' * filled, Style.GREEN)}{'.' * (room - filled)}]"
 
-    def _doing(self, phases: Mapping[str, int], oldest: Sequence[tuple[str, float]]) -> str:
-        parts = [f"{phases.get('in use', 0)} running"]
-        parts += [f"{phases[name]} {told}" for name, told in _PHASES if phases.get(name)]
-        if phases.get("waiting"):
-            parts.append(f"{phases['waiting']} to come")
-        told = ", ".join(f"{printable(name)} {span_told(s)}" for name, s in oldest)
-        return ", ".join(parts) + (f"; longest: {told}" if told else "")
+def doing(phases: Mapping[str, int], oldest: Sequence[tuple[str, float]]) -> str:
+    """How many cases run, wait for boards, and are to come."""
+    parts = [f"{phases.get('in use', 0)} running"]
+    parts += [f"{phases[name]} {told}" for name, told in _PHASES if phases.get(name)]
+    told = ", ".join(f"{printable(name)} {span_told(seconds)}" for name, seconds in oldest)
+    return ", ".join(parts) + (f"; longest: {told}" if told else "")
 
 
 def rate_told(rate: float) -> str:

@@ -7,12 +7,11 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 
 from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.scripts.batch_cases import Case
-from spalloc_gevent.scripts.batch_records import BY_ITSELF, Record, Verdict
+from spalloc_gevent.scripts.batch.cases import Case
+from spalloc_gevent.scripts.batch.records import BY_ITSELF, CaseRecord, Verdict
 from spalloc_gevent.scripts.common import CommandError, ExitCode
 from spalloc_gevent.scripts.views import FORMAT
 
@@ -26,7 +25,7 @@ class JobLog:
         self._path = path
         self._file = file
 
-    def read(self) -> dict[str, Record]:
+    def read(self) -> dict[str, CaseRecord]:
         """The last line of each case, by its name.
 
         A last line that is half written, by a program that was killed, is cut off.
@@ -35,38 +34,36 @@ class JobLog:
         os.lseek(self._file, 0, os.SEEK_SET)
         with open(self._file, "rb", closefd=False) as file:
             *lines, last = file.read().split(b"\n")
-        if last and not _is_broken_off(last):
+        is_broken_off = bool(last) and _is_broken_off(last)
+        if last and not is_broken_off:
             lines.append(last)
-        records = [self._record(number, line) for number, line in enumerate(lines, 1) if line]
+        records: dict[str, CaseRecord] = {}
+        for number, line in enumerate(lines, 1):
+            try:
+                record = CaseRecord.from_json(json.loads(line)) if line else None
+            except (ValueError, KeyError, TypeError) as error:
+                raise CommandError(
+                    f"{printable(self._path)}, line {number}: this is no line of a joblog: "
+                    "give another file",
+                    ExitCode.USAGE,
+                ) from error
+            if record is not None:
+                records[record.case] = record
         # Only now is it known to be a joblog.
-        self._mend(last)
-        return {record.case: record for record in records}
-
-    def _mend(self, last: bytes) -> None:
-        """Have the file end with a whole line."""
-        if last and _is_broken_off(last):
+        if is_broken_off:
             os.ftruncate(self._file, os.fstat(self._file).st_size - len(last))
         elif last:
             os.write(self._file, b"\n")
+        return records
 
-    def _record(self, number: int, line: bytes) -> Record:
-        try:
-            return Record.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            path = printable(self._path)
-            raise CommandError(
-                f"{path}, line {number}: this is no line of a joblog: give another file",
-                ExitCode.USAGE,
-            ) from error
-
-    def append(self, record: Record) -> None:
+    def append(self, record: CaseRecord) -> None:
         """Write a line at the end, whole; raises OSError."""
         line = line_of(record)
         while line:
             line = line[os.write(self._file, line) :]
 
 
-def line_of(record: Record) -> bytes:
+def line_of(record: CaseRecord) -> bytes:
     """The line of a record, its end included."""
     return json.dumps({"format": FORMAT, **record.as_json()}).encode("ascii") + b"\n"
 
@@ -88,48 +85,39 @@ def opened(path: str) -> Iterator[JobLog]:
     try:
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise CommandError(
-            f"the joblog {printable(path)} cannot be opened: {error.strerror}",
-            ExitCode.NOT_RECORDED,
-        ) from error
+        message = f"the joblog {printable(path)} cannot be opened: {error.strerror}"
+        raise CommandError(message, ExitCode.NOT_RECORDED) from error
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             # A device may have no end, and a pipe nothing to read.
-            raise CommandError(
-                f"the joblog {printable(path)} is no ordinary file: give another one",
-                ExitCode.NOT_RECORDED,
-            )
-        _lock(file, path)
+            message = f"the joblog {printable(path)} is no ordinary file: give another one"
+            raise CommandError(message, ExitCode.NOT_RECORDED)
+        # A file system may have no locks: whoever uses one has to take care.
+        with suppress(OSError):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = (
+                    f"the joblog {printable(path)} is being written to by another spalloc-batch"
+                )
+                raise CommandError(message, ExitCode.NOT_RECORDED) from None
         yield JobLog(path, file)
     finally:
         os.close(file)
 
 
-def _lock(file: int, path: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CommandError(
-            f"the joblog {printable(path)} is being written to by another spalloc-batch",
-            ExitCode.NOT_RECORDED,
-        ) from None
-    except OSError:
-        return  # A file system without locks: whoever uses one has to take care.
-
-
 def done_before(
-    cases: Sequence[Case], logged: Mapping[str, Record], *, again: bool
-) -> dict[str, Record]:
+    cases: Sequence[Case], logged: Mapping[str, CaseRecord], *, again: bool
+) -> dict[str, CaseRecord]:
     """What need not be run again: the records of cases that came to a result of their own.
 
     again: those that have not passed are run again all the same. A case whose
     command is another one than it was then is a new one.
     """
-    enough: Sequence[Any] = (Verdict.PASSED,) if again else BY_ITSELF
-    found = {case.name: logged[case.name] for case in cases if case.name in logged}
-    texts = {case.name: case.text for case in cases}
+    enough = (Verdict.PASSED,) if again else BY_ITSELF
+    found = ((case, logged.get(case.name)) for case in cases)
     return {
-        name: record
-        for name, record in found.items()
-        if record.verdict in enough and record.command == texts[name]
+        case.name: record
+        for case, record in found
+        if record is not None and record.verdict in enough and record.command == case.text
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, closing
-from types import TracebackType
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,25 +13,22 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 10.0
 """Notifications can be lost: the server's jobs are looked at this often all the same."""
 
-OPEN_AFTER_S = 1.0
-"""What is over sooner need not be told that its job is gone."""
-
 Seen = tuple[float, frozenset[int]]
 """When the server was asked, in monotonic seconds, and the IDs of its jobs."""
 
 
-class JobWatch(AbstractContextManager["JobWatch"]):
+class JobWatch:
     """Looks at the server's jobs in the background, from when it is first needed."""
 
     def __init__(self, server: Mapping[str, Any]) -> None:
         """server: the ``hostname``, ``port`` and ``timeout`` of its jobs."""
         self._server = server
         self._opened = ExitStack()
-        self._monitor: Poller[Seen] | None = None
+        self._poller: Poller[Seen] | None = None
 
     def open(self) -> None:
         """Begin looking, unless that is done already."""
-        if self._monitor is not None:
+        if self._poller is not None:
             return
         from spalloc_gevent.client import ProtocolClient
 
@@ -45,24 +41,18 @@ class JobWatch(AbstractContextManager["JobWatch"]):
             asked_s = time.monotonic()
             return asked_s, frozenset(job["job_id"] for job in client.list_jobs())
 
-        monitor = client.monitor(collect, interval_s=LOOK_EVERY_S)
-        self._monitor = self._opened.enter_context(closing(monitor))
+        poller = client.monitor(collect, interval_s=LOOK_EVERY_S)
+        self._poller = self._opened.enter_context(closing(poller))
+
+    def close(self) -> None:
+        self._opened.close()
 
     @property
     def files(self) -> list[int]:
         """What becomes readable when there is something to :meth:`take`."""
-        return [] if self._monitor is None else [self._monitor.fileno()]
+        return [] if self._poller is None else [self._poller.fileno()]
 
     def take(self) -> Seen | None:
         """What was seen last; None when the server did not answer."""
-        assert self._monitor is not None
-        look = self._monitor.take()
-        return None if look is None else look.data
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._opened.close()
+        snapshot = None if self._poller is None else self._poller.take()
+        return None if snapshot is None else snapshot.data

@@ -6,11 +6,10 @@ import io
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spalloc_gevent.display.terminal import printable
-from spalloc_gevent.scripts.substitution import Command, TokenError
+from spalloc_gevent.scripts.substitution import Command
 
 CASE_TOKEN = ("{case}", "the case's name")
 CASE_VARIABLE = ("SPALLOC_CASE", "the case's name")
@@ -18,7 +17,7 @@ CASE_VARIABLE = ("SPALLOC_CASE", "the case's name")
 LONGEST_FILE_NAME = 240
 """In bytes: what systems take (255), and room for what is added."""
 
-_SAFE = re.compile(r"[A-Za-z0-9_.+=,@-]", re.ASCII)
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+=,@-]", re.ASCII)
 
 
 class CasesError(ValueError):
@@ -42,14 +41,8 @@ class Case:
 
 def file_name(name: str) -> str:
     """What files of a case are called: its name, with % and two digits for what may not be."""
-    text = "".join(map(_safe, name))
+    text = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
     return f"%2E{text[1:]}" if text.startswith(".") else text
-
-
-def _safe(character: str) -> str:
-    if _SAFE.match(character):
-        return character
-    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def read_cases(content: bytes, source: str, *, named: bool = True) -> list[Case]:
@@ -60,60 +53,35 @@ def read_cases(content: bytes, source: str, *, named: bool = True) -> list[Case]
     Empty lines and those that begin with # are passed over.
     Raises CasesError for the first line that will not do, and where there is no case.
     """
-    lines = _decoded(content, source).split("\n")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        message = f"{source}, line {number}: this is not UTF-8 text: save the file as UTF-8"
+        raise CasesError(message) from error
     cases: dict[str, Case] = {}
-    for number, line in _lines_with_cases(lines):
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r").strip()
+        if not line or line.startswith("#"):
+            continue
         try:
-            case = _case(line.removesuffix("\r").strip(), number, named)
-            if case.name in cases:
-                raise CasesError(_said_twice(case, cases[case.name]))
+            name, command = split_name(line) if named else (str(number), line)
+            check_case(name, command, line)
+            if (first := cases.get(name)) is not None:
+                raise CasesError(
+                    f"there is a case {printable(name)!r} on line {first.line} already: a line "
+                    "begins with a name of its own (or give --unnamed, when lines are commands "
+                    "and nothing else)"
+                )
+            cases[name] = Case(name, Command((command,), {"case": name}), number)
         except ValueError as error:
             raise CasesError(f"{source}, line {number}: {error}") from error
-        cases[case.name] = case
     if not cases:
         raise CasesError(f"there are no cases in {source}")
     return list(cases.values())
 
 
-def _decoded(content: bytes, source: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise CasesError(
-            f"{source}, line {number}: this is not UTF-8 text: save the file as UTF-8"
-        ) from error
-
-
-def _lines_with_cases(lines: list[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield number, line
-
-
-def _said_twice(case: Case, first: Case) -> str:
-    return (
-        f"there is a case {printable(case.name)!r} on line {first.line} already: a line begins "
-        "with a name of its own (or give --unnamed, when lines are commands and nothing else)"
-    )
-
-
-def _case(line: str, number: int, named: bool) -> Case:
-    name, text = _split(line) if named else (str(number), line)
-    if not text:
-        raise CasesError(
-            f"{printable(line)!r} has no command: a line is NAME COMMAND "
-            "(or give --unnamed, when lines are commands and nothing else)"
-        )
-    _check_name(name)
-    _check_text(text)
-    try:
-        return Case(name, Command((text,), {"case": name}), number)
-    except TokenError as error:
-        raise CasesError(str(error)) from error
-
-
-def _split(line: str) -> tuple[str, str]:
+def split_name(line: str) -> tuple[str, str]:
     """The first field, its quotes taken off, and what follows."""
     rest = io.StringIO(line)
     lexer = shlex.shlex(rest, posix=True)
@@ -126,22 +94,26 @@ def _split(line: str) -> tuple[str, str]:
     return name or "", rest.read().strip()
 
 
-def _check_name(name: str) -> None:
+def check_case(name: str, command: str, line: str) -> None:
+    """Raises CasesError for what can be no name, or no line for a shell."""
+    if not command:
+        raise CasesError(
+            f"{printable(line)!r} has no command: a line is NAME COMMAND "
+            "(or give --unnamed, when lines are commands and nothing else)"
+        )
     if not name or len(printable(name)) > len(name):
         raise CasesError(f"{printable(name)!r} is no name for a case: give it one that can be seen")
     if len(file_name(name)) > LONGEST_FILE_NAME:
         raise CasesError(
             f"the name {printable(name[:20])!r}... is too long: its files could not be called so"
         )
-
-
-def _check_text(text: str) -> None:
-    if "\0" in text:
+    if "\0" in command:
         raise CasesError("a command cannot have a NUL in it: remove it")
     try:
-        shlex.split(text)
+        shlex.split(command)
     except ValueError:
         # It knows less of shells than a shell does.
-        checked = ["/bin/sh", "-n", "-c", text]
+        checked = ["/bin/sh", "-n", "-c", command]
         if subprocess.run(checked, capture_output=True, check=False).returncode:
-            raise CasesError(f"a quotation in {printable(text)!r} has no end: close it") from None
+            message = f"a quotation in {printable(command)!r} has no end: close it"
+            raise CasesError(message) from None
