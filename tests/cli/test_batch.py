@@ -550,7 +550,7 @@ def test_the_manual_tells_of_every_verdict_and_takes_the_rest_from_the_command()
     for verdict in Verdict:
         assert f"``{verdict.value}``" in told
     assert ".. command-options:: spalloc-batch\n" in told
-    assert ".. names:: spalloc_gevent.scripts.batch.options.EXIT_CODES\n" in told
+    assert ".. names:: spalloc_gevent.scripts.batch.EXIT_CODES\n" in told
 
 
 def test_the_joblog_in_the_manual_is_as_its_schema_says() -> None:
