@@ -27,7 +27,7 @@ class Route(enum.Enum):
     """A connection of its own: the server may answer by hanging up."""
 
 
-class Command(NamedTuple):
+class ServerCommand(NamedTuple):
     """One command of the server: what it takes and how it may be sent."""
 
     name: str
@@ -87,8 +87,8 @@ _WHERE_IS_OPTIONS = (
 )
 
 _TABLE = (
-    Command("version", returns="the version as text"),
-    Command(
+    ServerCommand("version", returns="the version as text"),
+    ServerCommand(
         "create_job",
         ("x", "y", "z"),
         frozenset({"x", "y", "z", *_CREATE_OPTIONS[1:]}),
@@ -97,41 +97,45 @@ _TABLE = (
         returns="job ID",
         repeatable=False,
     ),
-    Command("job_keepalive", ("job_id",), names_job=True),
-    Command("get_job_state", ("job_id",), returns="state", names_job=True),
-    Command("get_job_machine_info", ("job_id",), returns="machine info", names_job=True),
-    Command("power_on_job_boards", ("job_id",), repeatable=False, names_job=True),
-    Command("power_off_job_boards", ("job_id",), repeatable=False, names_job=True),
-    Command(
+    ServerCommand("job_keepalive", ("job_id",), names_job=True),
+    ServerCommand("get_job_state", ("job_id",), returns="state", names_job=True),
+    ServerCommand("get_job_machine_info", ("job_id",), returns="machine info", names_job=True),
+    ServerCommand("power_on_job_boards", ("job_id",), repeatable=False, names_job=True),
+    ServerCommand("power_off_job_boards", ("job_id",), repeatable=False, names_job=True),
+    ServerCommand(
         "destroy_job",
         ("job_id", "reason"),
         frozenset({"reason"}),
         outlives_caller=True,
         names_job=True,
     ),
-    Command("notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
-    Command("no_notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
-    Command(
+    ServerCommand("notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
+    ServerCommand("no_notify_job", ("job_id",), frozenset({"job_id"}), route=Route.SUBSCRIPTION),
+    ServerCommand(
         "notify_machine", ("machine_name",), frozenset({"machine_name"}), route=Route.SUBSCRIPTION
     ),
-    Command(
+    ServerCommand(
         "no_notify_machine",
         ("machine_name",),
         frozenset({"machine_name"}),
         route=Route.SUBSCRIPTION,
     ),
-    Command("list_jobs", returns="jobs"),
-    Command("list_machines", returns="machines"),
-    Command("get_board_position", ("machine_name", "x", "y", "z"), returns="physical or null"),
-    Command("get_board_at_position", ("machine_name", "x", "y", "z"), returns="logical or null"),
-    Command(
+    ServerCommand("list_jobs", returns="jobs"),
+    ServerCommand("list_machines", returns="machines"),
+    ServerCommand(
+        "get_board_position", ("machine_name", "x", "y", "z"), returns="physical or null"
+    ),
+    ServerCommand(
+        "get_board_at_position", ("machine_name", "x", "y", "z"), returns="logical or null"
+    ),
+    ServerCommand(
         "where_is",
         optional=frozenset(_WHERE_IS_OPTIONS),
         options=_WHERE_IS_OPTIONS,
         returns="location or null",
     ),
     # The board's address by its place, all else by name: the Java server takes it in no other way.
-    Command(
+    ServerCommand(
         "report_problem",
         ("address",),
         frozenset({"x", "y", "p", "description"}),
@@ -143,7 +147,7 @@ _TABLE = (
     ),
 )
 
-COMMANDS: Mapping[str, Command] = {command.name: command for command in _TABLE}
+COMMANDS: Mapping[str, ServerCommand] = {command.name: command for command in _TABLE}
 
 
 def route_of(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Route:
