@@ -192,7 +192,9 @@ class ProtocolClient:
 
         Args:
             name: the command's.
-            args: what it is given by position, as JSON can carry it.
+            args: what it is given by position, as JSON can carry it. A float or None in front is
+                the `timeout`, as ``call(name, timeout, *args)`` of ``spalloc`` 1!7.4 has it: no
+                command begins with one. A whole number in front is the command's.
             timeout: seconds to wait for the reply.
             kwargs: what it is given by name.
 
@@ -209,6 +211,7 @@ class ProtocolClient:
         """
         if not isinstance(name, str) or not name:
             raise BadTypeError(f"a command's name is text, not {name!r}")
+        timeout, args = _timeout_in_front(timeout, args)
         if name == "create_job":
             size = check_create_job(args, kwargs)
             self.session.check_fits(size, kwargs, self._deadline(timeout))
@@ -243,12 +246,14 @@ class ProtocolClient:
         self.server_kind.learn_version(version)
         return version
 
-    def create_job(self, *args: int, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> int:
+    def create_job(
+        self, *args: int | float | None, timeout: Timeout = NOT_GIVEN, **kwargs: Any
+    ) -> int:
         """Ask for boards: make a new job. The command is sent once.
 
         Args:
             args: nothing or 1: one board; n: at least n boards; width, height: triads; x, y, z:
-                the board there.
+                the board there. A float or None in front is the `timeout`, as in :meth:`call`.
             timeout: seconds to wait for the reply.
             kwargs: ``owner`` (required), ``keepalive`` (seconds; None: the job is never
                 destroyed for silence), ``machine``, ``tags``, ``min_ratio``,
@@ -263,6 +268,7 @@ class ProtocolClient:
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
         """
+        timeout, args = _timeout_in_front(timeout, args)
         size = check_create_job(args, kwargs)
         self.session.check_fits(size, kwargs, self._deadline(timeout))
         return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))
@@ -441,7 +447,7 @@ class ProtocolClient:
         place = _place(machine_name, x, y, z)
         return cast("list[int] | None", self._ask_or_none("get_board_at_position", place, timeout))
 
-    def where_is(self, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
+    def where_is(self, *args: Any, timeout: Timeout = NOT_GIVEN, **kwargs: Any) -> Location | None:
         """Ask where a board or chip is.
 
         On the Java server only the board and its job are taken from the answer; the chips are
@@ -449,6 +455,8 @@ class ProtocolClient:
         is kept alive by it only if it is named, or if the list of jobs cannot be had.
 
         Args:
+            args: job_id, chip_x, chip_y and `timeout`, instead of giving them by name; or
+                `timeout` alone.
             timeout: seconds to wait for each reply.
             kwargs: exactly (machine, x, y, z), (machine, cabinet, frame, board), (machine,
                 chip_x, chip_y) or (job_id, chip_x, chip_y). Coordinates too large wrap around
@@ -460,12 +468,28 @@ class ProtocolClient:
         Raises:
             ValueError: other keywords; nothing is sent.
         """
+        if len(args) == 1 and not {"machine", "job_id"}.isdisjoint(kwargs):
+            (timeout,) = args
+        elif args:
+            return self._where_is_job_chip(*args, timeout=timeout, **kwargs)
         question = check_where_is(kwargs)
         told = cast("Location | None", self._ask_or_none("where_is", question, timeout))
         # Whatever it answers shows what it is.
         if not self.server_kind.misplaces_chips:
             return told
         return self._where_is_on_java(question, told, timeout)
+
+    def _where_is_job_chip(
+        self,
+        job_id: int,
+        chip_x: int,
+        chip_y: int,
+        within: Timeout = NOT_GIVEN,
+        *,
+        timeout: Timeout,
+    ) -> Location | None:
+        timeout = timeout if within is NOT_GIVEN else within
+        return self.where_is(job_id=job_id, chip_x=chip_x, chip_y=chip_y, timeout=timeout)
 
     def _where_is_on_java(
         self, question: dict[str, Any], told: Location | None, timeout: Timeout
@@ -758,6 +782,12 @@ def as_port(port: int | str) -> int:
     if not 1 <= number <= 65535:
         raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}")
     return number
+
+
+def _timeout_in_front(timeout: Timeout, args: tuple[Any, ...]) -> tuple[Timeout, tuple[Any, ...]]:
+    if args and (args[0] is None or isinstance(args[0], float)):
+        return (args[0] if timeout is NOT_GIVEN else timeout), args[1:]
+    return timeout, args
 
 
 def _as_json(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 def given(arguments: Mapping[str, object], names: Iterable[str]) -> dict[str, Any]:
     """Those of a function's arguments that its caller has given.
 
+    The text ``"USE_CONFIG"`` stands for none as well: it is the default in ``spalloc`` 1!7.4, and
+    functions around its ``Job`` pass it on.
+
     Args:
         arguments: all of them by name: ``locals()``, in the first line of the function.
         names: which of them are looked for.
@@ -30,4 +33,8 @@ def given(arguments: Mapping[str, object], names: Iterable[str]) -> dict[str, An
     Returns:
         The values, by name.
     """
-    return {name: arguments[name] for name in names if arguments[name] is not NOT_GIVEN}
+    return {
+        name: arguments[name]
+        for name in names
+        if arguments[name] is not NOT_GIVEN and arguments[name] != "USE_CONFIG"
+    }

@@ -116,9 +116,9 @@ LAYERS = (
     ),
     Layer(
         "package",
-        ("", "compat", "__main__"),
-        "package commands harnesses simulator job client display base",
-        frozenset({"importlib"}),
+        ("", "compat", "compat.*", "__main__"),
+        "package commands harnesses simulator job client display command_line answers base",
+        frozenset({"argparse", "importlib"}),
     ),
 )
 

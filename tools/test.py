@@ -20,7 +20,15 @@ if __package__ in (None, ""):
 
 from tools import browser, environments
 
-ENVIRONMENTS = ("project", "real-server", "existing-client", "runtime", "user", "packaging")
+ENVIRONMENTS = (
+    "project",
+    "real-server",
+    "existing-client",
+    "runtime",
+    "user",
+    "packaging",
+    "front-end",
+)
 
 
 @dataclass(frozen=True)

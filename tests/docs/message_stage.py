@@ -25,6 +25,7 @@ MODULES = {
     "": "__main__",
     "spalloc": COMMANDS["alloc"].module,
     **{name: command.module for name, command in COMMANDS.items()},
+    "compat": "compat.__main__",
 }
 
 _NAMES = {"spalloc": "alloc"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spalloc_gevent.compat.term import Terminal
 from spalloc_gevent.pytest_plugin import asking, reporting
 from spalloc_gevent.pytest_plugin.serving import Serving
 from tests.docs.message_stage import Stage, told
@@ -57,6 +58,10 @@ def not_executable(stage: Stage) -> str:
 def two_servers(_: Stage) -> str:
     config: Any = SimpleNamespace(getoption=lambda _: "given")
     return told(Serving, config)
+
+
+def no_style(_: Stage) -> str:
+    return told(lambda: Terminal(force=True).purple)
 
 
 def marked(*args: object, **options: object) -> Callable[[Stage], str]:
@@ -128,6 +133,11 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "<word> is not a port: 0 to 65535, 0 for a free one": run("simulator", "--port", "x"),
     "there is no machine <name>; there is <names>": run("simulator", "--dead-board", "x:0,0,0"),
     "--run needs a command": run("simulator", "--run"),
+    "no program given": run("compat"),
+    "-m takes a module": run("compat", "-m"),
+    "there is no option <word>": run("compat", "--fast"),
+    "cannot open <file>: <why>": run("compat", "nowhere.py"),
+    "there is no style <name>": no_style,
     "there is no command <name>": run("simulator", "--run", "no-such-program"),
     "cannot run <name>: <why>": not_executable,
     "cannot listen on <address>: <why>; choose another with --host and --port (0: a free one)": (

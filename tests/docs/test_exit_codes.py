@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -24,7 +26,11 @@ PAGE = "exit-codes.rst"
 COMMANDS = {
     command.installed or f"python -m spalloc_gevent {name}": name
     for name, command in MODULES.items()
-} | {"spalloc": "spalloc", "python -m spalloc_gevent": ""}
+} | {
+    "spalloc": "spalloc",
+    "python -m spalloc_gevent": "",
+    "python -m spalloc_gevent.compat": "compat",
+}
 """Headings on the page, and what the stage calls the commands."""
 
 Rows = list[tuple[str, str]]
@@ -142,6 +148,18 @@ def batch_out_of_reach(stage: Stage) -> int:
     return out_of_reach("batch", "cases")(stage)
 
 
+def compat(program: str, *arguments: str) -> Provoke:
+    """Of a process of its own: the program becomes its ``__main__``."""
+
+    def provoke(stage: Stage) -> int:
+        path = stage.folder / "program.py"
+        path.write_text(program)
+        command = [sys.executable, "-m", "spalloc_gevent.compat", *(arguments or [str(path)])]
+        return subprocess.run(command, capture_output=True, check=False).returncode
+
+    return provoke
+
+
 def simulator_ended(stage: Stage) -> int:
     process = stage.start("simulator", "--port", 0)
     assert process.stdout is not None
@@ -220,6 +238,12 @@ PROVOCATIONS: dict[str, dict[str, Provoke]] = {
     "python -m spalloc_gevent config": {
         "0": run("config"),
         "2": run("config", "--nonsense"),
+    },
+    "python -m spalloc_gevent.compat": {
+        "any": compat(f"raise SystemExit({OWN})"),
+        "0": run("compat", "--help"),
+        "1": compat("", "-m", "nowhere"),
+        "2": run("compat", "nowhere.py"),
     },
     "python -m spalloc_gevent versions": {
         "0": run("versions"),
