@@ -452,7 +452,7 @@ INI_PIECES = st.sampled_from(
 )
 
 
-@settings(ON_ONE_FILE, max_examples=200)
+@ON_ONE_FILE
 @given(
     content=st.lists(INI_PIECES, max_size=30).map(lambda pieces: "".join(pieces).encode())
     | st.text(max_size=60).map(str.encode)
