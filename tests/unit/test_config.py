@@ -26,9 +26,7 @@ NAMES = [option.name for option in OPTIONS]
 
 Write = Callable[..., str]
 
-ON_ONE_FILE = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
+ON_ONE_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
