@@ -17,8 +17,9 @@ MakeRealServer = Callable[..., RealServer]
 _REAL_SERVERS = pytest.StashKey[list[RealServer]]()
 _LOG_LINES = 60
 
-# Examples are judged by their outcome; how long one takes depends on who shares the machine.
-hypothesis.settings.register_profile("outcome-only", deadline=None)
+# Examples are judged by their outcome; how long one takes depends on who shares the machine. They
+# differ from run to run, so that many runs of few of them see as much as one of many.
+hypothesis.settings.register_profile("outcome-only", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("outcome-only")
 
 

@@ -15,6 +15,8 @@ import configparser
 import contextlib
 import fcntl
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,21 +37,32 @@ class EnvironmentBuildError(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What goes into an environment: arguments for ``pip install``, and files they depend on."""
+    """What goes into an environment: arguments for ``pip install``, and files they depend on.
+
+    `base` is the Python that it is made with.
+    """
 
     name: str
     requirements: tuple[str, ...]
     depends_on: tuple[Path, ...] = ()
+    base: str = sys.executable
 
 
 Run = Callable[[Sequence[str], Recipe], None]
 
 
-def _requirements() -> tuple[str, ...]:
-    """What an installation of the package brings with it."""
+def _setup() -> configparser.ConfigParser:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", "utf-8")
-    return tuple(setup["options"]["install_requires"].split())
+    return setup
+
+
+def _requirements() -> tuple[str, ...]:
+    """What an installation of the package brings with it."""
+    return tuple(_setup()["options"]["install_requires"].split())
+
+
+_OWN_FILES = (ROOT / "setup.cfg", ROOT / "setup.py", ROOT / "spalloc_gevent" / "_version.py")
 
 
 _FRONT_END = (
@@ -78,17 +91,13 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "project",
             ("--editable", f"{ROOT}[test,docs]"),
-            (
-                ROOT / "setup.cfg",
-                ROOT / "setup.py",
-                ROOT / "spalloc_gevent" / "_version.py",
-            ),
+            _OWN_FILES,
         ),
         Recipe("runtime", _requirements(), (ROOT / "setup.cfg",)),
         Recipe(
             "user",
             ("--editable", str(ROOT)),
-            (ROOT / "setup.cfg", ROOT / "setup.py", ROOT / "spalloc_gevent" / "_version.py"),
+            _OWN_FILES,
         ),
         Recipe("real-server", ("spalloc_server==1!7.0.0",)),
         Recipe("existing-client", ("spalloc==1!7.0.0",)),
@@ -110,6 +119,44 @@ def python_of(name: str, *, cache: Path = CACHE) -> Path:
     return prepared(RECIPES[name], cache)
 
 
+def other_pythons() -> list[Recipe]:
+    """An environment for the tests on the oldest and on the newest Python of this machine.
+
+    The Python that runs this is left out, and so are those that ``setup.cfg`` does not name.
+    """
+    found = [version for version in named_versions() if _is_this(version) or _python(version)]
+    return [
+        Recipe(f"python{version}", ("--editable", f"{ROOT}[test]"), _OWN_FILES, base)
+        for version in dict.fromkeys([*found[:1], *found[-1:]])
+        if not _is_this(version) and (base := _python(version))
+    ]
+
+
+def named_versions() -> list[str]:
+    """The versions of Python that ``setup.cfg`` names, as ``3.10``, the oldest first."""
+    return re.findall(r":: Python :: (3\.\d+)", _setup()["metadata"]["classifiers"])
+
+
+def _is_this(version: str) -> bool:
+    return version == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _python(version: str) -> str | None:
+    """A Python of this version that runs: on the search path, or one of pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates = [f"python{version}", *map(str, pyenv.glob(f"{version}.*/bin/python"))]
+    return next(filter(_runs, candidates), None)
+
+
+def _runs(python: str) -> bool:
+    # pyenv has a command for each version, which fails for those that are not chosen.
+    try:
+        done = subprocess.run([python, "-c", "import venv"], capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
 def prepared(recipe: Recipe, cache: Path, run: Run | None = None) -> Path:
     """The Python of the environment made by `recipe` under the folder `cache`.
 
@@ -128,7 +175,8 @@ def prepared(recipe: Recipe, cache: Path, run: Run | None = None) -> Path:
 
 def _digest(recipe: Recipe) -> str:
     digest = hashlib.sha256()
-    for fact in (sys.version, sys.base_prefix, str(ROOT), *recipe.requirements):
+    facts = (sys.version, sys.base_prefix, recipe.base, str(ROOT), *recipe.requirements)
+    for fact in facts:
         digest.update(fact.encode("utf-8") + b"\0")
     for path in recipe.depends_on:
         digest.update(path.read_bytes() + b"\0")
@@ -146,7 +194,7 @@ def _build(recipe: Recipe, folder: Path, python: Path, run: Run) -> None:
     _say(f"making the environment {recipe.name} (once; kept in {folder})")
     if folder.exists():
         shutil.rmtree(folder)
-    run([sys.executable, "-m", "venv", str(folder)], recipe)
+    run([recipe.base, "-m", "venv", str(folder)], recipe)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
     run([*pip, *recipe.requirements], recipe)
     (folder / _STAMP).touch()

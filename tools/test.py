@@ -33,23 +33,34 @@ ENVIRONMENTS = (
 
 @dataclass(frozen=True)
 class Step:
-    """One check: arguments for the project environment's Python."""
+    """One check: arguments for a Python, by default that of the project environment."""
 
     name: str
     arguments: tuple[str, ...]
+    python: Path | None = None
 
 
 IN_PARALLEL = ("-n", "4", "--dist", "worksteal")
 """Most tests wait for something; tests that share a fixture stay together."""
 
+ON_OTHER_PYTHONS = ("tests/unit", "tests/contract", "-m", "not real_server")
+"""Enough to tell what a version of Python changes, in half a minute."""
 
-def steps(pytest_arguments: Sequence[str]) -> list[Step]:
-    """All checks in the order they run; the tests last, so that their verdict ends the output."""
+
+def steps(pytest_arguments: Sequence[str], others: Mapping[str, Path]) -> list[Step]:
+    """All checks in the order they run; the tests last, so that their verdict ends the output.
+
+    `others` are other Pythons to run a part of the tests on, by the names of their environments.
+    """
     parallel = () if pytest_arguments else IN_PARALLEL
     return [
         Step("ruff check", ("-m", "ruff", "check", ".")),
         Step("ruff format", ("-m", "ruff", "format", "--check", ".")),
         Step("mypy", ("-m", "mypy")),
+        *(
+            Step(f"pytest on {name}", ("-m", "pytest", "-q", *IN_PARALLEL, *ON_OTHER_PYTHONS), path)
+            for name, path in others.items()
+        ),
         Step("pytest", ("-m", "pytest", "-v", *parallel, *pytest_arguments)),
     ]
 
@@ -59,10 +70,11 @@ def run(python: Path, todo: Sequence[Step], environ: Mapping[str, str]) -> list[
     failed = []
     for step in todo:
         print(f"== {step.name}", flush=True)
+        own = step.python or python
         done = subprocess.run(
-            [str(python), *step.arguments],
+            [str(own), *step.arguments],
             cwd=environments.ROOT,
-            env=dict(environ),
+            env=environ_for(own, environ),
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
@@ -89,6 +101,18 @@ def prepared() -> Path:
     return project
 
 
+def other_pythons() -> dict[str, Path]:
+    """The oldest and the newest Python of this machine beside this one, by name."""
+    # One after the other: installing the checkout itself writes into it.
+    found = {
+        recipe.name: environments.prepared(recipe, environments.CACHE)
+        for recipe in environments.other_pythons()
+    }
+    if not found:
+        print("no other Python that setup.cfg names is here: the tests run on this one alone")
+    return found
+
+
 def _prepare_browser() -> None:
     try:
         browser.ready()
@@ -102,10 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         project = prepared()
+        # Whoever names tests wants those alone.
+        others = {} if arguments else other_pythons()
     except environments.EnvironmentBuildError as error:
         print(error, file=sys.stderr)
         return 1
-    failed = run(project, steps(arguments), environ_for(project, os.environ))
+    failed = run(project, steps(arguments, others), os.environ)
     if failed:
         print(f"FAILED: {', '.join(failed)}", flush=True)
     return 1 if failed else 0

@@ -21,6 +21,7 @@ from spalloc_gevent.simulator import SimulatedServer
 from tests.contract.support import await_true, in_thread, job_of, told_of
 from tests.faults.proxy import ChaosProxy, End, Where
 from tests.faults.support import JobScript, connected
+from tests.transport.programs import STRICT
 from tests.transport.scripted_server import LONG_S, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def write(folder: Path, script: str) -> list[str]:
     """A program in a file, which a spawned child can import."""
     program = folder / "program.py"
     program.write_text(PREAMBLE + textwrap.dedent(script))
-    return [sys.executable, str(program)]
+    return [sys.executable, *STRICT, str(program)]
 
 
 def run(command: list[str], server: Where) -> str:
@@ -114,7 +115,7 @@ def test_a_child_that_ends_in_any_way_leaves_its_parents_job_alone(
                         os._exit(3)
                     if leave == "kill":
                         os.kill(os.getpid(), signal.SIGKILL)
-                    sys.stderr = open(os.devnull, "w")
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
                     raise ZeroDivisionError
                 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), job.state.name, flush=True)
         """), server)  # fmt: skip

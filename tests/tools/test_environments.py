@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import environments
 from tools.environments import ROOT, EnvironmentBuildError, Recipe, check_python, prepared
 
 _PREPARE = """
@@ -95,6 +96,64 @@ def test_a_failure_is_told_in_the_words_of_pip_and_leaves_nothing_to_be_used(
         prepared(recipe, tmp_path / "cache")
     assert "cannot make the environment broken" in str(caught.value)
     assert not list((tmp_path / "cache").glob("*/complete"))
+
+
+def other_versions(monkeypatch: pytest.MonkeyPatch, path: Path, *there: str) -> list[str]:
+    """The names of the other Pythons, where the versions `there` run, and ``python3.99`` fails."""
+    for version in [*there, "3.99"]:
+        python = path / f"python{version}"
+        python.write_text("#!/bin/sh\nexit 127\n" if version == "3.99" else "#!/bin/sh\n")
+        python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path}")
+    monkeypatch.setenv("PYENV_ROOT", str(path / "none"))
+    named = ["3.9", *sorted(there), "3.99"]
+    monkeypatch.setattr(environments, "named_versions", lambda: named)
+    return [recipe.name for recipe in environments.other_pythons()]
+
+
+@pytest.mark.parametrize(
+    ("there", "other"),
+    [
+        ([], []),
+        (["3.50"], ["python3.50"]),
+        (["3.50", "3.60", "3.70"], ["python3.50", "python3.70"]),
+    ],
+)
+def test_the_other_pythons_are_the_oldest_and_the_newest_that_run(
+    there: list[str], other: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert other_versions(monkeypatch, tmp_path, *there) == other
+
+
+def test_a_python_of_pyenv_counts_and_this_one_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python = tmp_path / "versions" / "3.50.1" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    this = f"3.{sys.version_info[1]}"
+    monkeypatch.setattr(environments, "named_versions", lambda: [this, "3.50"])
+    (recipe,) = environments.other_pythons()
+    assert (recipe.name, recipe.base) == ("python3.50", str(python))
+
+
+def test_the_python_that_runs_this_is_named_by_the_package() -> None:
+    named = environments.named_versions()
+    assert named[0] == ".".join(map(str, environments.OLDEST_PYTHON))
+    assert f"3.{sys.version_info[1]}" in named
+
+
+def test_an_environment_is_made_with_the_python_of_its_recipe(tmp_path: Path) -> None:
+    commands: list[Sequence[str]] = []
+    recipe = Recipe("old", (), (), "/old/python")
+
+    def record(command: Sequence[str], recipe: Recipe) -> None:
+        commands.append(command)
+        pretend(command, recipe)
+
+    prepared(recipe, tmp_path, record)
+    assert commands[0][:3] == ["/old/python", "-m", "venv"]
 
 
 def test_a_python_too_old_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

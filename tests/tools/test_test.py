@@ -14,9 +14,20 @@ from tools.test import Step, environ_for, run, steps
 
 
 def test_the_tests_come_last_and_get_the_extra_arguments() -> None:
-    todo = steps(["-k", "pool"])
+    todo = steps(["-k", "pool"], {})
     assert [step.name for step in todo] == ["ruff check", "ruff format", "mypy", "pytest"]
     assert todo[-1].arguments[-2:] == ("-k", "pool")
+
+
+def test_other_pythons_run_a_part_of_the_tests_before_the_others(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    todo = steps([], {"python3.10": Path("/old/bin/python")})
+    assert [step.name for step in todo[-2:]] == ["pytest on python3.10", "pytest"]
+    assert [step.python for step in todo[-2:]] == [Path("/old/bin/python"), None]
+    own = Step("own", ("-c", "import sys; print(sys.argv)"), Path(sys.executable))
+    assert run(Path("/nowhere"), [own], os.environ) == []
+    assert capfd.readouterr().out == "== own\n['-c']\n"
 
 
 def test_every_step_runs_though_one_failed_and_the_failed_one_is_named(
@@ -48,6 +59,27 @@ def test_commands_of_the_environment_are_found_first() -> None:
         "A": "b",
     }
     assert environ_for(python, {})["PATH"] == "/env/bin"
+
+
+@pytest.fixture(autouse=True)
+def no_other_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "other_pythons", list)
+
+
+def test_where_no_other_python_is_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.other_pythons() == {}
+    assert "on this one alone" in capsys.readouterr().out
+
+
+def test_another_python_whose_environment_cannot_be_made_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = environments.Recipe("python3.10", (str(tmp_path / "no-such-package"),))
+    monkeypatch.setattr(environments, "other_pythons", lambda: [broken])
+    monkeypatch.setattr(environments, "CACHE", tmp_path)
+    monkeypatch.setattr(runner, "prepared", lambda: Path(sys.executable))
+    assert runner.main([]) == 1
+    assert "cannot make the environment python3.10" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("failed", "code"), [([], 0), (["mypy"], 1)])

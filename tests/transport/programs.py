@@ -24,6 +24,13 @@ def new_client():
     return ProtocolClient(HOST, PORT).open()
 """
 
+STRICT = (
+    *("-W", "error::ResourceWarning"),
+    # From 3.12 on Python warns of forking beside threads, whoever made them.
+    *("-W", "ignore:This process:DeprecationWarning"),
+)
+"""Options of Python for a program that leaves nothing open, and may fork."""
+
 PATCHED = {
     "never": ("", ""),
     "before the import": ("from gevent import monkey; monkey.patch_all()", ""),
@@ -43,9 +50,8 @@ class Where(Protocol):
 def run(server: Where, script: str, *, first: str = "") -> str:
     """What the program said; it must end promptly, well, and with nothing on stderr."""
     program = "\n".join((first, PREAMBLE, textwrap.dedent(script)))
-    python = [sys.executable, "-W", "error::ResourceWarning", "-c", program]
     done = subprocess.run(
-        [*python, server.host, str(server.port)],
+        [sys.executable, *STRICT, "-c", program, server.host, str(server.port)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -121,9 +121,7 @@ def test_a_forked_child_has_no_part_in_it(server: SimulatedServer) -> None:
         server,
         EXECUTOR
         + """
-import os, warnings
-# From 3.12 on Python warns of forking beside threads.
-warnings.simplefilter("ignore", DeprecationWarning)
+import os
 with new_executor(reuse=True) as executor:
     job_id = executor.submit(number_of).result()
     child = os.fork()

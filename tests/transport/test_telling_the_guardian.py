@@ -26,7 +26,7 @@ from spalloc_gevent.wire.messages import Reply
 from spalloc_gevent.wire.requests import Request
 from tests.cli.terminal import eventually, is_alive
 from tests.transport.guardians import guardian_of, guardians_of, is_leader
-from tests.transport.programs import ROOT
+from tests.transport.programs import ROOT, STRICT
 
 T = TypeVar("T")
 
@@ -278,7 +278,7 @@ if pid == 0:
 sys.stdin.readline()
 """
     with subprocess.Popen(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", script],
+        [sys.executable, *STRICT, "-c", script],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -26,9 +26,7 @@ NAMES = [option.name for option in OPTIONS]
 
 Write = Callable[..., str]
 
-ON_ONE_FILE = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
+ON_ONE_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -452,7 +450,7 @@ INI_PIECES = st.sampled_from(
 )
 
 
-@settings(ON_ONE_FILE, max_examples=200)
+@ON_ONE_FILE
 @given(
     content=st.lists(INI_PIECES, max_size=30).map(lambda pieces: "".join(pieces).encode())
     | st.text(max_size=60).map(str.encode)

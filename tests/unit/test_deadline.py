@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.deadline import LONGEST_WAIT_S, Deadline, waitable
@@ -80,7 +80,6 @@ SECONDS = st.integers(0, 1000).map(float)
 
 
 @given(SECONDS, st.lists(SECONDS, max_size=10))
-@settings(max_examples=50)
 def test_nested_waits_never_take_more_than_the_whole(timeout_s: float, waits: list[float]) -> None:
     clock = WoundClock(0.0)
     deadline = Deadline(timeout_s, clock)

@@ -192,7 +192,7 @@ def test_job_chip_to_machine_chip_and_back(
     assert geometry.job_chip(chip, boards[0], 5, 5) == job_chip
 
 
-@given(SIZES, st.tuples(st.booleans(), st.booleans()))
+@given(st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.booleans(), st.booleans()))
 def test_each_chip_of_a_job_is_found_on_its_board_and_no_other_chip(
     size: tuple[int, int], wraps: tuple[bool, bool]
 ) -> None:

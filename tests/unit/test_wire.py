@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ProtocolError
@@ -40,7 +40,6 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(st.lists(MESSAGES), st.lists(st.integers(min_value=0)), st.sampled_from([b"\n", b"\r\n"]))
-@settings(max_examples=100)
 def test_any_split_of_any_stream_gives_the_same_messages(
     messages: list[Message], cuts: list[int], end: bytes
 ) -> None:
@@ -90,7 +89,6 @@ def test_blank_lines_and_carriage_returns_carry_nothing() -> None:
 
 
 @given(st.text(), st.lists(JSON_VALUES), st.dictionaries(st.text(), JSON_VALUES))
-@settings(max_examples=50)
 def test_command_is_one_line_of_json(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     line = encode_command(name, args, kwargs)
     assert line.count(b"\n") == 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.errors import BadTypeError, BadValueError, SpallocServerException
@@ -237,7 +237,6 @@ SIZES = st.lists(st.integers(-1, 4) | st.builds(IndexLike, st.integers(0, 4)), m
 
 
 @given(SIZES, OPTIONS)
-@settings(max_examples=150)
 def test_a_request_that_is_not_refused_binds_can_be_sent_and_is_none_of_the_hazards(
     size: list[object], options: dict[str, Any]
 ) -> None:
@@ -300,7 +299,6 @@ NAMES = sorted({name for style in WHERE_IS_STYLES for name in style} | {"colour"
 
 
 @given(st.sets(st.sampled_from(NAMES)))
-@settings(max_examples=60)
 def test_where_is_refuses_every_other_mixture_and_says_which_there_are(names: set[str]) -> None:
     question: dict[str, object] = {name: "m" if name == "machine" else 0 for name in names}
     if any(names == set(style) for style in WHERE_IS_STYLES):

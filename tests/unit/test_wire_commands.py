@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.wire.checks import WHERE_IS_STYLES
@@ -109,7 +109,6 @@ def test_the_table_has_the_commands_of_the_real_server_and_that_of_the_java_serv
 
 
 @given(st.data())
-@settings(max_examples=100)
 def test_arguments_bind_where_they_bind_on_the_real_server(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(REAL)))
     own = sorted(inspect.signature(REAL[name]).parameters)

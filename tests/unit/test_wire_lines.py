@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ProtocolError
@@ -35,7 +35,6 @@ def lines_of(pieces: Iterable[bytes], splitter: LineSplitter | None = None) -> l
     LINE,
     st.lists(st.integers(0, 1000), max_size=30),
 )
-@settings(max_examples=60)
 def test_any_split_of_any_stream_gives_the_same_lines(
     parts: list[tuple[bytes, bytes]], unfinished: bytes, cuts: list[int]
 ) -> None:

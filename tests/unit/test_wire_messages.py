@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.errors import ProtocolError
@@ -55,7 +55,6 @@ def refusal(decode: Callable[[bytes], object], line: bytes) -> str:
     st.sampled_from([b"\n", b"\r\n", b"\n\r\n"]),
     st.booleans(),
 )
-@settings(max_examples=60)
 def test_any_split_of_any_stream_gives_the_same_messages(
     messages: list[Message], cuts: list[int], end: bytes, escaped: bool
 ) -> None:
@@ -202,7 +201,6 @@ class FloatLike:
 @given(
     st.text(min_size=1), st.lists(JSON, max_size=3), st.dictionaries(st.text(), JSON, max_size=3)
 )
-@settings(max_examples=60)
 def test_a_command_is_one_line_that_asks_what_was_meant(
     name: str, args: list[Any], kwargs: dict[str, Any]
 ) -> None:
@@ -264,7 +262,6 @@ def test_an_argument_that_json_cannot_carry_is_refused_by_the_name_of_its_comman
 
 
 @given(MESSAGES)
-@settings(max_examples=60)
 def test_what_a_server_says_is_one_line_that_says_it(message: Message) -> None:
     line = encode_message(message)
     assert line.index(b"\n") == len(line) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spalloc_gevent.wire.quoting import quoted
@@ -31,7 +31,6 @@ def test_bytes_that_are_no_utf_8_are_shown_as_numbers() -> None:
 
 
 @given(st.binary(max_size=500))
-@settings(max_examples=60)
 def test_any_bytes_are_quoted_on_one_printable_line_of_bounded_length(line: bytes) -> None:
     quotation = quoted(line)
     assert quotation.isprintable()
