@@ -1,32 +1,21 @@
-"""Jobs made and destroyed, hundreds at once or one by one, beside raw sockets, on the real server.
-
-Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it on a small scale and judges
-outcomes alone.
-"""
+"""Jobs made and destroyed, hundreds at once or one by one, beside raw sockets, on real servers."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gevent
 
 from benchmarks.at_rest import POOL, big_server, destroy_all, empty, rest
-from benchmarks.figures import Figure, Goal, Spread, at_most, ratio, ratio_at_most
+from benchmarks.figures import Figure, at_most, compared, ratio_at_most
 from benchmarks.orders import Worker
 from benchmarks.raw_sockets import Command, RawSockets
-from benchmarks.running import run
 from benchmarks.simulated import simulated_server
 from benchmarks.threads import Threads, in_a_thread
 from benchmarks.turns import in_turns, seconds_of
@@ -80,71 +69,56 @@ class Allocation:
     def __init__(self, server: RealServer, existing: Worker, scale: Scale) -> None:
         self._server = server
         self._existing = existing
-        self._scale = scale
+        self._jobs = scale.jobs
+        self._existing_jobs = scale.existing_jobs
         self._options = _options((server.host, server.port))
 
     def from_greenlets(self) -> Lives:
         """As many greenlets as jobs. The pool's connections are opened by the first of them."""
-
-        def make() -> tuple[float, list[Job]]:
-            began = time.perf_counter()
-            jobs = create(self._scale.jobs, self._options)
-            return time.perf_counter() - began, jobs
-
-        return self._lives(make)
+        return self._lives(lambda: create(self._jobs, self._options), _destroy)
 
     def from_threads(self) -> Lives:
         """THREADS native threads, each with its share of the jobs."""
         with Threads(THREADS) as threads:
 
-            def make() -> tuple[float, list[Job]]:
-                took_s, jobs = threads.each(_some, self._scale.jobs // THREADS, self._options)
-                return took_s, list(chain(*jobs))
+            def make() -> list[Job]:
+                _, jobs = threads.each(_some, self._jobs // THREADS, self._options)
+                return list(chain(*jobs))
 
-            return self._lives(make)
-
-    def _lives(self, make: Callable[[], tuple[float, list[Job]]]) -> Lives:
-        empty(self._server)
-        creating, jobs = self._phase(make)
-        self._must_differ([job.id for job in jobs])
-        destroying, _ = self._phase(lambda: (seconds_of(lambda: _destroy(jobs)), None))
-        return Lives(creating, destroying)
+            return self._lives(make, _destroy)
 
     def over_raw_sockets(self) -> Lives:
         """The same commands over POOL raw sockets that are open already."""
-        empty(self._server)
         with RawSockets(self._server.host, self._server.port, POOL) as sockets:
 
-            def run(commands: Sequence[Command]) -> tuple[float, list[int]]:
-                began = time.perf_counter()
-                returned = sockets.run(commands)
-                return time.perf_counter() - began, returned
+            def destroy(ids: Sequence[int]) -> None:
+                sockets.run([("destroy_job", (job_id,), {}) for job_id in ids])
 
-            creating, ids = self._phase(lambda: run([_create_command()] * self._scale.jobs))
-            self._must_differ(ids)
-            ends: list[Command] = [("destroy_job", (job_id,), {}) for job_id in ids]
-            destroying, _ = self._phase(lambda: run(ends))
-            return Lives(creating, destroying)
-
-    def _phase(self, work: Callable[[], tuple[float, T]]) -> tuple[Phase, T]:
-        """What `work`, which tells its seconds, costs a job, and what came of it."""
-        used_s = time.process_time()
-        took_s, done = work()
-        rest(self._server.pid)
-        cpu_s = time.process_time() - used_s
-        return Phase(took_s / self._scale.jobs, cpu_s / self._scale.jobs), done
-
-    def _must_differ(self, ids: Sequence[object]) -> None:
-        if len(set(ids)) != self._scale.jobs:
-            raise OSError(f"{self._scale.jobs} jobs were to be made, but {len(set(ids))} were")
+            return self._lives(lambda: sockets.run([_create_command()] * self._jobs), destroy)
 
     def by_the_existing_client(self) -> Lives:
         """Fewer jobs: each has a process of its own."""
         empty(self._server)
-        jobs = self._scale.existing_jobs
+        jobs = self._existing_jobs
         creating_s = self._existing.ask("hold", jobs, KEEPALIVE_S)
         rest(self._server.pid)
         return Lives(Phase(creating_s / jobs), Phase(self._existing.ask("destroy") / jobs))
+
+    def _lives(self, make: Callable[[], list[T]], destroy: Callable[[list[T]], None]) -> Lives:
+        empty(self._server)
+        made: list[T] = []
+        creating = self._phase(lambda: made.extend(make()))
+        ids = {job.id if isinstance(job, Job) else job for job in made}
+        if len(ids) != self._jobs:
+            raise OSError(f"{self._jobs} jobs were to be made, but {len(ids)} were")
+        return Lives(creating, self._phase(lambda: destroy(made)))
+
+    def _phase(self, work: Callable[[], object]) -> Phase:
+        """What `work` costs a job."""
+        used_s = time.process_time()
+        took_s = seconds_of(work)
+        rest(self._server.pid)
+        return Phase(took_s / self._jobs, (time.process_time() - used_s) / self._jobs)
 
 
 def _options(where: Where) -> dict[str, Any]:
@@ -208,11 +182,11 @@ def one_by_one_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
     what = f"{scale.one_by_one} jobs made one after the other, per job"
     note = "by one plain thread; the floor: create_job and get_job_state over one raw socket"
     took_s = one_by_one((server.host, server.port), partial(empty, server), scale)
-    yield _beside(what, took_s["ours"], took_s["floor"], ratio_at_most(1.6), note)
+    yield compared(what, "s", "ours", took_s, ratio_at_most(1.6), note)
     # A real server takes most of the time itself; here it is mostly the client's.
     with simulated_server(scale.one_by_one) as where:
         took_s = one_by_one(where, partial(destroy_all, *where), scale)
-    yield _beside(f"  {what}, simulated server", took_s["ours"], took_s["floor"], None, note)
+    yield compared(f"  {what}, simulated server", "s", "ours", took_s, None, note)
 
 
 # -- the whole --------------------------------------------------------------------
@@ -245,43 +219,16 @@ Phases = Mapping[str, Sequence[Phase]]
 
 def _at_once_figures(making: Phases, ending: Phases, scale: Scale) -> Iterator[Figure]:
     jobs = f"{scale.jobs} jobs at once"
-    yield _speed(f"create {jobs}, per job", "greenlets", making, 1.25, scale)
-    yield _speed(f"create {jobs} from {THREADS} threads, per job", "threads", making, 1.5, scale)
-    yield _speed(f"destroy {jobs}, per job", "greenlets", ending, 1.25, scale)
-    for what, phases, most_s in (("made", making, 0.5e-3), ("destroyed", ending, 0.3e-3)):
-        ours, floor = ([phase.cpu_s for phase in phases[who]] for who in ("greenlets", "floor"))
-        name = f"CPU of the client for one job {what}, {jobs}"
-        note = "this process alone, until nothing is left to do; no server's, no guardian's"
-        yield _beside(name, ours, floor, at_most(most_s), note)
-
-
-def _speed(name: str, who: str, phases: Phases, limit: float, scale: Scale) -> Figure:
-    seconds = {who: [phase.seconds for phase in turns] for who, turns in phases.items()}
     note = f"the existing client: {scale.existing_jobs} jobs, from a thread each"
-    return dataclasses.replace(
-        _beside(name, seconds[who], seconds["floor"], ratio_at_most(limit), note),
-        existing=Spread.of(seconds["existing"]),
-        existing_ratio=ratio(seconds["existing"], seconds["floor"]),
-    )
-
-
-def _beside(
-    name: str, ours: Sequence[float], floor: Sequence[float], goal: Goal | None, note: str
-) -> Figure:
-    return Figure(
-        name,
-        "s",
-        Spread.of(ours),
-        floor=Spread.of(floor),
-        ratio=ratio(ours, floor),
-        goal=goal,
-        note=note,
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Make and destroy jobs on the real server.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for name, who, phases, limit in (
+        (f"create {jobs}, per job", "greenlets", making, 1.25),
+        (f"create {jobs} from {THREADS} threads, per job", "threads", making, 1.5),
+        (f"destroy {jobs}, per job", "greenlets", ending, 1.25),
+    ):
+        seconds = {way: [phase.seconds for phase in turns] for way, turns in phases.items()}
+        yield compared(name, "s", who, seconds, ratio_at_most(limit), note)
+    note = "this process alone, until nothing is left to do; no server's, no guardian's"
+    for what, phases, most_s in (("made", making, 0.5e-3), ("destroyed", ending, 0.3e-3)):
+        cpu_s = {way: [phase.cpu_s for phase in phases[way]] for way in ("greenlets", "floor")}
+        name = f"CPU of the client for one job {what}, {jobs}"
+        yield compared(name, "s", "greenlets", cpu_s, at_most(most_s), note)

@@ -2,32 +2,28 @@
 
 1,000 cases whose command is ``true``, 100 at once, on a simulated server in a process of its own;
 the floor are the same commands, started by as many threads, without boards, records or files. What
-the executor alone takes is told beside it. Run by ``python3 tools/bench.py``, or alone. ``--quick``
-does it on a small scale and judges outcomes alone.
+the executor alone takes is told beside it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from benchmarks.at_rest import live_jobs
-from benchmarks.figures import Figure, Spread, at_most, one, outcome
+from benchmarks.figures import Figure, Spread, at_most, one, outcome, over
 from benchmarks.orders import ROOT
 from benchmarks.raw_sockets import RawSockets
-from benchmarks.running import run
 from benchmarks.simulated import simulated_server
 from benchmarks.threads import Threads
 from benchmarks.turns import in_turns
@@ -127,22 +123,8 @@ def measure(scale: Scale) -> Iterator[Figure]:
 def _figures(took_s: dict[str, list[float]], scale: Scale) -> Iterator[Figure]:
     what = f"spalloc-batch, {scale.cases:,} cases, {scale.at_once} at once"
     note = "the floor's commands are started without boards; simulated server"
-    yield _over(f"{what}: overhead of a case", "new", took_s, note)
-    yield _over(f"{what}, boards reused: overhead of a case", "reused", took_s, note)
+    for name, who in ((what, "new"), (f"{what}, boards reused", "reused")):
+        more = over(f"{name}: overhead of a case", who, "floor", took_s, at_most(MOST_S))
+        yield dataclasses.replace(more, floor=Spread.of(took_s["floor"]), note=note)
     yield Figure("  a task of SpallocExecutor that does nothing", "s", Spread.of(took_s["task"]))
     yield Figure("  the same, boards reused", "s", Spread.of(took_s["task, reused"]))
-
-
-def _over(name: str, ours: str, took_s: dict[str, list[float]], note: str) -> Figure:
-    """What a case takes on top of its command, turn by turn."""
-    more_s = [took - alone for took, alone in zip(took_s[ours], took_s["floor"], strict=True)]
-    return Figure(name, "s", Spread.of(more_s), floor=Spread.of(took_s["floor"]),
-                  goal=at_most(MOST_S), note=note)  # fmt: skip
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Run many cases on a simulated server.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

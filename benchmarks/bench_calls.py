@@ -1,40 +1,34 @@
-"""Calls of one client from many greenlets, from one and from a plain thread, beside raw sockets.
-
-On the real server, and on one that answers at once. Run by ``python3 tools/bench.py``, or alone.
-``--quick`` does it on a small scale and judges outcomes alone.
+"""Calls of one client from greenlets, from native threads and from a plain script, beside raw
+sockets and the existing client: on the real server, and on one that answers at once.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from functools import partial
 
 import gevent
 
-from benchmarks.at_rest import POOL
-from benchmarks.calling import (
-    EXISTING_THREADS,
-    VERSION,
-    Callee,
-    Rates,
-    figure_of,
-    real_server,
-    server_that_answers_at_once,
-    some,
-)
-from benchmarks.figures import Figure, ratio_at_least
-from benchmarks.raw_sockets import RawSockets
-from benchmarks.running import run
-from benchmarks.threads import in_a_thread
+from benchmarks.at_rest import POOL, big_server
+from benchmarks.figures import Figure, Turns, compared, ratio_at_least
+from benchmarks.orders import Worker
+from benchmarks.raw_sockets import Command, RawSockets
+from benchmarks.threads import Threads, in_a_thread
 from benchmarks.turns import in_turns, rate_of
 from spalloc_gevent import ProtocolClient
+from tools import existing_client
 
-CALLERS = 200
+GREENLETS = 200
+EXISTING_THREADS = 100
+VERSION: Command = ("version", (), {})
+
+REAL, AT_ONCE = "real server", "server that answers at once"
+GREENLET_GOALS = {REAL: 0.80, AT_ONCE: 0.65}
+THREADS: dict[str, dict[int, float | None]] = {REAL: {100: 0.45}, AT_ONCE: {100: None, 30: 0.80}}
+"""How many threads, and the least share of the floor's rate that is to be reached."""
+LONE_GOALS = {"plain thread": 0.95, "greenlet": 0.90}
 
 
 @dataclass(frozen=True)
@@ -42,40 +36,87 @@ class Scale:
     """How much is done of everything."""
 
     repeats: int = 11
-    calls: int = 10_000
+    calls: int = 9_000
     lone_calls: int = 2_000
 
 
 FULL = Scale()
-QUICK = Scale(repeats=1, calls=2_000, lone_calls=200)
+QUICK = Scale(repeats=1, calls=1_800, lone_calls=200)
 
 
-# -- many callers ---------------------------------------------------------------
+@dataclass(frozen=True)
+class Callee:
+    """A server, and a program that calls it with the existing client."""
+
+    name: str
+    where: tuple[str, int]
+    existing: Worker
+
+    def existing_rate(self, calls: int) -> float:
+        """Calls a second from many threads of it; from few it makes fewer."""
+        rate: float = self.existing.ask("rate", calls, EXISTING_THREADS)
+        return rate
 
 
-def many_figure(callee: Callee, least: float, scale: Scale) -> Figure:
+def measure(scale: Scale) -> Iterator[Figure]:
+    with big_server() as server:
+        yield from figures_of(REAL, (server.host, server.port), scale)
+    with Worker(sys.executable, "echo_server") as echo:
+        yield from figures_of(AT_ONCE, ("127.0.0.1", echo.hear()), scale)
+
+
+def figures_of(name: str, where: tuple[str, int], scale: Scale) -> Iterator[Figure]:
+    with Worker(existing_client.python(), "existing_program", *where) as existing:
+        callee = Callee(name, where, existing)
+        yield greenlets_figure(callee, scale)
+        if name == REAL:
+            yield from lone_figures(callee, scale)
+        for count, least in THREADS[name].items():
+            yield from threads_figures(callee, count, least, scale)
+
+
+def some(client: ProtocolClient, calls: int) -> int:
+    """How many calls were answered."""
+    return sum(bool(client.version()) for _ in range(calls))
+
+
+def greenlets_figure(callee: Callee, scale: Scale) -> Figure:
     with ProtocolClient(*callee.where) as client, RawSockets(*callee.where, POOL) as eight:
+
+        def from_greenlets() -> int:
+            calls = scale.calls // GREENLETS
+            greenlets = [gevent.spawn(some, client, calls) for _ in range(GREENLETS)]
+            gevent.joinall(greenlets, raise_error=True)
+            return sum(greenlet.get() for greenlet in greenlets)
+
         works: dict[str, Callable[[], float]] = {
             "floor": lambda: rate_of(lambda: len(eight.run([VERSION] * scale.calls))),
-            "ours": lambda: rate_of(lambda: _from_greenlets(client, scale.calls)),
+            "ours": lambda: rate_of(from_greenlets),
             "existing": lambda: callee.existing_rate(scale.calls),
         }
         rates = in_turns(works, scale.repeats)
-    name = f"calls from {CALLERS} greenlets, {callee.name}"
+    name = f"calls from {GREENLETS} greenlets, {callee.name}"
     note = f"of {POOL} raw sockets; the existing client: from {EXISTING_THREADS} threads"
-    return figure_of(name, "ours", rates, ratio_at_least(least), note)
+    goal = ratio_at_least(GREENLET_GOALS[callee.name])
+    return compared(name, "/s", "ours", rates, goal, note)
 
 
-def _from_greenlets(client: ProtocolClient, calls: int) -> int:
-    greenlets = [gevent.spawn(some, client, calls // CALLERS) for _ in range(CALLERS)]
-    gevent.joinall(greenlets, raise_error=True)
-    return sum(greenlet.get() for greenlet in greenlets)
+def lone_figures(callee: Callee, scale: Scale) -> Iterator[Figure]:
+    # A plain script's thread has no gevent hub; the floors are measured in the same thread.
+    found = {
+        "plain thread": in_a_thread(lone_rates, callee, scale),
+        "greenlet": gevent.spawn(lone_rates, callee, scale).get(),
+    }
+    for who, rates in found.items():
+        goal = ratio_at_least(LONE_GOALS[who])
+        note = "of one raw socket, which blocks"
+        yield compared(f"calls from one {who}", "/s", "ours", rates, goal, note)
+        beside = {**rates, "floor": rates["selecting"]}
+        note = "of one raw socket with selectors, as for many callers"
+        yield compared(f"  one {who}, beside selectors", "/s", "ours", beside, None, note)
 
 
-# -- one caller -----------------------------------------------------------------
-
-
-def lone_rates(callee: Callee, scale: Scale) -> Rates:
+def lone_rates(callee: Callee, scale: Scale) -> Turns:
     """Calls a second of the thread or greenlet that this runs in: ours, and two floors."""
     asked = [VERSION] * scale.lone_calls
     with ProtocolClient(*callee.where) as client, RawSockets(*callee.where, 1) as one:
@@ -88,32 +129,29 @@ def lone_rates(callee: Callee, scale: Scale) -> Rates:
         return in_turns(works, scale.repeats)
 
 
-def lone_figures(callee: Callee, scale: Scale) -> Iterator[Figure]:
-    # A plain script's thread has no gevent hub; the floors are measured in the same thread.
-    thread = in_a_thread(lone_rates, callee, scale)
-    greenlet = gevent.spawn(lone_rates, callee, scale).get()
-    blocking = "of one raw socket, which blocks"
-    selecting = "of one raw socket with selectors, as for many callers"
-    for who, rates, least in (("plain thread", thread, 0.95), ("greenlet", greenlet, 0.90)):
-        yield figure_of(f"calls from one {who}", "ours", rates, ratio_at_least(least), blocking)
-        beside = {**rates, "floor": rates["selecting"]}
-        yield figure_of(f"  one {who}, beside selectors", "ours", beside, None, selecting)
-
-
-# -- the whole ------------------------------------------------------------------
-
-
-def measure(scale: Scale) -> Iterator[Figure]:
-    with real_server() as callee:
-        yield many_figure(callee, 0.80, scale)
-        yield from lone_figures(callee, scale)
-    with server_that_answers_at_once() as callee:
-        yield many_figure(callee, 0.65, scale)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Call one client from many greenlets and from one.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def threads_figures(
+    callee: Callee, count: int, least: float | None, scale: Scale
+) -> Iterator[Figure]:
+    with (
+        ProtocolClient(*callee.where) as client,
+        RawSockets(*callee.where, POOL) as eight,
+        Threads(count) as threads,
+    ):
+        ours = partial(some, client)
+        threads.each(ours, 1)  # What a thread's first call makes is no part of a call.
+        works: dict[str, Callable[[], float]] = {
+            "floor": lambda: rate_of(lambda: len(eight.run([VERSION] * scale.calls))),
+            "ours": lambda: threads.rate(scale.calls, ours),
+            "raw": lambda: threads.rate(
+                scale.calls, lambda calls: sum(bool(eight.ask(VERSION)) for _ in range(calls))
+            ),
+            "existing": lambda: callee.existing_rate(scale.calls),
+        }
+        rates = in_turns(works, scale.repeats)
+    name = f"calls from {count} native threads, {callee.name}"
+    note = f"of {POOL} raw sockets; the existing client: from {EXISTING_THREADS} threads"
+    goal = None if least is None else ratio_at_least(least)
+    yield compared(name, "/s", "ours", rates, goal, note)
+    name = f"  {count} native threads on {POOL} raw sockets, {callee.name}"
+    note = "in place of ours, raw sockets that the threads take turns with"
+    yield compared(name, "/s", "raw", rates, None, note)

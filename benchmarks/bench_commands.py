@@ -1,41 +1,31 @@
 """The commands: how soon ``spalloc-ps`` is done, and what ``--watch`` costs while all changes.
 
 Start-up is judged beside the existing client's command of the same name, on the same real server,
-the two taking turns. Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it all on a
-small scale and judges outcomes alone.
+the two taking turns.
 """
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
 import os
-import pty
 import re
-import struct
 import subprocess
-import sys
-import termios
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.at_rest import empty
-from benchmarks.figures import Figure, Goal, Spread, at_most, one, outcome, ratio, ratio_at_most
+from benchmarks.figures import Figure, Spread, at_most, compared, one, outcome, over, ratio_at_most
+from benchmarks.orders import WorkerError
 from benchmarks.raw_sockets import Command, RawSockets
-from benchmarks.running import run
 from benchmarks.turns import in_turns, seconds_of
 from tools import environments, existing_client
 from tools.costs import cpu_s
 from tools.real_machine import machine_with_boards
 from tools.real_server import RealServer
+from tools.terminal import Terminal
 
 BOARDS = 1200
 LINES, COLUMNS = 50, 120
@@ -75,9 +65,18 @@ def start_figures(scale: Scale) -> Iterator[Figure]:
             {name: partial(_seconds_of, program) for name, program in programs.items()},
             scale.starts,
         )
-    yield _beside_theirs(took_s)
-    yield _over("spalloc_gevent and its Job", "our job", took_s, at_most(0.025))
-    yield _over("spalloc_gevent alone", "ours alone", took_s, at_most(0.015))
+    theirs = {**took_s, "floor": took_s["existing"]}
+    note = "the ratio is to the existing client's command of the same name"
+    figure = compared(
+        "spalloc-ps, whole process, against the existing client's", "s", "ours", theirs,
+        ratio_at_most(1.0), note,
+    )  # fmt: skip
+    yield dataclasses.replace(figure, floor=None)
+    for what, name, most_s in (
+        ("spalloc_gevent and its Job", "our job", 0.025),
+        ("spalloc_gevent alone", "ours alone", 0.015),
+    ):
+        yield over(f"import {what}, over import gevent", name, "gevent", took_s, at_most(most_s))
     for name in ("python", *_DEPENDENCIES):
         what = "Python that does nothing" if name == "python" else f"import {name}"
         yield Figure(f"  {what}, whole process", "s", Spread.of(took_s[name]))
@@ -90,25 +89,6 @@ _IMPORTS = {
     "our job": "import gevent, spalloc_gevent; spalloc_gevent.Job",
     "ours alone": "import gevent, spalloc_gevent",
 }
-
-
-def _beside_theirs(took_s: dict[str, list[float]]) -> Figure:
-    return Figure(
-        "spalloc-ps, whole process, against the existing client's",
-        "s",
-        Spread.of(took_s["ours"]),
-        existing=Spread.of(took_s["existing"]),
-        ratio=ratio(took_s["ours"], took_s["existing"]),
-        existing_ratio=one(1.0),
-        goal=ratio_at_most(1.0),
-        note="the ratio is to the existing client's command of the same name",
-    )
-
-
-def _over(what: str, name: str, took_s: dict[str, list[float]], goal: Goal | None) -> Figure:
-    """What importing takes on top of `import gevent`, turn by turn."""
-    more_s = [ours - alone for ours, alone in zip(took_s[name], took_s["gevent"], strict=True)]
-    return Figure(f"import {what}, over import gevent", "s", Spread.of(more_s), goal=goal)
 
 
 def _ours(code: str, *arguments: str) -> list[str]:
@@ -136,47 +116,37 @@ class Watched:
     """``spalloc-ps --watch`` on a pseudo-terminal, and the last picture that it drew."""
 
     def __init__(self, server: RealServer) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         where = ["--hostname", server.host, "--port", str(server.port)]
         command = _ours(
             "from spalloc_gevent.scripts.ps import main; sys.exit(main())", "--watch", *where
         )
-        self._process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, env={**os.environ, "TERM": "xterm"}
-        )
-        os.close(slave)
-        self._pieces: deque[bytes] = deque(maxlen=64)
-        self.pictures = 0
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._terminal = Terminal(command, os.environ, columns=COLUMNS, lines=LINES)
 
-    def _read(self) -> None:
-        try:
-            while piece := os.read(self._master, 65_536):
-                self.pictures += piece.count(b"\x1b[?2026l")
-                self._pieces.append(piece)
-        except OSError:  # Nobody has the terminal open any more.
-            return
+    def rest(self, seconds: float) -> None:
+        """Let time pass, and read what is drawn meanwhile."""
+        until_s = time.monotonic() + seconds
+        self._terminal.read_on_until(lambda: time.monotonic() >= until_s, "the end of a rest")
 
     def close(self) -> None:
         """Press q, and see that it ends well."""
-        os.write(self._master, b"q")
-        code = self._process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        os.close(self._master)
-        if code != 0:
-            raise RuntimeError(f"spalloc-ps --watch ended with exit code {code}")
+        with closing(self._terminal):
+            self._terminal.type("q")
+            if code := self._terminal.wait():
+                raise WorkerError(f"spalloc-ps --watch ended with exit code {code}")
 
     @property
     def cpu_s(self) -> float:
-        return cpu_s(self._process.pid)
+        return cpu_s(self._terminal.pid)
+
+    @property
+    def pictures(self) -> list[str]:
+        """What was drawn, picture by picture, and what comes after the last."""
+        return self._terminal.screen.split("\x1b[?2026l")
 
     @property
     def rows(self) -> list[list[str]]:
         """The words of each line of the last whole picture, headings and status left out."""
-        pictures = b"".join(self._pieces).split(b"\x1b[?2026l")
-        text = pictures[-2].rpartition(b"\x1b[?2026h")[2].decode() if pictures[1:] else ""
+        text = "".join(self.pictures[-2:-1]).rpartition("\x1b[?2026h")[2]
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
         return [line.split() for line in plain.split("\r\n")[1:-1]]
 
@@ -205,7 +175,7 @@ _CREATE: Command = ("create_job", (), {"owner": "bench", "keepalive": None})
 
 def _changed(watched: Watched, sockets: RawSockets, scale: Scale) -> tuple[float, float, float]:
     """Destroy jobs and make others for a while: the share of a core, redraws/s and changes/s."""
-    began_s, used_s, drawn = time.monotonic(), watched.cpu_s, watched.pictures
+    began_s, used_s, drawn = time.monotonic(), watched.cpu_s, len(watched.pictures)
     changes = 0
     while time.monotonic() - began_s < scale.change_s:
         (jobs,) = sockets.run([("list_jobs", (), {})])
@@ -213,10 +183,10 @@ def _changed(watched: Watched, sockets: RawSockets, scale: Scale) -> tuple[float
         sockets.run([("destroy_job", (job_id,), {}) for job_id in doomed])
         sockets.run([_CREATE] * len(doomed))
         changes += 2 * len(doomed)
-        time.sleep(REST_S)
+        watched.rest(REST_S)
     took_s = time.monotonic() - began_s
     share = (watched.cpu_s - used_s) / took_s
-    return share, (watched.pictures - drawn) / took_s, changes / took_s
+    return share, (len(watched.pictures) - drawn) / took_s, changes / took_s
 
 
 def _await_picture(watched: Watched, sockets: RawSockets) -> bool:
@@ -228,7 +198,7 @@ def _await_picture(watched: Watched, sockets: RawSockets) -> bool:
         wanted = [[str(job["job_id"]), words[job["state"]]] for job in jobs]
         if [row[:2] for row in watched.rows] == wanted[: LINES - 2]:
             return True
-        time.sleep(REST_S)
+        watched.rest(REST_S)
     return False
 
 
@@ -238,11 +208,3 @@ def _await_picture(watched: Watched, sockets: RawSockets) -> bool:
 def measure(scale: Scale) -> Iterator[Figure]:
     yield from start_figures(scale)
     yield from watch_figures(scale)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Measure the commands on the real server.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

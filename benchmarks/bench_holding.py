@@ -1,33 +1,23 @@
-"""What it costs to hold hundreds of jobs, and that none is lost, on the real server.
-
-Run by ``python3 tools/bench.py``, or alone. ``--quick`` does it on a small scale and
-judges outcomes alone.
-"""
+"""What it costs to hold hundreds of jobs, and that none is lost, on the real server."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.at_rest import big_server, empty, live_jobs
-from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth, settle
+from benchmarks.costs_of_holding import Cost, growth, held
 from benchmarks.figures import Figure, Spread, at_most, one, outcome
-from benchmarks.orders import ROOT, Worker
+from benchmarks.orders import Worker, WorkerError
 from benchmarks.raw_sockets import Command, RawSockets
-from benchmarks.running import run
 from tools import existing_client
 from tools.costs import family, pss_kib
 from tools.real_server import RealServer
 
 MOST_CONNECTIONS = 9
 OBSERVERS = 3
+BUSY_GREENLETS = 100
 _VERSION: Command = ("version", (), {})
 
 
@@ -64,13 +54,9 @@ QUICK = Scale(
 
 def costs_of(program: Worker, server: RealServer, jobs: int, scale: Scale) -> tuple[Cost, Cost]:
     """Of holding one job, and of holding `jobs` for a while."""
-    program.ask("hold", 1, scale.keepalive_s)
-    settle(program.pid)
-    first = cost_now(program.pid, 1, server.port)
-    program.ask("hold", jobs, scale.keepalive_s)
-    settle(program.pid)
-    shares = [cpu_share(program.pid, scale.window_s) for _ in range(scale.windows)]
-    return first, cost_now(program.pid, jobs, server.port, shares)
+    first, _ = held(program, server.port, 1, scale.keepalive_s)
+    windows = [scale.window_s] * scale.windows
+    return first, held(program, server.port, jobs, scale.keepalive_s, windows)[0]
 
 
 def cost_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
@@ -149,10 +135,10 @@ def loss_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
     where = server.host, server.port
     spell = f"{scale.watched_jobs} jobs, {scale.busy_s:g} s, keepalive {scale.short_keepalive_s:g}"
     with Worker(sys.executable, "our_jobs", *where) as program, RawSockets(*where, 1) as sockets:
-        held = set(program.ask("hold", scale.watched_jobs, scale.short_keepalive_s))
+        jobs = set(program.ask("hold", scale.watched_jobs, scale.short_keepalive_s))
         for order, doing in (("sleep", "asleep"), ("burn", "burning CPU")):
             program.ask(order, scale.busy_s)
-            lost = len(held - live_jobs(sockets))
+            lost = len(jobs - live_jobs(sockets))
             yield Figure(f"jobs lost while {doing}: {spell} s", "", one(lost),
                          goal=outcome("==", 0))  # fmt: skip
         program.ask("destroy")
@@ -165,7 +151,7 @@ def kill_figures(server: RealServer, scale: Scale) -> Iterator[Figure]:
     empty(server)
     answered = sum(_answers_after_a_kill(server) for _ in range(scale.kills))
     yield Figure(
-        f"{scale.kills} times SIGKILL amid 100 busy greenlets: server dead after",
+        f"{scale.kills} times SIGKILL amid {BUSY_GREENLETS} busy greenlets: server dead after",
         "",
         one(scale.kills - answered),
         goal=outcome("==", 0),
@@ -177,7 +163,10 @@ def _answers_after_a_kill(server: RealServer) -> bool:
     where = server.host, server.port
     try:
         with RawSockets(*where, OBSERVERS) as observers:
-            _kill_a_busy_client(server)
+            with Worker(sys.executable, "our_jobs", *where) as client:
+                if not client.ask("stay busy", BUSY_GREENLETS):
+                    raise WorkerError("the client that was to be killed is not busy")
+                client.kill()
             answers = observers.run([_VERSION] * OBSERVERS)
         with RawSockets(*where, 1) as newcomer:
             answers += newcomer.run([_VERSION])
@@ -188,22 +177,6 @@ def _answers_after_a_kill(server: RealServer) -> bool:
     return len(answers) == OBSERVERS + 1
 
 
-def _kill_a_busy_client(server: RealServer) -> None:
-    program = [sys.executable, str(ROOT / "benchmarks" / "busy_client.py")]
-    program += [server.host, str(server.port)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, env=_environ()) as client:
-        assert client.stdout is not None
-        said = client.stdout.readline()
-        client.kill()
-    if said != b"busy\n":
-        raise RuntimeError("the client that was to be killed ended by itself")
-
-
-def _environ() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
-
-
 # -- the whole ------------------------------------------------------------------
 
 
@@ -211,11 +184,3 @@ def measure(scale: Scale) -> Iterator[Figure]:
     with big_server() as server:
         for part in (cost_figures, loss_figures, kill_figures):
             yield from part(server, scale)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Hold hundreds of jobs on the real server.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

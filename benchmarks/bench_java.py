@@ -1,29 +1,23 @@
 """Hundreds of jobs made at once until all are ready, on a simulated server as the Java one is.
 
 That one has its jobs ready when its allocator has been through them; the floor are raw sockets that
-make the same jobs and look at the list until it says so. Run by ``python3 tools/bench.py``, or
-alone. ``--quick`` does it on a small scale and judges outcomes alone.
+make the same jobs and look at the list until it says so.
 """
 
 from __future__ import annotations
 
-import sys
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gevent
 
 from benchmarks.at_rest import POOL, destroy_all
-from benchmarks.figures import Figure, Spread, at_most, ratio
+from benchmarks.figures import Figure, at_most, compared
 from benchmarks.raw_sockets import Command, RawSockets
-from benchmarks.running import run
 from benchmarks.simulated import simulated_server
 from benchmarks.turns import in_turns, seconds_of
 from spalloc_gevent import Job, JobState
@@ -99,22 +93,7 @@ def measure(scale: Scale) -> Iterator[Figure]:
             },
             scale.repeats,
         )
-    floor = Spread.of(took_s["floor"])
-    yield Figure(
-        f"{scale.jobs} jobs at once until ready, Java dialect",
-        "s",
-        Spread.of(took_s["ours"]),
-        floor=floor,
-        ratio=ratio(took_s["ours"], took_s["floor"]),
-        goal=at_most(1.2 * floor.median + 1.0),
-        note="to reach: 1.2 times the floor and a second; a simulated server",
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    about = "Make many jobs at once on a server as the Java one is."
-    return run(about, measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    name = f"{scale.jobs} jobs at once until ready, Java dialect"
+    goal = at_most(1.2 * statistics.median(took_s["floor"]) + 1.0)
+    note = "to reach: 1.2 times the floor and a second; a simulated server"
+    yield compared(name, "s", "ours", took_s, goal, note)

@@ -1,26 +1,19 @@
 """Thousands of jobs in one program: that none is lost, and that each costs what one of a few costs.
 
-On the simulated server, in a process of its own: the real one takes no such number. Run by
-``python3 tools/bench.py``, or alone. ``--quick`` holds hundreds for seconds and judges outcomes
-alone.
+On the simulated server, in a process of its own: the real one takes no such number.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.at_rest import live_jobs
-from benchmarks.costs_of_holding import Cost, cost_now, cpu_share, growth, settle
+from benchmarks.costs_of_holding import Cost, growth, held
 from benchmarks.figures import Figure, Spread, at_most, one, outcome, ratio_at_most
 from benchmarks.orders import Worker
 from benchmarks.raw_sockets import RawSockets
-from benchmarks.running import run
 from benchmarks.simulated import simulated_server
 
 SPARE_BOARDS = 200
@@ -58,47 +51,40 @@ class Held:
 
 
 def hold(where: tuple[str, int], scale: Scale) -> Held:
-    port = where[1]
+    port, keepalive_s = where[1], scale.keepalive_s
+    windows = [scale.window_s] * scale.windows
     with Worker(sys.executable, "our_jobs", *where) as program, RawSockets(*where, 1) as sockets:
-        pid = program.pid
-        program.ask("hold", 1, scale.keepalive_s)
-        settle(pid)
-        first = cost_now(pid, 1, port)
-        program.ask("hold", scale.few, scale.keepalive_s)
-        settle(pid)
-        few = cost_now(pid, scale.few, port, [cpu_share(pid, scale.hold_few_s)])
-        held = set(program.ask("hold", scale.many, scale.keepalive_s))
-        settle(pid)
-        shares = [cpu_share(pid, scale.window_s) for _ in range(scale.windows)]
-        many = cost_now(pid, scale.many, port, shares)
-        return Held(first, few, many, len(held - live_jobs(sockets)))
+        first, _ = held(program, port, 1, keepalive_s)
+        few, _ = held(program, port, scale.few, keepalive_s, [scale.hold_few_s])
+        many, jobs = held(program, port, scale.many, keepalive_s, windows)
+        return Held(first, few, many, len(jobs - live_jobs(sockets)))
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
     with simulated_server(scale.many + SPARE_BOARDS) as where:
-        held = hold(where, scale)
-    yield from _figures(held, scale)
+        costs = hold(where, scale)
+    yield from _figures(costs, scale)
 
 
-def _figures(held: Held, scale: Scale) -> Iterator[Figure]:
+def _figures(costs: Held, scale: Scale) -> Iterator[Figure]:
     what = f"{scale.many:,} jobs held for {scale.hold_s:g} s"
     note = f"keepalive {scale.keepalive_s:g} s, simulated server; guardian included"
-    yield Figure(f"{what}: lost", "", one(held.lost), goal=outcome("==", 0), note=note)
-    yield Figure(f"{what}: memory (PSS)", "KiB", one(held.many.pss_kib),
+    yield Figure(f"{what}: lost", "", one(costs.lost), goal=outcome("==", 0), note=note)
+    yield Figure(f"{what}: memory (PSS)", "KiB", one(costs.many.pss_kib),
                  goal=at_most(MOST_MEMORY_KIB))  # fmt: skip
-    yield Figure(f"{what}: CPU of one core", "%", Spread.of(held.many.cpu_s).times(100.0),
+    yield Figure(f"{what}: CPU of one core", "%", Spread.of(costs.many.cpu_s).times(100.0),
                  goal=at_most(4.0))  # fmt: skip
-    yield Figure(f"{what}: connections", "", one(held.many.connections),
+    yield Figure(f"{what}: connections", "", one(costs.many.connections),
                  goal=outcome("<=", 9))  # fmt: skip
-    yield from _comparisons(held, scale)
+    yield from _comparisons(costs, scale)
 
 
-def _comparisons(held: Held, scale: Scale) -> Iterator[Figure]:
+def _comparisons(costs: Held, scale: Scale) -> Iterator[Figure]:
     than = f"at {scale.many:,} held against at {scale.few}"
-    many, few = (Spread.of(cost.cpu_s).times(1e6 / cost.jobs) for cost in (held.many, held.few))
+    many, few = (Spread.of(cost.cpu_s).times(1e6 / cost.jobs) for cost in (costs.many, costs.few))
     yield _beside(f"CPU of a job {than}", "us/s", many, few.median)
-    many = one(growth((held.few, held.many), "pss_kib"))
-    few_kib = growth((held.first, held.few), "pss_kib")
+    many = one(growth((costs.few, costs.many), "pss_kib"))
+    few_kib = growth((costs.first, costs.few), "pss_kib")
     yield _beside(f"memory of a job {than}", "KiB", many, few_kib)
 
 
@@ -107,11 +93,3 @@ def _beside(name: str, unit: str, many: Spread, few: float) -> Figure:
         return Figure(name, unit, many, note="the few cost too little to be measured")
     return Figure(name, unit, many, floor=one(few), ratio=many.times(1 / few),
                   goal=ratio_at_most(1.2), note="the floor is the cost at the few")  # fmt: skip
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Hold thousands of jobs on a simulated server.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

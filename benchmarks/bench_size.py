@@ -1,6 +1,6 @@
 """How much there is to read: lines of the client's core, and how far an operation travels in it.
 
-Run by ``python3 tools/bench.py``, or alone; ``benchmarks/journeys.py --list`` names the functions.
+``benchmarks/journeys.py --list`` names the functions.
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from benchmarks.figures import Figure, Spread, at_most, one
 from benchmarks.orders import ROOT
-from benchmarks.running import run
 
 PACKAGE = ROOT / "spalloc_gevent"
 CORE = (
@@ -73,11 +69,3 @@ def _journeys() -> dict[str, list[int]]:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     counts: dict[str, list[int]] = json.loads(done.stdout)
     return counts
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("Count lines, and what an operation calls.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,7 @@
 Each of many greenlets waits for a job of its own. The server tells of one change after another,
 noting the time just before it writes the notification; each waiter notes when it runs again. In
 between, the client has heard the notification, asked for the job's state and got the answer. The
-floor does just that over two raw sockets. Run by ``python3 tools/bench.py``, or alone.
-``--quick`` does it on a small scale and judges outcomes alone.
+floor does just that over two raw sockets.
 """
 
 from __future__ import annotations
@@ -17,18 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gevent
 
-from benchmarks.figures import Figure, Spread, at_most, ratio
+from benchmarks.figures import Figure, Spread, at_most, compared
 from benchmarks.orders import Worker, WorkerError
 from benchmarks.raw_sockets import Notified, RawSockets
-from benchmarks.running import run
 from benchmarks.turns import in_turns
 from spalloc_gevent import Job
 from tools.holding import create
@@ -172,30 +166,17 @@ def _figures(
     found: dict[str, list[list[float]]], burst: list[list[float]], scale: Scale
 ) -> Iterator[Figure]:
     name = f"notification to waiter, {scale.jobs} jobs waiting"
+    note = (
+        f"{scale.repeats} times {scale.changes} changes, {1000 * scale.pause_s:g} ms between them; "
+        "from before it is written until wait_for_state_change() has returned, the question for "
+        "the state included"
+    )
     medians, p99s = (
         {who: [percentile(turn, percent) for turn in turns] for who, turns in found.items()}
         for percent in (50, 99)
     )
     for what, times, limit_s in (("median", medians, 0.001), ("99th percentile", p99s, 0.005)):
-        yield Figure(
-            f"{name}: {what}",
-            "s",
-            Spread.of(times["ours"]),
-            floor=Spread.of(times["floor"]),
-            ratio=ratio(times["ours"], times["floor"]),
-            goal=at_most(limit_s),
-            note=f"{scale.repeats} times {scale.changes} changes, {1000 * scale.pause_s:g} ms "
-            "between them; from before it is written until wait_for_state_change() has returned, "
-            "the question for the state included",
-        )
+        yield compared(f"{name}: {what}", "s", "ours", times, at_most(limit_s), note)
     yield Figure(f"  one notification of all {scale.jobs}: the first waiter runs after", "s",
                  Spread.of(min(turn) for turn in burst))  # fmt: skip
     yield Figure("  the last waiter runs after", "s", Spread.of(max(turn) for turn in burst))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    return run("How soon a waiting greenlet knows.", measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

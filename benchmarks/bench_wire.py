@@ -1,4 +1,4 @@
-"""``python3 benchmarks/bench_wire.py``: how long lines take to put together, next to the limit.
+"""How long lines take to put together, next to the limit.
 
 8 MB in 1,024-byte pieces within a second is what the wire promises; the other rows show that no
 size of line or piece makes a byte or piece much dearer. ``--quick`` leaves out the long ones.
@@ -6,17 +6,11 @@ size of line or piece makes a byte or piece much dearer. ``--quick`` leaves out 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.figures import Figure, at_most, one
-from benchmarks.running import run
 from spalloc_gevent.wire.messages import Notification
 from spalloc_gevent.wire.protocol_state import ProtocolState
 
@@ -74,12 +68,3 @@ def figure_of(case: Case) -> Figure:
 
 def measure(cases: Sequence[Case]) -> Iterator[Figure]:
     return map(figure_of, cases)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    about = "How long the wire takes to put lines together."
-    return run(about, measure, FULL, QUICK, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

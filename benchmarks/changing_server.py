@@ -10,175 +10,111 @@ from __future__ import annotations
 
 import json
 import random
-import selectors
-import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import gevent
+from gevent import socket
+from gevent.fileobject import FileObject
+from gevent.server import StreamServer
+
 READY, POWER = 3, 2
-STARTED_AT = 1_000_000.0
 
 
-class Jobs:
-    """Their states."""
+class Server:
+    """Its jobs, and who is told of their changes: everybody who has asked for any."""
 
     def __init__(self) -> None:
-        self.states: dict[int, int] = {}
-        self._asked: dict[int, dict[str, Any]] = {}
+        self._jobs: dict[int, dict[str, Any]] = {}
+        self._watchers: set[socket.socket] = set()
 
-    def change(self, job_id: int) -> None:
-        self.states[job_id] = POWER if self.states[job_id] == READY else READY
+    def serve(self, client: socket.socket, _address: object) -> None:
+        """Answer one client until it hangs up."""
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with client.makefile("rb") as lines:
+            for line in lines:
+                command = json.loads(line)
+                if command["command"] == "notify_job":
+                    self._watchers.add(client)
+                value = self._answer(**command)
+                client.sendall(json.dumps({"return": value}).encode("ascii") + b"\n")
+        self._watchers.discard(client)
 
-    def carry_out(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if name == "version":
-            return "5.0.0"
-        if name == "create_job":
-            return self._create(kwargs)
-        if name == "get_job_state":
-            return self._state(args[0])
-        if name == "list_jobs":
-            return [self._listed(job_id) for job_id in self.states]
-        return None  # Keepalives and watches: everybody who is there is told everything.
+    def _answer(self, command: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        match command:
+            case "version":
+                return "5.0.0"
+            case "create_job":
+                return self._create(**kwargs)
+            case "get_job_state":
+                return self._jobs[args[0]]
+            case "list_jobs":
+                return list(self._jobs.values())
+            case _:
+                return None
 
-    def _create(self, kwargs: dict[str, Any]) -> int:
-        job_id = len(self.states) + 1
-        self.states[job_id] = READY
-        self._asked[job_id] = kwargs
-        return job_id
-
-    def _state(self, job_id: int) -> dict[str, Any]:
-        return {
-            "state": self.states[job_id],
-            "power": True,
-            "keepalive": self._asked[job_id]["keepalive"],
-            "reason": None,
-            "start_time": STARTED_AT,
-            "keepalivehost": "127.0.0.1",
-        }
-
-    def _listed(self, job_id: int) -> dict[str, Any]:
-        asked = self._asked[job_id]
-        return {
-            **self._state(job_id),
+    def _create(self, owner: str, keepalive: float, **_: object) -> int:
+        job_id = len(self._jobs) + 1
+        self._jobs[job_id] = {
             "job_id": job_id,
-            "owner": asked["owner"],
+            "owner": owner,
+            "state": READY,
+            "power": True,
+            "keepalive": keepalive,
+            "keepalivehost": "127.0.0.1",
+            "reason": None,
+            "start_time": 1_000_000.0,
             "args": [],
             "kwargs": {},
             "allocated_machine_name": "m",
             "boards": [[0, 0, 0]],
         }
+        return job_id
 
+    def change_singly(self, count: int, pause_s: float) -> list[tuple[int, float]]:
+        """In any order; none again before all the others have had their turn."""
+        told: list[tuple[int, float]] = []
+        chosen = random.Random(count)
+        while len(told) < count:
+            for job_id in chosen.sample(list(self._jobs), len(self._jobs))[: count - len(told)]:
+                gevent.sleep(pause_s)
+                told += self.change([job_id])
+        return told
 
-class Server:
-    """Its sockets, and the changes that are still to come."""
+    def change_at_once(self) -> list[tuple[int, float]]:
+        return self.change(list(self._jobs))
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._jobs = Jobs()
-        self._watchers: set[socket.socket] = set()
-        self._unread: dict[socket.socket, bytearray] = {}
-        self._told: list[tuple[int, float]] = []
-        self._to_change: Iterator[int] | None = None
-        self._pause_s = 0.0
-        self._next_at = 0.0
-        self._listener = listener
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
-        self._selector.register(sys.stdin, selectors.EVENT_READ)
-
-    def serve(self) -> None:
-        while True:
-            for key, _ in self._selector.select(self._left_s()):
-                if key.fd == sys.stdin.fileno():
-                    order = sys.stdin.readline()
-                    if not order:
-                        return
-                    self._obey(*json.loads(order))
-                elif key.fileobj is self._listener:
-                    self._accept()
-                else:
-                    assert isinstance(key.fileobj, socket.socket)
-                    self._read(key.fileobj)
-            if self._to_change is not None and time.monotonic() >= self._next_at:
-                self._change_next(self._to_change)
-
-    def _left_s(self) -> float | None:
-        if self._to_change is None:
-            return None
-        return max(0.0, self._next_at - time.monotonic())
-
-    # -- changes ----------------------------------------------------------------
-
-    def _obey(self, order: str, count: int = 0, pause_s: float = 0.0) -> None:
-        if order == "at once":
-            self._tell(list(self._jobs.states))
-            self._say_what_was_told()
-        else:
-            self._pause_s = pause_s
-            self._to_change = iter(_in_any_order(list(self._jobs.states), count))
-            self._next_at = time.monotonic() + pause_s
-
-    def _change_next(self, to_change: Iterator[int]) -> None:
-        job_id = next(to_change, None)
-        if job_id is None:
-            self._to_change = None
-            self._say_what_was_told()
-        else:
-            self._tell([job_id])
-            self._next_at = time.monotonic() + self._pause_s
-
-    def _tell(self, jobs: list[int]) -> None:
-        for job_id in jobs:
-            self._jobs.change(job_id)
-        line = json.dumps({"jobs_changed": jobs}).encode("ascii") + b"\n"
+    def change(self, job_ids: list[int]) -> list[tuple[int, float]]:
+        """Change these jobs and tell everybody, in one notification."""
+        for job_id in job_ids:
+            job = self._jobs[job_id]
+            job["state"] = POWER if job["state"] == READY else READY
+        line = json.dumps({"jobs_changed": job_ids}).encode("ascii") + b"\n"
         now = time.monotonic()
         for watcher in self._watchers:
             watcher.sendall(line)
-        self._told += [(job_id, now) for job_id in jobs]
-
-    def _say_what_was_told(self) -> None:
-        print(json.dumps(self._told), flush=True)
-        self._told = []
-
-    # -- clients ----------------------------------------------------------------
-
-    def _accept(self) -> None:
-        client, _ = self._listener.accept()
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._unread[client] = bytearray()
-        self._selector.register(client, selectors.EVENT_READ)
-
-    def _read(self, client: socket.socket) -> None:
-        data = client.recv(65_536)
-        if not data:
-            self._selector.unregister(client)
-            self._watchers.discard(client)
-            del self._unread[client]
-            client.close()
-            return
-        *lines, rest = (self._unread[client] + data).split(b"\n")
-        self._unread[client] = bytearray(rest)
-        for line in lines:
-            self._answer(client, json.loads(line))
-
-    def _answer(self, client: socket.socket, command: dict[str, Any]) -> None:
-        if command["command"] == "notify_job":
-            self._watchers.add(client)
-        value = self._jobs.carry_out(command["command"], command["args"], command["kwargs"])
-        client.sendall(json.dumps({"return": value}).encode("ascii") + b"\n")
+        return [(job_id, now) for job_id in job_ids]
 
 
-def _in_any_order(jobs: list[int], count: int) -> list[int]:
-    """So many of them; none again before all the others have had their turn."""
-    order: list[int] = []
-    chosen = random.Random(count)
-    while len(order) < count:
-        order += chosen.sample(jobs, len(jobs))
-    return order[:count]
+def main() -> None:
+    server = Server()
+    orders: dict[str, Callable[..., object]] = {
+        "singly": server.change_singly,
+        "at once": server.change_at_once,
+    }
+    listener = StreamServer(("127.0.0.1", 0), server.serve, backlog=128)
+    listener.start()
+    print(listener.server_port, flush=True)
+    for line in FileObject(sys.stdin.fileno(), "rb"):
+        order, *arguments = json.loads(line)
+        print(json.dumps(orders[order](*arguments)), flush=True)
 
 
 if __name__ == "__main__":
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as opened:
-        print(opened.getsockname()[1], flush=True)
-        Server(opened).serve()
+    main()

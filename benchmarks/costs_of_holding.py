@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.at_rest import rest
+from benchmarks.orders import Worker
 from tools.costs import connections, family, fine_cpu_s, pss_kib
 
 
@@ -31,6 +32,22 @@ class Cost:
     cpu_s: tuple[float, ...] = ()
 
 
+def held(
+    program: Worker, port: int, jobs: int, keepalive_s: float, windows: Sequence[float] = ()
+) -> tuple[Cost, set[int]]:
+    """What a program costs that holds so many jobs, and their IDs if it tells them.
+
+    Args:
+        port: The server's.
+        windows: For how many seconds each its CPU time is measured.
+    """
+    told = program.ask("hold", jobs, keepalive_s)
+    for member in family(program.pid):
+        rest(member)
+    shares = [cpu_share(program.pid, seconds) for seconds in windows]
+    return cost_now(program.pid, jobs, port, shares), set(told if isinstance(told, list) else ())
+
+
 def cost_now(pid: int, jobs: int, port: int, cpu_s: Sequence[float] = ()) -> Cost:
     members = family(pid)
     return Cost(
@@ -41,12 +58,6 @@ def cost_now(pid: int, jobs: int, port: int, cpu_s: Sequence[float] = ()) -> Cos
         connections=connections(members, port),
         cpu_s=tuple(cpu_s),
     )
-
-
-def settle(pid: int) -> None:
-    """Wait until a program, and all that belongs to it, has nothing left to do but to hold."""
-    for member in family(pid):
-        rest(member)
 
 
 def cpu_share(pid: int, seconds: float) -> float:

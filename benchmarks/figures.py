@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.units import told
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -79,6 +81,11 @@ class Goal:
         if self.sign not in _SIGNS:
             raise ValueError(f"a goal's sign is one of {', '.join(_SIGNS)}, not {self.sign!r}")
 
+    def told(self, unit: str) -> str:
+        """As the table shows it, of a figure in this unit."""
+        value = told(self.limit, "x" if self.of_ratio else unit)
+        return value if self.sign == "==" else f"{self.sign} {value}"
+
     def is_reached_by(self, value: float) -> bool:
         return _SIGNS[self.sign](value, self.limit)
 
@@ -145,11 +152,30 @@ class Figure:
     def as_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "verdict": self.verdict.value}
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Figure:
-        """What :meth:`as_json` made; the verdict is found anew."""
-        values = {name: value for name, value in fields.items() if name != "verdict"}
-        for name in ("ours", "floor", "existing", "ratio", "existing_ratio"):
-            values[name] = None if values[name] is None else Spread(**values[name])
-        values["goal"] = None if values["goal"] is None else Goal(**values["goal"])
-        return cls(**values)
+
+Turns = Mapping[str, Sequence[float]]
+"""What was measured turn by turn, by who did the work: "floor" and "existing" among others."""
+
+
+def compared(
+    name: str, unit: str, who: str, turns: Turns, goal: Goal | None = None, note: str = ""
+) -> Figure:
+    """What `who` took, beside the floor and, where that was measured too, the existing client."""
+    existing = turns.get("existing")
+    return Figure(
+        name,
+        unit,
+        Spread.of(turns[who]),
+        floor=Spread.of(turns["floor"]),
+        existing=None if existing is None else Spread.of(existing),
+        ratio=ratio(turns[who], turns["floor"]),
+        existing_ratio=None if existing is None else ratio(existing, turns["floor"]),
+        goal=goal,
+        note=note,
+    )
+
+
+def over(name: str, who: str, alone: str, turns: Turns, goal: Goal | None = None) -> Figure:
+    """The seconds that `who` took on top of what `alone` did, turn by turn."""
+    pairs = zip(turns[who], turns[alone], strict=True)
+    return Figure(name, "s", Spread.of(took - less for took, less in pairs), goal=goal)

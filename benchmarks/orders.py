@@ -63,6 +63,11 @@ class Worker:
             raise WorkerError(f"{self._program} has ended without an answer")
         return json.loads(said)
 
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """Let it end; it is killed when it does not."""
         with self._process as process:

@@ -25,7 +25,7 @@ ROW = 26
 TOP = 62
 BOTTOM = 34
 _PLOT_LEFT, _PLOT_RIGHT = 430, 820
-_SHORTEST_DECADES = 1.0
+_LONGEST_NAME = 60
 
 
 def drawn(figures: Sequence[Figure]) -> str:
@@ -33,7 +33,9 @@ def drawn(figures: Sequence[Figure]) -> str:
     rows = [figure for figure in figures if _can_be_drawn(figure)]
     axis = _Axis(rows)
     height = TOP + ROW * len(rows) + BOTTOM
-    body = [*_legend(), *_grid(axis, height), *_rows(rows, axis)]
+    body = [*_legend(), *_grid(axis, height)]
+    for number, figure in enumerate(rows):
+        body += _row(figure, axis, TOP + ROW * number + ROW / 2)
     return "\n".join([_head(height), *body, "</svg>", ""])
 
 
@@ -61,22 +63,18 @@ class _Axis:
     """Where on the line a figure is."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:
-        decades = [0.0]
-        for figure in figures:
-            assert figure.goal is not None
-            for spread in filter(None, (_ours(figure), _existing(figure))):
-                if spread.median > 0:
-                    decades.append(math.log10(goodness(spread.median, figure.goal)))
-        self.least = min(-_SHORTEST_DECADES, math.floor(min(decades)))
-        self.most = max(_SHORTEST_DECADES, math.ceil(max(decades)))
+        decades = [
+            math.log10(goodness(spread.median, figure.goal))
+            for figure in figures
+            for spread in filter(None, (_ours(figure), _existing(figure)))
+            if figure.goal is not None and spread.median > 0
+        ]
+        self.least = min(-1, math.floor(min(decades, default=0.0)))
+        self.most = max(1, math.ceil(max(decades, default=0.0)))
 
     def x(self, good: float) -> float:
         place = (math.log10(good) - self.least) / (self.most - self.least)
         return _PLOT_LEFT + min(1.0, max(0.0, place)) * (_PLOT_RIGHT - _PLOT_LEFT)
-
-    @property
-    def ticks(self) -> list[int]:
-        return list(range(math.ceil(self.least), math.floor(self.most) + 1))
 
 
 def _head(height: int) -> str:
@@ -98,7 +96,7 @@ def _legend() -> Iterator[str]:
 
 
 def _grid(axis: _Axis, height: int) -> Iterator[str]:
-    for decade in axis.ticks:
+    for decade in range(axis.least, axis.most + 1):
         x = axis.x(10.0**decade)
         is_goal = decade == 0
         dashes = "" if is_goal else ' stroke-dasharray="2 4"'
@@ -106,20 +104,10 @@ def _grid(axis: _Axis, height: int) -> Iterator[str]:
             f'<line x1="{x:.1f}" y1="{TOP - 10}" x2="{x:.1f}" y2="{height - BOTTOM + 4}" '
             f'stroke="{RULE}" stroke-width="{1.5 if is_goal else 0.7}"{dashes}/>'
         )
-        yield _text(x, TOP - 16, _tick_name(decade), anchor="middle")
+        name = "goal" if is_goal else f"{10 ** abs(decade):,}x"
+        yield _text(x, TOP - 16, name, anchor="middle")
     yield _text(_PLOT_RIGHT, height - 10, "better →", anchor="end")
     yield _text(_PLOT_LEFT, height - 10, "← worse")
-
-
-def _tick_name(decade: int) -> str:
-    if decade == 0:
-        return "goal"
-    return f"{10 ** abs(decade):,}x"
-
-
-def _rows(figures: Sequence[Figure], axis: _Axis) -> Iterator[str]:
-    for number, figure in enumerate(figures):
-        yield from _row(figure, axis, TOP + ROW * number + ROW / 2)
 
 
 def _row(figure: Figure, axis: _Axis, y: float) -> Iterator[str]:
@@ -127,7 +115,9 @@ def _row(figure: Figure, axis: _Axis, y: float) -> Iterator[str]:
     ours, existing = _ours(figure), _existing(figure)
     colour = MISSED if figure.verdict is Verdict.MISSED else OURS
     unit = "x" if figure.goal.of_ratio else figure.unit
-    yield _text(_PLOT_LEFT - 16, y + 4, _shortened(figure.name), anchor="end", title=figure.name)
+    name = figure.name
+    name = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    yield _text(_PLOT_LEFT - 16, y + 4, name, anchor="end", title=figure.name)
     if existing is not None and existing.median > 0:
         told_by = f"the existing client: {told(existing.median, unit)}"
         yield _dot(axis.x(goodness(existing.median, figure.goal)), y, EXISTING, told_by)
@@ -146,10 +136,6 @@ def _whisker(axis: _Axis, spread: Spread, goal: Goal, y: float, colour: str) -> 
         f'<line x1="{ends[0]:.1f}" y1="{y}" x2="{ends[1]:.1f}" y2="{y}" '
         f'stroke="{colour}" stroke-width="3"/>'
     )
-
-
-def _shortened(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _dot(x: float, y: float, colour: str, title: str) -> str:

@@ -116,8 +116,10 @@ def _check(what: str, holds: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Show the main job on a simulated server.")
-    parser.add_argument("--jobs", type=int, default=200)
+    parser = argparse.ArgumentParser(
+        prog="demo.py", description="Show the main job on a simulated server."
+    )
+    parser.add_argument("--jobs", type=int, default=200, help="how many to hold (default: 200)")
     given = parser.parse_args(argv)
     try:
         show(given.jobs)

@@ -6,6 +6,7 @@ is the same each time.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -101,5 +102,15 @@ def _command(name: str) -> list[str]:
     return [sys.executable, "-m", "spalloc_gevent", name]
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="pictures.py", description="Make the pictures of the README."
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "docs", help="where they go (default: docs)"
+    )
+    make(parser.parse_args().folder)
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    main()

@@ -234,14 +234,23 @@ def table(rows: Sequence[tuple[str, object]]) -> str:
     return "\n".join(f"{what:<{width}}  {value}".rstrip() for what, value in rows)
 
 
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="soak.py", description="Hold jobs on a real server while all goes wrong."
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="how long faults are injected (default: 30)")
+    length.add_argument("--seconds", type=float, help="the same, for a short run")
+    parser.add_argument("--jobs", type=int, default=300, help="how many to hold (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults' order (default: 0)")
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--jobs", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    given = parser.parse_args(argv)
-    rows, well = soak(given.seconds, given.jobs, given.seed)
-    print(f"{given.jobs} jobs, keepalive {KEEPALIVE_S:g} s, for {given.seconds:g} s:")
+    given = parser().parse_args(argv)
+    seconds = given.seconds or 60.0 * (given.minutes or 30.0)
+    rows, well = soak(seconds, given.jobs, given.seed)
+    print(f"{given.jobs} jobs, keepalive {KEEPALIVE_S:g} s, for {seconds:g} s:")
     print(table(rows))
     print("all is well" if well else "NOT WELL")
     return 0 if well else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from tools.environments import ROOT
 
 PROC = Path("/proc")
 
+LASTING_S = 5.0
 _ESTABLISHED = "01"
 _GUARDIAN_PROGRAM = ROOT / "spalloc_gevent" / "guardian" / "__main__.py"
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -34,10 +36,17 @@ def own_cost(port: int) -> Cost:
     return Cost(
         pss_kib=own_pss_kib(),
         threads=len(os.listdir(PROC / "self" / "task")),
-        # Not what only starts the guardian, which is there for some milliseconds.
-        processes=1 + len(descendants(os.getpid()) - {guardian for guardian, _ in _guardians()}),
+        processes=1 + len(_lasting_descendants(os.getpid())),
         connections=own_connections(port),
     )
+
+
+def _lasting_descendants(pid: int) -> set[int]:
+    """Descendants that are there for long: what only starts the guardian ends soon."""
+    until = time.monotonic() + LASTING_S
+    while (found := descendants(pid)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
 
 
 def own_pss_kib() -> int:

@@ -1,10 +1,9 @@
 """``python3 tools/package.py``: the sdist and the wheel, into ``dist``, once they have been tried.
 
-Both are built from a clean copy of the checkout, with the manual pages made first. Then twine looks
-at them, what they hold is compared with the checkout, a second wheel is built from the sdist and
-compared with the first, and the wheel is installed into a new environment, where every module is
-imported and every command is run. Standard library only; build, twine and Sphinx are in
-environments that are made first if need be.
+Made by ``build`` from a clean copy of the checkout with the manual pages, the wheel from the sdist.
+Then ``twine`` looks at them, what they hold is compared with the checkout, and the wheel is
+installed into a new environment, where every module is imported and every command is run. Standard
+library only; build, twine and Sphinx are in environments that are made first if need be.
 """
 
 from __future__ import annotations
@@ -14,16 +13,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence, Set
+import zipfile
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tools import archives, docs, environments
+from tools import docs, environments
 
 PACKAGE = "spalloc_gevent"
+MANUAL = "share/man/man1"
 
 COPIED = ("*.rst", "*.in", "*.toml", "LICENSE", "setup.*", ".ci", "benchmarks", "docs", PACKAGE,
           "tests", "tools")  # fmt: skip
@@ -46,9 +48,12 @@ def make(target: Path, pythons: Sequence[str]) -> list[Path]:
         work = Path(folder)
         source = copied(work / "source")
         add_manual(source, sphinx, work)
-        files = archives.files_below(source)  # Before building adds to them.
+        # Before building adds to them.
+        files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
         made = built(packaging, source, work / "dist")
-        look_at(packaging, *made, files, work)
+        _say("compare with the checkout")
+        if faults := [*faults_of_sdist(made[0], files), *faults_of_wheel(made[1], files)]:
+            raise PackageError("\n".join(faults))
         for number, python in enumerate(pythons):
             tried(python, made[1], work / f"clean-{number}")
         target.mkdir(parents=True, exist_ok=True)
@@ -79,25 +84,43 @@ def add_manual(source: Path, sphinx: Path, work: Path) -> None:
 
 
 def built(packaging: Path, source: Path, target: Path) -> tuple[Path, Path]:
-    """The sdist and the wheel, each built from `source`."""
+    """The sdist of `source`, and the wheel that is built from the sdist; twine approves of both."""
     _say("build")
-    _run([packaging, "-m", "build", "--sdist", "--wheel", "--outdir", target, source])
+    _run([packaging, "-m", "build", "--outdir", target, source])
     (sdist,), (wheel,) = target.glob("*.tar.gz"), target.glob("*.whl")
+    _say("twine check")
+    _run([packaging, "-m", "twine", "check", "--strict", sdist, wheel])
     return sdist, wheel
 
 
-def look_at(packaging: Path, sdist: Path, wheel: Path, files: Set[str], work: Path) -> None:
-    """Raise PackageError unless both are complete, and well-formed, and say the same."""
-    _say("twine check")
-    _run([packaging, "-m", "twine", "check", "--strict", sdist, wheel])
-    _say("compare with the checkout")
-    _raise_if_any(archives.faults_of_sdist(sdist, files))
-    _raise_if_any(archives.faults_of_wheel(wheel, files, PACKAGE))
-    _say("build a wheel from the sdist")
-    again = work / "again"
-    pip: list[str | Path] = [packaging, "-m", "pip", "--disable-pip-version-check"]
-    _run([*pip, "wheel", "--no-deps", "--wheel-dir", again, sdist])
-    _raise_if_any(archives.differences(wheel, again / wheel.name))
+def files_of_sdist(sdist: Path) -> set[str]:
+    """The names of all files, without the folder that all are in."""
+    with tarfile.open(sdist) as archive:
+        return {member.name.split("/", 1)[1] for member in archive if member.isfile()}
+
+
+def faults_of_sdist(sdist: Path, source: Set[str]) -> Iterator[str]:
+    """What of the files of the source is not in the sdist."""
+    for name in sorted(source - files_of_sdist(sdist)):
+        yield f"{sdist.name} lacks {name}"
+
+
+def faults_of_wheel(wheel: Path, source: Set[str]) -> Iterator[str]:
+    """What a wheel lacks of the package and its manual pages, and what else it has."""
+    if not wheel.name.endswith("-py3-none-any.whl"):
+        yield f"{wheel.name} is not for every Python and system"
+    stem = "-".join(wheel.name.split("-")[:2])
+    expected = {name for name in source if name.startswith(f"{PACKAGE}/")}
+    expected |= {f"{stem}.data/data/{MANUAL}/{Path(name).name}"
+                 for name in source if name.startswith("man/")}  # fmt: skip
+    expected |= {f"{stem}.dist-info/licenses/LICENSE"}
+    with zipfile.ZipFile(wheel) as archive:
+        there = set(archive.namelist())
+    for name in sorted(expected - there):
+        yield f"{wheel.name} lacks {name}"
+    for name in sorted(there - expected):
+        if not name.startswith(f"{stem}.dist-info/"):
+            yield f"{wheel.name} has {name}, which is not the package's"
 
 
 def tried(python: str, wheel: Path, clean: Path) -> None:
@@ -112,11 +135,6 @@ def tried(python: str, wheel: Path, clean: Path) -> None:
     elsewhere = clean / "elsewhere"
     elsewhere.mkdir()
     _run([inside, "-I", _TRY], cwd=elsewhere)
-
-
-def _raise_if_any(faults: Iterable[str]) -> None:
-    if found := list(faults):
-        raise PackageError("\n".join(found))
 
 
 def _run(command: Sequence[str | Path], cwd: Path | None = None) -> None:

@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.transport.programs import ROOT
-from tools.code_blocks import code_blocks
+from sybil.document import Document
+from sybil.parsers.rest.lexers import DirectiveLexer
 
+from tests.transport.programs import ROOT
+
+_CODE_BLOCKS = DirectiveLexer(directive="code-block")
 _NOTE = re.compile(r" *\.\. example: (?P<note>.*)")
 _FILE_NAME = r"[\w./-]+\.\w+"
 _FILE = re.compile(rf"# (?P<name>{_FILE_NAME})\n")
+_FILE_OF_A_CAPTION = re.compile(rf"~/\S+|{_FILE_NAME}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Block:
         named = _FILE.match(self.text) if self.language == "python" else None
         if named:
             return named["name"]
-        return self.caption if re.fullmatch(_FILE_NAME, self.caption) else self.said("file")
+        return self.caption if _FILE_OF_A_CAPTION.fullmatch(self.caption) else self.said("file")
 
 
 def pages() -> list[str]:
@@ -60,9 +64,17 @@ def blocks_of(page: str) -> list[Block]:
 def blocks_in(page: str, text: str) -> Iterator[Block]:
     """The code blocks of a page's text, in order."""
     lines = text.split("\n")
-    for found in code_blocks(text):
-        notes = _notes_above(lines, found.directive - 1)
-        yield Block(page, found.line, found.language, found.text, notes, found.caption)
+    for region in _CODE_BLOCKS(Document(text, page)):
+        directive = text.count("\n", 0, region.start)
+        code = region.lexemes["source"]
+        yield Block(
+            page=page,
+            line=directive + code.line_offset + 2,
+            language=region.lexemes["arguments"],
+            text=code.rstrip() + "\n",
+            notes=_notes_above(lines, directive),
+            caption=region.lexemes["options"].get("caption", ""),
+        )
 
 
 def _notes_above(lines: Sequence[str], directive: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from tests.docs import stand_ins
 from tests.docs.pages import Block
 from tests.docs.stand_ins import Scene
 from tests.transport.programs import ROOT
+from tools.real_server import free_port
 from tools.terminal import Terminal
 
 PROMPT_S = 60.0
@@ -106,10 +107,12 @@ class Stage:
         self._python: subprocess.Popen[str] | None = None
         self._printed = ""
         self._code = 0
+        self._left_running: list[Terminal] = []
+        self._own_port = free_port()
         tools = folder / "tools"
         self._here = folder / "here"
-        home = folder / "home"
-        for place in (tools, home, self._here):
+        self._home = folder / "home"
+        for place in (tools, self._home, self._here):
             place.mkdir(parents=True)
         _write(tools, stand_ins.TOOLS)
         _write(self._here, stand_ins.FILES)
@@ -118,12 +121,15 @@ class Stage:
             **os.environ,
             "PATH": os.pathsep.join([own, os.environ["PATH"], str(tools)]),
             "PYTHONPATH": str(ROOT),
-            "HOME": str(home),
+            "HOME": str(self._home),
             "TMPDIR": str(folder),
-            "SPALLOC_HOSTNAME": server.host,
-            "SPALLOC_PORT": str(server.port),
-            "SPALLOC_OWNER": stand_ins.OWNER,
         }
+        if scene.is_configured:
+            self._environ["SPALLOC_HOSTNAME"] = server.host
+            self._environ["SPALLOC_PORT"] = str(server.port)
+            self._environ["SPALLOC_OWNER"] = stand_ins.OWNER
+        else:
+            self._environ.pop("XDG_CONFIG_HOME", None)
 
     def begin(self) -> None:
         """Have the scene's jobs, and no others; nothing ends them."""
@@ -146,7 +152,8 @@ class Stage:
         """Run a block; AssertionError says where it does not do what the page says."""
         if block.file is not None:
             head = head_of(block.text) if block.file.endswith(".py") else ""
-            _write(self._here, {block.file: head + self._replaced(block.text)})
+            file = self._here / block.file.replace("~", str(self._home))
+            _write(self._here, {str(file): head + self._replaced(block.text)})
         elif block.language == "python":
             self._run_python(block)
         elif block.language == "console":
@@ -158,7 +165,10 @@ class Stage:
     def _replaced(self, text: str) -> str:
         for written, meant in stand_ins.REPLACED.items():
             there = meant.format(
-                host=self._server.host, port=self._server.port, folder=self._folder
+                host=self._server.host,
+                port=self._server.port,
+                own_port=self._own_port,
+                folder=self._folder,
             )
             text = text.replace(written, there)
         return text
@@ -205,13 +215,24 @@ class Stage:
                     python.kill()
                     self._python = None
 
+    def end_left_running(self) -> None:
+        """Press Ctrl+C in every other terminal, as the page says that its reader does at last."""
+        while self._left_running:
+            with contextlib.closing(self._left_running.pop()) as terminal:
+                terminal.type("\x03")
+                assert terminal.wait() == 0, terminal.screen
+
     def _run_console(self, block: Block) -> None:
         lines = list(console_lines(block.text))
+        if block.caption:
+            self._leave_running(block, lines.pop())
         # Where the page shows an exit code, that is what it says of the command before.
         codes = [int(after.written) if after.command == SHOW_CODE else 0 for after in lines[1:]]
-        codes.append(int(block.said("exit code") or 0))
+        last_codes = [int(code) for code in (block.said("exit code") or "0").split()]
+        codes = [*codes, 0][: len(lines) - len(last_codes)] + last_codes
         for line, code in zip(lines, codes, strict=True):
-            self._code, written = self._run_line(self._replaced(line.command))
+            keys = stand_ins.KEYS if block.said("no terminal") is None else ()
+            self._code, written = self._run_line(self._replaced(line.command), keys)
             told = f"{block}: {line.command!r} ended with {self._code} and wrote\n{written}"
             assert self._code == code, told
             assert not line.written or self._shows(block, line.written, written), told
@@ -222,8 +243,17 @@ class Stage:
             shown, written = without_numbers(shown), without_numbers(written)
         return agrees(shown, written)
 
-    def _run_line(self, command: str) -> tuple[int, str]:
-        for typing in stand_ins.KEYS:
+    def _leave_running(self, block: Block, line: Line) -> None:
+        """Run a command in a terminal of its own, and go on once it has written what is shown."""
+        argv = ["bash", "-c", f"cd {self._here}; exec {self._replaced(line.command)}"]
+        terminal = Terminal(argv, self._environ)
+        self._left_running.append(terminal)
+        terminal.read_on_until(
+            lambda: self._shows(block, line.written, _plain(terminal.screen)), line.written
+        )
+
+    def _run_line(self, command: str, keys: Sequence[stand_ins.Typing]) -> tuple[int, str]:
+        for typing in keys:
             if re.match(typing.command, command):
                 return self._type(command, typing)
         with subprocess.Popen(
@@ -277,3 +307,4 @@ def staged(scene: Scene, folder: Path) -> Iterator[Stage]:
             yield stage
         finally:
             stage.end_python()
+            stage.end_left_running()

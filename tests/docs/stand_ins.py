@@ -2,8 +2,7 @@
 
 The one place for it. Functions here are known to Python examples that leave their names open;
 ``FILES`` are in the folder in which an example runs, ``TOOLS`` can be called in it, ``SCENES``
-says what a page's server is like, ``KEYS`` what is typed, ``NOT_RUN`` what is left out, and
-``RUN_ELSEWHERE`` which pages another test runs.
+says what a page's server is like, ``KEYS`` what is typed, and ``NOT_RUN`` what is left out.
 """
 
 from __future__ import annotations
@@ -43,6 +42,8 @@ class Scene:
     dialect: str = "python"
     jobs: Mapping[int, str] = field(default_factory=lambda: {12: OWNER, 24: "you@example.org"})
     """Owner by number, of jobs with 2 x 2 triads."""
+    is_configured: bool = True
+    """Whether the environment says where the server is and who asks; else the page does."""
 
 
 OWNER = "me@example.org"
@@ -53,6 +54,7 @@ EMPTY = Scene(jobs={})
 SCENES: Mapping[str, Scene] = {
     "docs/howto/campaigns.rst": EMPTY,
     "docs/reference/commands/spalloc.rst": EMPTY,
+    "docs/tutorial.rst": Scene(jobs={}, is_configured=False),
 }
 """By page, for pages whose server is not the usual one."""
 
@@ -63,6 +65,8 @@ REPLACED: Mapping[str, str] = {
     'ProtocolClient("spalloc.example.org"': 'ProtocolClient("{host}", {port}',
     "spalloc.example.org": "{host}",
     "/tmp/": "{folder}/",
+    # The tutorial's own server.
+    "22250": "{own_port}",
     # The port that it takes by itself may be in use.
     "spalloc-simulator --machine": "spalloc-simulator --port 0 --machine",
     "spalloc-simulator --dialect": "spalloc-simulator --port 0 --dialect",
@@ -83,6 +87,8 @@ FILES: Mapping[str, str] = {
     "trial": '#!/bin/sh\ntest "$2" = --seed\n',
     "ping": "#!/bin/sh\ntest $# -eq 1\n",
     "compare": '#!/bin/sh\ntest -n "$1"\n',
+    # Of an environment that has the package: it is on PATH here.
+    "venv/bin/activate": "",
 }
 
 TOOLS: Mapping[str, str] = {
@@ -125,7 +131,8 @@ NOT_RUN: Mapping[tuple[str, str], str] = {
     ("README.rst", "$ python3 tools/demo.py"): (
         "tests/tools/test_demo.py runs the one, and the other runs this test"
     ),
-    ("README.rst", "$ pip install ."): "installs; tests/tools/test_environments.py is about that",
+    ("README.rst", "$ pip install ."): "installs; tests/tools/test_package.py is about that",
+    ("docs/tutorial.rst", "$ python3 -m venv"): "installs; tests/tools/test_package.py does so too",
     ("README.rst", "$ python3 tools/bench.py"): (
         "takes twenty minutes; tests/tools/test_bench_quick.py runs the short form"
     ),
@@ -135,11 +142,3 @@ NOT_RUN: Mapping[tuple[str, str], str] = {
     ),
 }
 """Page and beginning of a block, and why it is not run."""
-
-RUN_ELSEWHERE: Mapping[str, str] = {
-    "docs/tutorial.rst": (
-        "tools/first_hour.py does all of it in a home and an environment of its own;"
-        " tests/tools/test_first_hour.py runs that"
-    ),
-}
-"""Whole pages, and what runs them."""

@@ -3,18 +3,18 @@
 What is run: each ``code-block`` that is ``python`` or ``console``. The blocks of a page run in
 their order, in one folder. Python blocks run in one process, each with names of its own; a block
 whose first line is ``# NAME.py`` is that file in the folder, and so is a block of any language
-with a file's name as its caption. Of a console block each ``$`` line
-runs in bash, and has to end with 0; lines under it are what it writes, stdout and stderr together,
-where ``...`` stands for anything. ``$ command \\`` goes on in the next line. After ``$ echo $?``
-stands the exit code that the command before has to have.
+with a file's name as its caption, in which ``~`` is a home of the page's own. Of a console block
+each ``$`` line runs in bash, and has to end with 0; lines under it are what it writes, stdout and
+stderr together, where ``...`` stands for anything. ``$ command \\`` goes on in the next line. After
+``$ echo $?`` stands the exit code that the command before has to have. The last command of a
+console block with a caption runs in a terminal of its own until all blocks have run.
 
 ``SPALLOC_HOSTNAME``, ``SPALLOC_PORT`` and ``SPALLOC_OWNER`` point to a simulated server of the
 page's own with the machine ``my-machine`` (12 x 12 triads) and the jobs 12 (the owner's own) and
 24 (another's). ``spalloc.example.org`` is its host name. Jobs that examples make have to be given
 back in the end.
 Names, files and commands that an example leaves to the reader are in ``stand_ins.py``, and so is
-what a page's server is like, what is typed at interactive commands, what is not run, and which
-pages another test runs.
+what a page's server is like, what is typed at interactive commands, and what is not run.
 
 A comment directly above a block says more about it, with semicolons between several::
 
@@ -29,7 +29,9 @@ A comment directly above a block says more about it, with semicolons between sev
 - ``output``: the block is what the Python block before has printed;
 - ``server NAME``: it runs on another server, by ``SERVERS``, and in another folder;
 - ``other numbers``: the console block shows numbers as they may be, and others may be written;
-- ``exit code N``: the last command of the console block ends with N;
+- ``no terminal``: nothing is typed at commands of the console block that ask for it;
+- ``exit code N``: the last command of the console block ends with N; more numbers are of more of
+  the last commands;
 - ``not run: why``: it is not run. Better put it into ``NOT_RUN``, where all are seen at once.
 """
 
@@ -49,7 +51,6 @@ from tests.docs.pages import Block, blocks_in, blocks_of, pages
 from tests.docs.stage import Line, Stage, agrees, console_lines, head_of, staged, without_numbers
 from tests.docs.stand_ins import Scene
 from tests.transport.programs import ROOT
-from tools import first_hour
 
 RUN = {"python", "console"}
 LANGUAGES = RUN | {"json", "ini", "text", "rst", "toml", "yaml", "xml", "none"}
@@ -71,8 +72,7 @@ def _names(key: tuple[str, str], block: Block) -> bool:
 
 def is_run(block: Block) -> bool:
     has_part = block.language in RUN or block.file is not None or block.said("output") is not None
-    is_here = block.page not in stand_ins.RUN_ELSEWHERE
-    return has_part and is_here and why_not_run(block) is None
+    return has_part and why_not_run(block) is None
 
 
 @pytest.mark.parametrize("page", [page for page in BLOCKS if any(map(is_run, BLOCKS[page]))])
@@ -107,7 +107,7 @@ def test_every_file_that_an_example_makes_is_used_by_a_later_command() -> None:
 def _is_used(file: str, later: list[Block]) -> bool:
     commands = "".join(block.text for block in later if block.language == "console")
     by_pytest = Path(file).name.startswith(("conftest", "test_")) and "pytest" in commands
-    return by_pytest or file in commands
+    return by_pytest or file in commands or file.startswith("~/.config/")
 
 
 def test_few_examples_are_not_run_and_each_for_a_reason() -> None:
@@ -121,10 +121,6 @@ def test_what_is_listed_as_not_run_is_still_there() -> None:
     found = {key: sum(_names(key, block) for block in EVERY) for key in stand_ins.NOT_RUN}
     assert found == dict.fromkeys(stand_ins.NOT_RUN, 1)
     assert set(stand_ins.SCENES) - set(BLOCKS) == set()
-
-
-def test_a_page_that_is_not_run_here_is_the_one_that_first_hour_runs() -> None:
-    assert [ROOT / page for page in stand_ins.RUN_ELSEWHERE] == [first_hour.PAGE]
 
 
 def test_every_stand_in_is_needed() -> None:

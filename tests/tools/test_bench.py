@@ -4,90 +4,79 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tools import bench
+from benchmarks import __main__ as bench
+from benchmarks.figures import Figure, at_most, one, outcome
+from benchmarks.orders import WorkerError
+from tools import environments
 
-MISSES = """
-import json, pathlib, sys
-spread = {"median": 2.0, "low": 1.0, "high": 3.0, "count": 3}
-goal = {"sign": "<=", "limit": 1.0, "of_ratio": False, "is_outcome": True}
-rest = dict.fromkeys(["floor", "existing", "ratio", "existing_ratio"])
-figure = {"name": "jobs lost", "unit": "", "ours": spread, "goal": goal, **rest}
-left = [word.partition("=")[2] for word in sys.argv if word.startswith("--json=")]
-pathlib.Path(left[0]).write_text(json.dumps([figure]))
-pathlib.Path(left[0] + ".argv").write_text(" ".join(sys.argv[2:]))
-sys.exit(1)
-"""
+BENCHMARKS = environments.ROOT / "benchmarks"
+LOST = Figure("jobs lost", "", one(2.0), goal=outcome("<=", 1.0))
+SLOW = Figure("slow", "s", one(2.0), goal=at_most(1.0))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Benchmarks, of which one misses its goal, one fails, and one is none."""
-    (tmp_path / "bench_missing.py").write_text(MISSES)
-    (tmp_path / "bench_failing.py").write_text("raise SystemExit(2)")
-    (tmp_path / "helper.py").write_text("raise SystemExit(1)")
-    return tmp_path
-
-
-def test_every_benchmark_is_found_and_nothing_else(folder: Path) -> None:
-    assert bench.names(folder) == ["failing", "missing"]
+def test_every_part_is_found_and_nothing_else() -> None:
+    names = [path.stem.removeprefix("bench_") for path in sorted(BENCHMARKS.glob("bench_*.py"))]
+    assert bench.names() == names
+    assert "calls" in names
 
 
 def test_benchmarks_measure_what_users_may_import() -> None:
     inner = re.compile(r"^\s*(?:from|import) spalloc_gevent\.(?:engine|transport)\b", re.MULTILINE)
-    sources = {path: path.read_text("utf-8") for path in bench.BENCHMARKS.glob("*.py")}
-    assert bench.BENCHMARKS / "bench_calls.py" in sources
+    sources = {path: path.read_text("utf-8") for path in BENCHMARKS.glob("*.py")}
     assert [path.name for path, source in sources.items() if inner.search(source)] == []
 
 
-def test_one_that_leaves_no_figures_has_failed_and_one_that_misses_a_goal_has_not(
-    folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("figures", "quick", "code"),
+    [([LOST], False, 1), ([LOST], True, 1), ([SLOW], False, 1), ([SLOW], True, 0), ([], True, 0)],
+)
+def test_the_exit_code_says_whether_a_goal_was_missed(
+    figures: list[Figure],
+    quick: bool,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    python = Path(sys.executable)
-    assert bench.run(python, bench.names(folder), tmp_path, False, folder) == ["failing"]
-    assert [path.stem for path in tmp_path.glob("*.json")] == ["missing"]
+    monkeypatch.setattr(bench, "measured_apart", lambda *_: list(bench.progress(figures, quick)))
+    assert bench.main(["--only", "wire"]) == code
+    assert ("MISSED" in capfd.readouterr().out) is bool(code)
 
 
-@pytest.mark.parametrize(("quick", "argv"), [(True, "--quick"), (False, "")])
-def test_the_benchmarks_are_told_to_be_quick(
-    folder: Path, tmp_path: Path, quick: bool, argv: str
-) -> None:
-    bench.run(Path(sys.executable), ["missing"], tmp_path, quick, folder)
-    assert (tmp_path / "missing.json.argv").read_text() == argv
-
-
-def test_a_missed_goal_is_told_by_the_exit_code(
-    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    python = Path(sys.executable)
-    bench.run(python, ["missing"], tmp_path, False, folder)
-    assert bench.report(python, [tmp_path / "missing.json"], []) == 1
-    assert "MISSED" in capfd.readouterr().out
-
-
-def test_a_benchmark_that_failed_is_named(
+def test_a_part_that_failed_is_named_and_the_others_are_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tools.bench.run", lambda *_: ["wire"])
-    assert bench.main(["--only", "wire"]) == bench.EXIT_FAILED
-    assert capfd.readouterr().out.splitlines()[-1] == "FAILED: wire"
+    def measured_apart(name: str, _quick: bool) -> list[Figure]:
+        if name == "wire":
+            raise WorkerError("the program has ended")
+        return [LOST]
+
+    monkeypatch.setattr(bench, "measured_apart", measured_apart)
+    assert bench.main(["--only", "wire", "--only", "java"]) == bench.EXIT_FAILED
+    told = capfd.readouterr()
+    assert "failed: the program has ended" in told.err
+    assert "jobs lost" in told.out
+    assert told.out.splitlines()[-1] == "FAILED: wire"
 
 
-def test_a_part_is_measured_and_left_as_json_and_as_a_picture(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_part_is_measured_and_left_as_json_and_as_a_picture(tmp_path: Path) -> None:
     left, drawn = tmp_path / "figures.json", tmp_path / "figures.svg"
-    assert bench.main(["--quick", "--only", "wire", f"--json={left}", f"--svg={drawn}"]) == 0
+    tool = [sys.executable, str(environments.ROOT / "tools" / "bench.py"), "--quick", "--only=wire"]
+    done = subprocess.run(
+        [*tool, f"--json={left}", f"--svg={drawn}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
     document = json.loads(left.read_text("utf-8"))
     assert document["quick"] is True
     assert {figure["verdict"] for figure in document["figures"]} == {"not judged", ""}
     assert ElementTree.parse(drawn).getroot().tag.endswith("svg")
-    assert "8 MB in 1,024-byte pieces" in capfd.readouterr().out
+    assert "8 MB in 1,024-byte pieces" in done.stdout
 
 
 def test_a_part_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,6 @@ from benchmarks.figures import (
     ratio_at_most,
 )
 from benchmarks.orders import Worker, WorkerError
-from benchmarks.running import EXIT_FAILED, run
 from benchmarks.turns import in_turns
 from benchmarks.units import told
 
@@ -109,31 +108,6 @@ def test_a_goal_has_a_sign_that_can_be_checked() -> None:
         Goal("<", 1.0)
 
 
-@pytest.mark.parametrize(
-    ("figures", "code"), [([LOST, TOLD], 0), ([CREATED, LOST], 1), ([CREATED.of_a_quick_run()], 0)]
-)
-def test_the_exit_code_says_whether_a_goal_was_missed(
-    figures: list[Figure], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("about", lambda _: figures, None, None, []) == code
-    path = tmp_path / "figures.json"
-    path.write_text(json.dumps([figure.as_json() for figure in figures]))
-    assert report.main([str(path)]) == code
-    assert ("MISSED" in capsys.readouterr().out) is bool(code)
-
-
-def test_a_benchmark_that_cannot_measure_says_why_and_leaves_no_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def measure(_: None) -> list[Figure]:
-        raise WorkerError("the program has ended")
-
-    left = tmp_path / "figures.json"
-    assert run("about", measure, None, None, [f"--json={left}"]) == EXIT_FAILED
-    assert not left.exists()
-    assert "the program has ended" in capsys.readouterr().err
-
-
 # -- told -------------------------------------------------------------------------
 
 
@@ -172,19 +146,14 @@ def test_the_table_shows_a_figure_beside_its_floor_and_the_existing_client() -> 
     ]
 
 
-def test_figures_come_back_from_json_as_they_were(tmp_path: Path) -> None:
-    for figure in (CREATED, LOST, TOLD, CREATED.of_a_quick_run()):
-        assert Figure.from_json(json.loads(json.dumps(figure.as_json()))) == figure
-
-
 def test_the_document_names_the_machine_and_every_figure(tmp_path: Path) -> None:
-    path, left = tmp_path / "figures.json", tmp_path / "all.json"
-    path.write_text(json.dumps([figure.as_json() for figure in (CREATED, LOST)]))
-    report.main([str(path), str(path), f"--json={left}"])
+    left, drawn = tmp_path / "all.json", tmp_path / "all.svg"
+    report.tell([CREATED, LOST], False, left, drawn)
     document = json.loads(left.read_text())
     assert (document["format"], document["quick"]) == (report.FORMAT, False)
     assert set(document["machine"]) == {"cores", "python", "system", "gevent", "spalloc_gevent"}
-    assert [figure["verdict"] for figure in document["figures"]] == ["MISSED", "ok"] * 2
+    assert [figure["verdict"] for figure in document["figures"]] == ["MISSED", "ok"]
+    assert ElementTree.parse(drawn).getroot().tag.endswith("svg")
 
 
 # -- drawn ------------------------------------------------------------------------

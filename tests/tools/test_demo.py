@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tools import demo, environments
+from tools import environments, launching
 
 _DEMO = environments.ROOT / "tools" / "demo.py"
 
 
 def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(_DEMO), "--here", *arguments]
+    command = [sys.executable, str(_DEMO), *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_demo_allocates_runs_a_command_and_holds_200_jobs() -> None:
+def test_the_demo_needs_what_the_package_needs_and_holds_200_jobs() -> None:
     done = _demo()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Running on: demo" in done.stdout
@@ -43,5 +43,5 @@ def test_an_environment_that_cannot_be_made_is_told_without_a_traceback(
         raise environments.EnvironmentBuildError(f"cannot make the environment {name}: no network")
 
     monkeypatch.setattr(environments, "python_of", fail)
-    assert demo.main([]) == 1
-    assert capsys.readouterr().err == "cannot make the environment project: no network\n"
+    assert launching.launch("_demo_main.py", "runtime", []) == launching.FAILED
+    assert capsys.readouterr().err == "cannot make the environment runtime: no network\n"

@@ -27,10 +27,3 @@ def test_the_existing_client_lists_the_machines_of_the_real_server(
 def test_only_the_commands_that_the_existing_client_has_can_be_run() -> None:
     with pytest.raises(ValueError, match="has no 'spalloc-simulator', only spalloc, spalloc-job"):
         existing_client.command("spalloc-simulator")
-
-
-def test_running_it_by_hand_without_a_command_is_a_usage_error(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert existing_client.main([]) == 2
-    assert "usage:" in capsys.readouterr().err

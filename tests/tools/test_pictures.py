@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools import pictures
 from tools.environments import ROOT
 
 MOST_BYTES = 60_000
@@ -16,7 +17,8 @@ MOST_BYTES = 60_000
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    assert pictures.main(["--folder", str(folder)]) == 0
+    tool = [sys.executable, str(ROOT / "tools" / "pictures.py"), "--folder", str(folder)]
+    subprocess.run(tool, check=True)
     return folder
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools import _soak_main, environments, soak
+from tools import _soak_main, environments
 
 _SOAK = environments.ROOT / "tools" / "soak.py"
 
@@ -67,5 +67,5 @@ def test_the_exit_code_says_whether_all_was_well(
 
 
 def test_a_soak_takes_half_an_hour_unless_told_otherwise() -> None:
-    given = soak.parser().parse_args([])
+    given = _soak_main.parser().parse_args([])
     assert (given.minutes, given.seconds, given.jobs) == (None, None, 300)
