@@ -43,8 +43,7 @@ def test_it_ends_with_what_does_not_hold_and_why_and_touches_no_job_of_others() 
     assert told.startswith(
         "promises that do not hold: 1\n"
         "  commands about an unknown job do nothing\n"
-        "      spalloc_gevent.errors.SpallocServerException: the server refused "
-        "'job_keepalive': closed on Sundays\n"
+        "      spalloc_gevent.errors.SpallocServerException: closed on Sundays\n"
         "promises that were not asked for: 1\n"
         "  1: needs a server of its own: has machines of its own\n"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import sys
 import threading
@@ -88,7 +87,10 @@ class InterruptsItsStarter(_Thread):
     """A thread whose first deed is Ctrl+C."""
 
     def _main(self) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        # To the very thread that waits for this one, so that it is not woken first.
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
         super()._main()
 
 
