@@ -162,7 +162,8 @@ class ProtocolClient:
         """(Re)connect to the server: always make a new connection.
 
         Connections of before are used no more; what is under way on them goes on. Does not wait
-        for the server to answer a command.
+        for the server to answer a command: while jobs are held, the new connection carries
+        commands as soon as it is known, in the background, to lead to the server that has them.
 
         Args:
             timeout: seconds to wait for the connection; 5 s is the most.

@@ -153,7 +153,7 @@ class Job:
 
     def _check_version(self) -> None:
         session = self._client.session
-        session.pool.set_reconnect_delay(self._server.reconnect_delay_s)
+        session.pool.backoff.set_delay(self._server.reconnect_delay_s)
         if not session.version_checked:
             version = self._client.version()
             if not self._server.ignore_version:

@@ -542,7 +542,7 @@ class JobLife:
         if self._uses_guardian and self.tracked is not None and self.ending is None:
             guardian = self._session.background.hub.singleton(Guardian)
             session = self._session
-            delay_s = session.pool.reconnect_delay_s
+            delay_s = session.pool.backoff.delay_s
             guardian.hold(self.tracked, session.host, session.port, delay_s)
 
     def _stop_guarding(self) -> None:

@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterator
 
 RECONNECT_DELAY_S = 5.0
 """The time between attempts where nobody has said another."""
+SHORTEST_DELAY_S = 0.05
+HARMLESS_SHARE = 0.25
+"""A keepalive is due at half of its interval: a delay between attempts of this share of it
+leaves time for two of them, and loses no job."""
+RESCUE_SHARE = 0.125
+SHORTEST_RESCUE_S = 0.5
+"""Where the delay is longer, attempts come after this share of the shortest keepalive, but not
+more than two a second."""
 SPREAD_SHARE = 0.1
 """An attempt may come later by this share of the delay: the clients of a server that returns
 do not all come at once, and the users of one delay take turns."""
@@ -40,11 +48,37 @@ class ConnectBackoff:
         self.error: Exception | None = None
         """Why the last attempt failed; None while the server can be reached."""
         self.is_pending = False
-        """True if an attempt has failed, or a connection broke, since the last reply."""
+        """True if an attempt has failed since the last reply."""
         self.tried_at = -math.inf
         """When the last attempt began."""
         self._spread = spread
         self._failed_at = -math.inf
+        self._said_delay_s: float | None = None
+        """The shortest delay between attempts that anybody has said."""
+
+    def set_delay(self, delay_s: float) -> None:
+        """Try a server that is away once in this time; the least patient user decides.
+
+        Args:
+            delay_s: seconds from the beginning of one attempt to that of the next.
+        """
+        said_s = math.inf if self._said_delay_s is None else self._said_delay_s
+        self._said_delay_s = min(said_s, max(delay_s, SHORTEST_DELAY_S))
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds between attempts to reach a server that is away, as was said."""
+        return RECONNECT_DELAY_S if self._said_delay_s is None else self._said_delay_s
+
+    def delay_for(self, keepalive_s: float) -> float:
+        """Seconds between attempts: as was said, unless that would lose a job.
+
+        Args:
+            keepalive_s: the shortest of the jobs that are held.
+        """
+        if self.delay_s <= keepalive_s * HARMLESS_SHARE:
+            return self.delay_s
+        return min(self.delay_s, max(SHORTEST_RESCUE_S, keepalive_s * RESCUE_SHARE))
 
     @property
     def is_down(self) -> bool:
@@ -59,12 +93,6 @@ class ConnectBackoff:
         self.error = error
         self.is_pending = True
         self._failed_at = now
-
-    def broke(self) -> None:
-        """A connection broke that had answered: the next one is tried alone, but at once."""
-        if not self.is_pending:
-            self.is_pending = True
-            self.tried_at = -math.inf
 
     def connected(self) -> None:
         """A connection was made."""

@@ -10,34 +10,28 @@ from __future__ import annotations
 import logging
 import math
 import weakref
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError, SpallocError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundUse
-from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S, ConnectBackoff
+from spalloc_gevent.transport.backoff import ConnectBackoff
 from spalloc_gevent.transport.connection import (
     CLOSE_WITHIN_S,
     CONNECT_WITHIN_S,
     Connection,
     connect,
 )
+from spalloc_gevent.transport.growers import Growers
+from spalloc_gevent.transport.line import Line, PlaceInLine, first_for
 from spalloc_gevent.transport.tracked_jobs import TrackedJobs
-from spalloc_gevent.transport.waiting import Waiter, sleep
+from spalloc_gevent.transport.waiting import sleep
 from spalloc_gevent.wire.requests import Request
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 8
-MOST_GROWING = 4
-"""The server's backlog is 5: no more connections than this are made at once."""
-
-HAND_OVER_AFTER_S = 0.01
-"""A plain thread is woken for a connection only after this time in the line. Woken at once, for
-every call anew, it would cost more than the call."""
-
 UNUSED_FOR_S = 30.0
 """A connection that was not used for so long is not used again: what lies between may have
 forgotten it, and a command on it would be answered by silence."""
@@ -52,46 +46,6 @@ DRAIN_CREATION_WITHIN_S = 60.0
 PATIENCE_SHARE = 0.125
 """The share of the shortest keepalive after which an attempt to connect is taken for vain."""
 SHORTEST_PATIENCE_S = 0.25
-SHORTEST_DELAY_S = 0.05
-HARMLESS_SHARE = 0.25
-"""A keepalive is due at half of its interval: a delay between attempts of this share of it
-leaves time for two of them, and loses no job."""
-RESCUE_SHARE = 0.125
-SHORTEST_RESCUE_S = 0.5
-"""Where the delay is longer, attempts come after this share of the shortest keepalive, but not
-more than two a second."""
-
-
-class PlaceInLine(Waiter):
-    """One caller that waits for a connection; woken with one, or with an error."""
-
-    __slots__ = ("look_at", "request", "since", "wants_new")
-
-    def __init__(self, request: Request, wants_new: bool) -> None:
-        super().__init__()
-        self.request = request
-        self.wants_new = wants_new
-        """True if only a connection will do that is made from now on."""
-        self.since = monotonic()
-        self.look_at = math.inf
-        """When it looks itself for what was left idle; only the first in line does."""
-
-    def is_early(self) -> bool:
-        """True while a plain thread has not waited long enough to be woken.
-
-        It looks itself then: those that leave idle what they would find again may stay away.
-        """
-        if not self.blocks_thread or monotonic() - self.since >= HAND_OVER_AFTER_S:
-            return False
-        if self.look_at == math.inf:
-            self.look_at = self.since + HAND_OVER_AFTER_S
-            self.nudge()
-        return True
-
-    def hub_ended(self) -> None:
-        """The connection that it was woken with, if so, is given up."""
-        if isinstance(self.value, Connection):
-            self.value.lose()
 
 
 class Pool:
@@ -120,8 +74,6 @@ class Pool:
         self.host = host
         self.port = port
         self.backoff = ConnectBackoff()
-        self._said_delay_s: float | None = None
-        """The shortest delay between attempts that anybody has said."""
         self.on_answer_after_outage: Callable[[], object] = _nothing
         self._background = background
         self._tracked = tracked
@@ -137,15 +89,19 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._draining: set[Connection] = set()
-        self._keepalives: deque[PlaceInLine] = deque()
-        self._line: deque[PlaceInLine] = deque()
-        self._growers = 0
+        self._line = Line()
+        self._growers = Growers(
+            self._background,
+            self.backoff,
+            wanted=self._connections_wanted,
+            next_attempt_at=self._next_attempt_of_grower,
+            connect=self._connect_for_line,
+        )
         self._held_by_keepalives = 0
         self._connecting: Request | None = None
         """What a caller connects for, in its own context."""
         self._is_proving = False
         self._told_down = False
-        self._grower_pause: Waiter | None = None
 
     # -- what is there ------------------------------------------------------------------
 
@@ -160,35 +116,17 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        return len(self._line) + len(self._keepalives)
+        return len(self._line)
 
     @property
     def is_entered_here(self) -> bool:
         """True if this very thread is in the middle of the pool: a finaliser, or a handler."""
         return bool(self._lock._is_owned())
 
-    def set_reconnect_delay(self, delay_s: float) -> None:
-        """Try a server that is away once in this time; the least patient user decides.
-
-        Args:
-            delay_s: seconds from the beginning of one attempt to that of the next.
-        """
-        said_s = math.inf if self._said_delay_s is None else self._said_delay_s
-        self._said_delay_s = min(said_s, max(delay_s, SHORTEST_DELAY_S))
-
-    @property
-    def reconnect_delay_s(self) -> float:
-        """Seconds between attempts to reach a server that is away, as was said."""
-        return RECONNECT_DELAY_S if self._said_delay_s is None else self._said_delay_s
-
     @property
     def retry_delay_s(self) -> float:
         """Seconds between attempts at present: what was said, unless that would lose a job."""
-        delay_s = self.reconnect_delay_s
-        keepalive_s = self._tracked.shortest_keepalive_s
-        if delay_s <= keepalive_s * HARMLESS_SHARE:
-            return delay_s
-        return min(delay_s, max(SHORTEST_RESCUE_S, keepalive_s * RESCUE_SHARE))
+        return self.backoff.delay_for(self._tracked.shortest_keepalive_s)
 
     # -- acquiring ----------------------------------------------------------------------
 
@@ -224,7 +162,6 @@ class Pool:
             if connection.is_clean(UNUSED_FOR_S):
                 return connection
             self.discard(connection, request)
-            self._note_break()
 
     def _is_free_for_callers(self) -> bool:
         """True if a caller may take an idle connection: the last one is for the keepalives."""
@@ -253,11 +190,13 @@ class Pool:
             with self._lock:
                 if self._closed:
                     raise ClosedError(f"{request.name!r} was called on a closed client")
-                (self._keepalives if keepalive else self._line).append(place)
+                (self._line.keepalives if keepalive else self._line.callers).append(place)
                 self._serve()
             # Seldom: it wakes the background thread.
             is_paused = self.backoff.is_pending
-            if not place.woken and (new or self._draining or is_paused or self._wants_grower()):
+            if not place.woken and (
+                new or self._draining or is_paused or self._growers.is_wanted()
+            ):
                 self._background.call_soon(self._start_growers)
             return self._await_turn(place, deadline)
         except BaseException:
@@ -281,9 +220,7 @@ class Pool:
 
     def _leave_line(self, place: PlaceInLine) -> None:
         with self._lock:
-            for line in (self._keepalives, self._line):
-                if place in line:
-                    line.remove(place)
+            self._line.leave(place)
         if isinstance(place.value, Connection):
             # It came just now: somebody else can have it.
             self.release(place.value, place.request)
@@ -304,7 +241,7 @@ class Pool:
             connection.holder = None
             if not self._closed and connection.made_at >= self._outdated_before:
                 self._idle.append(connection)
-                if self._line or self._keepalives:
+                if self._line:
                     self._serve()
                 elif connection.used_at - self._idle[0].used_at > UNUSED_FOR_S:
                     self._close_longest_idle()
@@ -324,18 +261,18 @@ class Pool:
             at_once: also to a plain thread that has not waited for long yet.
         """
         while self._idle:
-            connection, line = self._idle[-1], self._keepalives
-            place = _first_for(connection, line, at_once)
+            connection, places = self._idle[-1], self._line.keepalives
+            place = first_for(connection, places, at_once)
             if place is None and self._is_free_for_callers():
-                line = self._line
-                place = _first_for(connection, line, at_once)
+                places = self._line.callers
+                place = first_for(connection, places, at_once)
             if place is None:
                 return
             # In this order, an interruption in between loses nothing but the connection.
             self._idle.pop()
-            self._give(connection, place.request, line is self._keepalives)
+            self._give(connection, place.request, places is self._line.keepalives)
             place.wake(connection)
-            line.remove(place)
+            places.remove(place)
 
     def discard(self, connection: Connection, request: Request | None) -> None:
         """Take a connection out of use; what it owes is read in the background.
@@ -370,7 +307,7 @@ class Pool:
         """Use a connection that was just made, and no other one from before.
 
         Args:
-            connection: not verified, so that it is closed again while jobs are held.
+            connection: not verified: while jobs are held, that comes first, in the background.
         """
         with self._lock:
             self.backoff.connected()
@@ -378,13 +315,30 @@ class Pool:
             self._outdated_before = connection.made_at
             for old in stale:
                 self._open.discard(old)
-            is_wanted = not self._closed and not self._tracked.count and self._room() > 0
-            if is_wanted:
-                self._enter(connection)
-                self._idle.append(connection)
-                self._serve(at_once=True)
+            is_wanted = not self._closed and self._room() > 0
+            needs_verifying = is_wanted and self._tracked.count > 0
+            if needs_verifying:
+                connection.holder = _PROBE
+                self._open.add(connection)
+            elif is_wanted:
+                self._make_idle(connection, at_once=True)
         for old in stale if is_wanted else (*stale, connection):
             self.drain(old)
+        if needs_verifying:
+            try:
+                self._background.spawn(self._verify_and_add, connection)
+            except SpallocError:
+                # The program ends: nobody else can do it.
+                self.discard(connection, _PROBE)
+
+    def _verify_and_add(self, connection: Connection) -> None:
+        try:
+            self._verify(connection)
+        except (OSError, ProtocolError) as error:
+            _log.debug("a new connection broke: %s", error)
+            self._grow_if_wanted()
+        else:
+            self._add(connection)
 
     # -- draining -----------------------------------------------------------------------
 
@@ -437,20 +391,22 @@ class Pool:
             if connection.request is not None and connection.request.late_reply is None:
                 connection.end_reading()
                 return
-        wants_new = any(place.wants_new for place in (*self._keepalives, *self._line))
-        if wants_new and self._idle:
+        if self._line.wants_new and self._idle:
             self._close_longest_idle()
 
     def _adopt(self, connection: Connection) -> bool:
         """Use a connection again whose late reply has come; False if nobody needs it."""
         with self._lock:
-            room = len(self._open) + self._growers < self._limit
+            room = len(self._open) + self._growers.count < self._limit
             if self._closed or not room or not self._tracked.is_verified(connection):
                 return False
-            self._enter(connection)
-            self._idle.append(connection)
-            self._serve()
+            self._make_idle(connection)
             return True
+
+    def _make_idle(self, connection: Connection, *, at_once: bool = False) -> None:
+        self._enter(connection)
+        self._idle.append(connection)
+        self._serve(at_once=at_once)
 
     def _enter(self, connection: Connection) -> None:
         connection.holder = None
@@ -517,75 +473,39 @@ class Pool:
         self._background.call_soon(self._start_growers)
 
     def _start_growers(self) -> None:
-        if self._grower_pause is not None and not self._grower_pause.woken:
-            self._grower_pause.wake()
-        if self.waiting and self._room() <= self._growers:
+        if self.waiting and self._room() <= self._growers.count:
             self._make_room()
-        while self._wants_grower():
-            self._growers += 1
-            self._background.hub.spawn_here(self._grow)
+        self._growers.start()
 
-    def _wants_grower(self) -> bool:
-        """True if one more could make a connection for who waits; one at a time in an outage."""
-        if self.backoff.is_pending and self._growers:
-            return False
-        room = min(self._room(), MOST_GROWING)
-        return self._growers < room and self._growers < self._unserved
-
-    @property
-    def _unserved(self) -> int:
-        """How many wait who have no idle connection to come: plain threads fetch one later."""
-        waiting = [*self._keepalives, *self._line]
-        wants_new = any(place.wants_new for place in waiting)
-        return len(waiting) - (0 if wants_new else len(self._idle))
+    def _connections_wanted(self) -> int:
+        """How many more could be made for those who have no idle connection to come."""
+        if self._closed:
+            return 0
+        # Plain threads fetch an idle one later.
+        idle = 0 if self._line.wants_new else len(self._idle)
+        return min(self.waiting - idle, self._room())
 
     def _room(self) -> int:
         """For how many more connections there is a place, for those who wait."""
-        kept = self._tracked.count and not self._keepalives and not self._held_by_keepalives
+        kept = self._tracked.count and not self._line.keepalives and not self._held_by_keepalives
         drained = sum(c.request is None or c.request.late_reply is None for c in self._draining)
         return self._limit - len(self._open) - drained - bool(kept) - bool(self._connecting)
 
-    def _grow(self) -> None:
-        """Make connections as long as somebody waits for one and there is room."""
+    def _next_attempt_of_grower(self) -> float | None:
+        if not self._line:
+            return None
+        return self.next_attempt_at(by_caller=self._line.asks_at_once(self.backoff.tried_at))
+
+    def _connect_for_line(self) -> None:
         try:
-            while self._is_grower_needed():
-                self._pause_before_attempt()
-                self.backoff.began(monotonic())
-                try:
-                    connection = self._make_connection()
-                except (OSError, ProtocolError) as error:
-                    if not isinstance(error, ConnectionLostError):
-                        told = f"the server at {self.host}:{self.port} closed a new connection"
-                        error = ConnectionLostError(f"{told}: {error}")
-                    self._attempt_failed(error, goes_on=self._is_server_waited_for)
-                else:
-                    self._add(connection)
-        finally:
-            self._growers -= 1
-
-    def _is_grower_needed(self) -> bool:
-        # Each of the other growers has a connection in the making.
-        if self._closed or min(self._unserved, self._room()) < self._growers:
-            return False
-        return self._growers == 1 or not self.backoff.is_pending
-
-    def _pause_before_attempt(self) -> None:
-        while self.waiting:
-            moment = self.next_attempt_at(by_caller=self._is_asked_for)
-            if monotonic() >= moment:
-                return
-            self._grower_pause = Waiter()
-            self._grower_pause.wait(moment)
-
-    @property
-    def _is_asked_for(self) -> bool:
-        """True if a caller does not wait for the server, or has come since the last attempt."""
-        tried_at = self.backoff.tried_at
-        return any(
-            not place.request.wait_for_server
-            or (place.request.tries_at_once and place.since > tried_at)
-            for place in list(self._line)
-        )
+            connection = self._make_connection()
+        except (OSError, ProtocolError) as error:
+            if not isinstance(error, ConnectionLostError):
+                told = f"the server at {self.host}:{self.port} closed a new connection"
+                error = ConnectionLostError(f"{told}: {error}")
+            self._attempt_failed(error, goes_on=self._is_server_waited_for)
+        else:
+            self._add(connection)
 
     def _make_connection(self) -> Connection:
         """A new connection that leads to the right server, which answers there."""
@@ -595,6 +515,11 @@ class Pool:
         with self._lock:
             connection.holder = _PROBE
             self._open.add(connection)
+        self._verify(connection)
+        return connection
+
+    def _verify(self, connection: Connection) -> None:
+        """See that it leads to our jobs' server, and that it is answered there."""
         try:
             self._tracked.verify(connection, self.ask_another)
             if not connection.has_answered and self._should_probe():
@@ -607,11 +532,10 @@ class Pool:
                 self._open.discard(connection)
             self.drain(connection)
             raise
-        return connection
 
     def _should_probe(self) -> bool:
         """True if others can serve meanwhile: they have answered, and this one may never do."""
-        first = next(iter((*self._keepalives, *self._line)), None)
+        first = next(iter(self._line), None)
         can_others_serve = any(other.has_answered for other in list(self._open))
         return can_others_serve and not (first is not None and first.wants_new)
 
@@ -639,46 +563,31 @@ class Pool:
             self.answered()
         with self._lock:
             if not self._closed:
-                self._enter(connection)
-                self._idle.append(connection)
                 # Who still waits would have another one made.
-                self._serve(at_once=True)
+                self._make_idle(connection, at_once=True)
                 return
             self._open.discard(connection)
         connection.close()
 
     def lost(self, connection: Connection, error: Exception) -> None:
         """A connection broke in use: one that had never answered was a vain attempt."""
-        if connection.is_inherited or self._closed:
-            return
-        if connection.has_answered:
-            self._note_break()
+        if connection.is_inherited or self._closed or connection.has_answered:
             return
         told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
         # Those who wait are not told: the command may have been the cause.
         self._note_failure(ConnectionLostError(told), goes_on=self._is_server_waited_for)
 
-    def _note_break(self) -> None:
-        """A connection broke that had answered: without another, the server may be away."""
-        if not any(connection.has_answered for connection in list(self._open)):
-            self.backoff.broke()
-
     @property
     def _is_server_waited_for(self) -> bool:
         """True if a server that is away is tried again and again, and not told as an error."""
-        places = (*self._keepalives, *self._line)
-        return self._tracked.count > 0 or any(place.request.wait_for_server for place in places)
+        return self._tracked.count > 0 or self._line.waits_for_server
 
     def _attempt_failed(self, error: Exception, *, goes_on: bool) -> None:
         self._note_failure(error, goes_on=goes_on)
         with self._lock:
             # Open connections still serve those who wait.
-            if self._open:
-                return
-            waiting = [place for place in self._line if not place.request.wait_for_server]
-            for place in waiting:
-                self._line.remove(place)
-                place.wake(ConnectionLostError(str(error)))
+            if not self._open:
+                self._line.fail_impatient(error)
 
     def _note_failure(self, error: Exception, *, goes_on: bool) -> None:
         # Once for each outage, however often a connection is made and leads nowhere meanwhile.
@@ -745,10 +654,8 @@ class Pool:
                 return
             self._closed = True
             idle, self._idle = self._idle, []
-            waiting = [*self._keepalives, *self._line]
-            self._keepalives.clear()
-            self._line.clear()
-            for place in waiting:
+            line, self._line = self._line, Line()
+            for place in line:
                 told = f"the client was closed before {place.request.name!r} was sent"
                 place.wake(ClosedError(told))
             held = [connection for connection in self._open if connection not in idle]
@@ -768,22 +675,6 @@ class Pool:
         for connection in (*self._open, *self._draining):
             connection.close_in_child()
         self._start_anew()
-
-
-def _first_for(
-    connection: Connection, line: deque[PlaceInLine], at_once: bool
-) -> PlaceInLine | None:
-    """The first in the line that a connection will do for, if it is time."""
-    while line and (line[0].woken or line[0].hub_is_gone):
-        # Left over by an interruption between its wake and its leaving the line.
-        line[0].signal()
-        line.popleft()
-    for place in line:
-        if not at_once and place.is_early():
-            return None
-        if not place.wants_new or connection.made_at >= place.since:
-            return place
-    return None
 
 
 _PROBE = Request("version")

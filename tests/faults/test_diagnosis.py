@@ -69,7 +69,7 @@ def test_a_server_that_accepts_and_hangs_up_is_no_flood_in_the_log(
 ) -> None:
     with ScriptedServer(lambda peer, _: peer.hang_up()) as server:
         with connected(server, wait_for_server=True) as client:
-            client.session.pool.set_reconnect_delay(0.05)
+            client.session.pool.backoff.set_delay(0.05)
             crowd = [gevent.spawn(_swallow_errors, client, n) for n in range(30)]
             gevent.joinall(crowd, LONG_S, raise_error=True)
         assert len(server.peers) > 10

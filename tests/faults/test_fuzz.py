@@ -115,7 +115,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.server = self.stack.enter_context(ScriptedServer())
         self.proxy = self.stack.enter_context(ChaosProxy(self.server))
         self.client = client_of(self.proxy)
-        self.client.session.pool.set_reconnect_delay(0.05)
+        self.client.session.pool.backoff.set_delay(0.05)
         self.number = 0
         self.asking: dict[int, gevent.Greenlet[..., Any]] = {}
 

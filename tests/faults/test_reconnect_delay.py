@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from spalloc_gevent import Job, JobState
-from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S
-from spalloc_gevent.transport.pool import SHORTEST_RESCUE_S
+from spalloc_gevent.transport.backoff import RECONNECT_DELAY_S, SHORTEST_RESCUE_S
 from tests.contract.support import destroying, in_thread, job_of
 from tests.faults.proxy import ChaosProxy
 from tests.faults.support import JobScript, client_of
@@ -75,14 +74,14 @@ def test_all_attempts_of_a_job_together_keep(
 def test_calls_that_wait_for_a_server_that_is_down_try_it_together_with_the_delay() -> None:
     down = ScriptedServer(lambda peer, _: peer.hang_up())
     with ChaosProxy(down) as proxy, contextlib.closing(client_of(proxy, wait_for_server=True)) as c:
-        c.session.pool.set_reconnect_delay(DELAY_S)
+        c.session.pool.backoff.set_delay(DELAY_S)
         began = time.monotonic()
         crowd = [in_thread(c.version) for _ in range(4)]
         proxy.wait_until(lambda: proxy.counts["made"] >= ATTEMPTS + len(crowd))
         assert time.monotonic() - began >= (ATTEMPTS - AT_ONCE) * DELAY_S
         down.script = lambda peer, _: peer.answer("1.0")
         with down:
-            c.session.pool.set_reconnect_delay(0.0)
+            c.session.pool.backoff.set_delay(0.0)
             c.version()
             assert {caller.result(LONG_S) for caller in crowd} == {"1.0"}
 
@@ -121,5 +120,5 @@ def test_the_delay_is_the_shortest_that_was_said_or_what_saves_a_job(
             options = {"keepalive": keepalive_s, "reconnect_delay": 1e9}
             held.enter_context(destroying(job_of(server, **options)))
         for said_s in said:
-            client.session.pool.set_reconnect_delay(said_s)
+            client.session.pool.backoff.set_delay(said_s)
         assert client.session.pool.retry_delay_s == pytest.approx(delay_s)

@@ -17,8 +17,9 @@ from spalloc_gevent import ProtocolClient
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.transport import pool
 from spalloc_gevent.transport.connection import Connection, connect
+from spalloc_gevent.transport.growers import MOST_GROWING
 from spalloc_gevent.transport.notification_queue import MOST_KEYS, MOST_UNREAD
-from spalloc_gevent.transport.pool import DEFAULT_LIMIT, MOST_GROWING
+from spalloc_gevent.transport.pool import DEFAULT_LIMIT
 from spalloc_gevent.transport.waiting import sleep
 from tests.conftest import MakeRealServer
 from tests.faults.proxy import ChaosProxy, Where
@@ -197,7 +198,7 @@ def test_a_crowd_that_waits_for_a_server_that_is_down_tries_it_with_the_delay() 
     # It accepts, finds nobody behind it, and resets: each attempt is counted.
     with ChaosProxy(down) as proxy:
         client = client_of(proxy, wait_for_server=True)
-        client.session.pool.set_reconnect_delay(DELAY_S)
+        client.session.pool.backoff.set_delay(DELAY_S)
         began = time.monotonic()
         crowd = [gevent.spawn(answer_or_error, client, n) for n in range(200)]
         in_another_thread(lambda: proxy.wait_until(lambda: proxy.counts["made"] >= WATCHED))

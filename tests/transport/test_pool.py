@@ -13,7 +13,8 @@ import pytest
 from spalloc_gevent.errors import ProtocolTimeoutError
 from spalloc_gevent.transport import pool
 from spalloc_gevent.transport.background import BackgroundHub
-from spalloc_gevent.transport.pool import DEFAULT_LIMIT, MOST_GROWING
+from spalloc_gevent.transport.growers import MOST_GROWING
+from spalloc_gevent.transport.pool import DEFAULT_LIMIT
 from spalloc_gevent.transport.session import ServerSession
 from spalloc_gevent.transport.waiting import wait_readable
 from spalloc_gevent.wire.requests import Request

@@ -145,7 +145,7 @@ def test_a_server_that_closes_every_new_connection_counts_as_away(
     """As that behind a tunnel or a proxy, which takes connections for it."""
     server.script = hang_up
     session = session_with(server)
-    session.pool.set_reconnect_delay(0.1)
+    session.pool.backoff.set_delay(0.1)
     with pytest.raises(ConnectionLostError):
         ask(session, 1)
     waiting = asking(session, state_of(2, wait_for_server=True))
@@ -202,7 +202,7 @@ def test_calls_that_wait_for_the_server_go_out_when_it_is_back(
 ) -> None:
     server = ScriptedServer()
     session = session_with(server)
-    session.pool.set_reconnect_delay(0.1)
+    session.pool.backoff.set_delay(0.1)
     with pytest.raises(ConnectionLostError):
         ask(session, 1)
     requests = [state_of(n, wait_for_server=True) for n in range(20)]

@@ -9,7 +9,8 @@ import pytest
 
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import JobDestroyedError
-from spalloc_gevent.transport.pool import MOST_GROWING
+from spalloc_gevent.transport.connection import connect
+from spalloc_gevent.transport.growers import MOST_GROWING
 from spalloc_gevent.transport.session import ServerSession
 from spalloc_gevent.transport.tracked_jobs import TrackedJob
 from spalloc_gevent.wire.identity import Identity
@@ -117,6 +118,37 @@ def test_where_no_other_answers_the_list_is_looked_at(
     assert server.counts["list_jobs"] == 1
     gate.set()
     stuck.result(LONG_S)
+
+
+def test_a_connection_made_by_hand_is_used_once_it_leads_to_the_jobs(
+    server: ScriptedServer, session_with: SessionWith, gate: threading.Event
+) -> None:
+    session = session_with(server)
+    track_after_a_call(session)
+    server.script = listing(gate, "list_jobs")
+    made = connect(server.host, server.port, Deadline(LONG_S).at)
+    session.pool.renew(made)
+    server.wait_until(lambda: server.counts["list_jobs"])
+    assert made.holder is not None
+    gate.set()
+    await_true(lambda: made.holder is None)
+    assert ask(session, 1) == echo_of(1)
+    assert (server.counts["list_jobs"], len(server.peers)) == (1, 2)
+
+
+def test_a_connection_made_by_hand_that_breaks_is_replaced(
+    server: ScriptedServer, session_with: SessionWith, gate: threading.Event
+) -> None:
+    session = session_with(server)
+    track_after_a_call(session)
+    gate.set()
+    answer = listing(gate)
+    server.script = lambda peer, command: (
+        peer.hang_up() if peer is server.peers[1] else answer(peer, command)
+    )
+    session.pool.renew(connect(server.host, server.port, Deadline(LONG_S).at))
+    assert ask(session, 1) == echo_of(1)
+    await_true(lambda: session.pool.connections == 1)
 
 
 def test_a_number_that_is_anothers_after_a_loss_is_named_to_nobody(

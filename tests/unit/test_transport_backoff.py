@@ -120,21 +120,3 @@ def test_a_reply_ends_the_delays(backoff: ConnectBackoff) -> None:
     backoff.answered()
     assert not backoff.is_pending
     assert next_attempts(backoff) == (-math.inf, -math.inf)
-
-
-def test_after_a_connection_that_answered_the_next_is_tried_at_once(
-    backoff: ConnectBackoff,
-) -> None:
-    backoff.began(10.0)
-    backoff.broke()
-    assert backoff.is_pending
-    assert next_attempts(backoff) == (-math.inf, -math.inf)
-
-
-def test_several_connections_that_break_are_one_reason_for_one_attempt(
-    backoff: ConnectBackoff,
-) -> None:
-    backoff.broke()
-    fail(backoff, 10.0, 10.0)
-    backoff.broke()
-    assert backoff.next_attempt_at(DELAY_S, by_caller=False) == 10.0 + DELAY_S
