@@ -114,4 +114,6 @@ class ConnectBackoff:
         if not self.is_pending:
             return -math.inf
         moment = self.tried_at + delay_s * (1 + SPREAD_SHARE * self._spread())
-        return min(moment, self._failed_at + CALLERS_PACE_S) if by_caller else moment
+        # From the attempt, too: it may have failed without anybody's notice yet.
+        callers_moment = max(self.tried_at, self._failed_at) + CALLERS_PACE_S
+        return min(moment, callers_moment) if by_caller else moment

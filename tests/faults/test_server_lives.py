@@ -39,7 +39,7 @@ KILLS = 6
 
 def start_busy(server: Where) -> subprocess.Popen[bytes]:
     """A program of 100 greenlets with a job each, once all of them are asking."""
-    program = [sys.executable, str(ROOT / "benchmarks" / "busy_client.py")]
+    program = [sys.executable, str(ROOT / "tests" / "faults" / "busy_client.py")]
     process = subprocess.Popen([*program, server.host, str(server.port)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout:
@@ -181,9 +181,9 @@ def test_a_crowd_of_clients_is_served_by_the_real_server(make_real_server: MakeR
 
 
 DELAY_S = 0.2
-WATCHED = 12
-AT_ONCE = 4
-"""Attempts that the crowd asks for, more or less at once."""
+AT_ONCE = DEFAULT_LIMIT
+"""Attempts that the crowd asks for before any of it has noticed that they lead nowhere."""
+WATCHED = AT_ONCE + 8
 
 
 def answer_or_error(client: ProtocolClient, number: int) -> Any:
