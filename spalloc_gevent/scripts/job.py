@@ -222,7 +222,8 @@ def manage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     with connected(arguments) as client:
         job_id = arguments.job_id
         subject = Subject(
-            actions.only_job_of(client, arguments.owner) if job_id is None else job_id
+            actions.only_job_of(client, arguments.owner) if job_id is None else job_id,
+            is_named_anyway=arguments.power_on or arguments.power_off,
         )
         if arguments.wait is not None:
             # Not needed for a quick look, and that is to be quick.

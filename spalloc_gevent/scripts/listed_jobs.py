@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spalloc_gevent.display.tables import Cell, Column
 from spalloc_gevent.display.terminal import Style, printable
+from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ def value_column(
 def live_job(client: ProtocolClient, job_id: int) -> JobDescription | None:
     """The job as the list tells it, which keeps nothing alive; None when it is not in there."""
     return next((job for job in client.list_jobs() if job["job_id"] == job_id), None)
+
+
+def live_job_if_listed(client: ProtocolClient, job_id: int) -> JobDescription | None:
+    """As :func:`live_job`; also None where the server hangs up on the list, as the Java one may.
+
+    For commands that name the job anyway, which keeps it alive.
+    """
+    try:
+        return live_job(client, job_id)
+    except ConnectionLostError as error:
+        if not error.may_have_happened:
+            raise
+        return None
 
 
 def boards_of(job: JobDescription) -> list[tuple[int, int, int]]:

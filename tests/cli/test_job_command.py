@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 
 import pytest
 
+from spalloc_gevent.client import ProtocolClient
+from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts import job
 from spalloc_gevent.scripts.listed_jobs import local_time
 from spalloc_gevent.simulator import SimulatedServer
+from spalloc_gevent.states import JobState
 from tests.cli.conftest import Site
 from tests.cli.either_server import MakeOffice, Office
 from tests.cli.either_server import make_office_fixture as make_office_fixture
@@ -234,3 +239,26 @@ def test_looking_at_a_queued_job_does_not_touch_it(watched_office: Office) -> No
 def names(office: Office) -> list[str]:
     assert isinstance(office.server, SimulatedServer)
     return [command.name for command in office.server.commands_seen]
+
+
+@pytest.mark.parametrize("flag", ["--ethernet-ips", "--power-on", "--power-off", "--destroy"])
+def test_job_that_is_named_is_acted_on_while_the_server_hangs_up_on_the_list(
+    capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    line_that_breaks_the_list = (
+        b'{"command": "create_job", "args": ["1"], "kwargs": {"owner": "x", "keepalive": 60}}\n'
+    )
+    with SimulatedServer(dialect="java") as server, ProtocolClient("127.0.0.1", server.port) as it:
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as raw,
+            raw.makefile("rb") as told,
+        ):
+            raw.sendall(line_that_breaks_the_list)
+            job_id = json.loads(told.readline())["return"]
+        eventually(lambda: it.get_job_state(job_id)["state"] == JobState.ready, "boards on")
+        with pytest.raises(ConnectionLostError):
+            it.list_jobs()
+        place = ["-H", "127.0.0.1", "-P", str(server.port)]
+        assert job.main([str(job_id), flag, *place]) == 0
+    out, err = capsys.readouterr()
+    assert (out.startswith("x,y,hostname\n0,0,"), err) == (flag == "--ethernet-ips", "")

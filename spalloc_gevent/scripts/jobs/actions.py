@@ -9,7 +9,7 @@ from spalloc_gevent.display.pages import Text
 from spalloc_gevent.display.terminal import Paint, printable
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, warn
 from spalloc_gevent.scripts.jobs.subject import Subject
-from spalloc_gevent.scripts.listed_jobs import live_job, state_name
+from spalloc_gevent.scripts.listed_jobs import state_name
 from spalloc_gevent.scripts.views import View
 from spalloc_gevent.states import JobState
 
@@ -74,9 +74,9 @@ class HostnamesView(View[list[Chip]]):
         self._job_id = job_id
 
     def collect(self, client: ProtocolClient) -> list[Chip]:
-        job = live_job(client, self._job_id)
+        seen = Subject(self._job_id, is_named_anyway=True).look(client)
         connections = None
-        if job is not None and job["state"] != JobState.queued:
+        if seen.state in (JobState.power, JobState.ready):
             connections = client.get_job_machine_info(self._job_id)["connections"]
         if connections is None:
             raise CommandError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spalloc_gevent.scripts.listed_jobs import live_job
+from spalloc_gevent.scripts.listed_jobs import live_job, live_job_if_listed
 from spalloc_gevent.states import JobState
 
 if TYPE_CHECKING:
@@ -37,10 +37,14 @@ class Seen:
 
 
 class Subject:
-    """A job that is looked at; what has taken its ID after a server's cold start is another."""
+    """A job that is looked at; what has taken its ID after a server's cold start is another.
 
-    def __init__(self, job_id: int) -> None:
+    is_named_anyway: the command names the job, so it may be looked at without the list, too.
+    """
+
+    def __init__(self, job_id: int, *, is_named_anyway: bool = False) -> None:
         self.job_id = job_id
+        self._find = live_job_if_listed if is_named_anyway else live_job
         self._start_time: float | None = None
         self._end: Seen | None = None
 
@@ -56,7 +60,7 @@ class Subject:
     def _seen(self, client: ProtocolClient) -> Seen:
         forgotten = Seen(self.job_id, JobState.unknown, FORGOTTEN, is_over=True)
         known_start = self._start_time
-        job = live_job(client, self.job_id)
+        job = self._find(client, self.job_id)
         if job is not None:
             if known_start not in (None, job["start_time"]):
                 return forgotten
