@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from spalloc_gevent.address import bracketed, server_address, with_port
 from spalloc_gevent.deadline import Deadline, limit_in_seconds
 from spalloc_gevent.errors import (
     BadTypeError,
@@ -44,7 +45,14 @@ from spalloc_gevent.wire.answers import (
     state_in,
     with_links_renumbered,
 )
-from spalloc_gevent.wire.checks import as_int, as_number, at_least, check_create_job, check_where_is
+from spalloc_gevent.wire.checks import (
+    as_int,
+    as_number,
+    as_port,
+    at_least,
+    check_create_job,
+    check_where_is,
+)
 from spalloc_gevent.wire.commands import Route
 from spalloc_gevent.wire.requests import Request
 
@@ -87,7 +95,7 @@ class ProtocolClient:
     def __init__(
         self,
         hostname: str,
-        port: int | str = DEFAULT_PORT,
+        port: int | str | NotGiven = NOT_GIVEN,
         timeout: float | None = None,
         *,
         call_timeout: float | None = None,
@@ -98,8 +106,9 @@ class ProtocolClient:
         """Define a client of a server; it does not connect until :meth:`connect` is called.
 
         Args:
-            hostname: the server's name or address.
-            port: its TCP port.
+            hostname: the server's name or address, or one with its port, as ``host:1234``,
+                ``[::1]:1234`` and ``spalloc://user@host:1234``.
+            port: its TCP port; left out: that of `hostname`, or 22244.
             timeout: seconds that :meth:`connect` takes when it is not given its own; None for
                 5 s, which is the most.
             call_timeout: seconds that hold for every command that is not given its own; None
@@ -116,7 +125,10 @@ class ProtocolClient:
             raise BadTypeError(f"hostname must be text, not {hostname!r}")
         if not hostname.strip():
             raise BadValueError("hostname must not be empty")
-        self.shared_session = SharedSession(background, hostname, as_port(port), shared=shared)
+        said = None if port is NOT_GIVEN else as_port(port)
+        address = with_port(server_address(hostname), said)
+        where = (address.host, address.port or DEFAULT_PORT)
+        self.shared_session = SharedSession(background, *where, shared=shared)
         self._timeout_s = limit_in_seconds(timeout)
         self._call_timeout_s = limit_in_seconds(call_timeout, "call_timeout")
         self._wait_for_server = wait_for_server
@@ -124,7 +136,7 @@ class ProtocolClient:
 
     def __repr__(self) -> str:
         session = self.shared_session.held
-        where = f"{self.shared_session.host}:{self.shared_session.port}"
+        where = f"{bracketed(self.shared_session.host)}:{self.shared_session.port}"
         return f"<ProtocolClient {session or where + ' not connected'}>"
 
     def __enter__(self) -> ProtocolClient:
@@ -702,7 +714,7 @@ class ProtocolClient:
         deadline = self._deadline(timeout)
         if not change(queue, kind, key, deadline):
             raise ProtocolTimeoutError(
-                f"{session.host}:{session.port} did not confirm notifications "
+                f"{bracketed(session.host)}:{session.port} did not confirm notifications "
                 f"in {deadline.timeout_s:g} s"
             )
 
@@ -737,7 +749,7 @@ class ProtocolClient:
         body = queue.take(deadline.at)
         if body is None and within_s is not None and within_s >= 0:
             raise ProtocolTimeoutError(
-                f"no notification from {session.host}:{session.port} in {within_s:g} s"
+                f"no notification from {bracketed(session.host)}:{session.port} in {within_s:g} s"
             )
         return body
 
@@ -773,16 +785,6 @@ class ProtocolClient:
 
         session, seconds = self.session, as_number(interval_s, "interval_s")
         return Poller(session.background, session.subscriptions, collect, tuple(Kind), seconds)
-
-
-def as_port(port: int | str) -> int:
-    try:
-        number = int(port) if isinstance(port, str) else as_int(port, "port")
-    except ValueError:
-        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
-    if not 1 <= number <= 65535:
-        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}")
-    return number
 
 
 def _timeout_in_front(timeout: Timeout, args: tuple[Any, ...]) -> tuple[Timeout, tuple[Any, ...]]:

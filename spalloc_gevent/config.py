@@ -35,6 +35,7 @@ from typing import Any, NamedTuple, TextIO
 
 import platformdirs
 
+from spalloc_gevent.address import server_address
 from spalloc_gevent.errors import ConfigError
 
 SECTION = "spalloc"
@@ -117,9 +118,7 @@ def name(text: str) -> str | None:
 
 
 def host(text: str) -> str | None:
-    if re.search(r"[\s'\"]", text):
-        raise ValueError(text)
-    return name(text)
+    return None if name(text) is None else server_address(text).host
 
 
 def tags(text: str) -> tuple[str, ...] | None:
@@ -176,7 +175,7 @@ class OptionType(NamedTuple):
     allowed: str
 
 
-HOST = OptionType(host, "a host name or IP address on one line, without blanks or quotes")
+HOST = OptionType(host, "a host name or IP address on one line, perhaps with :PORT")
 NAME = OptionType(name, "a name on one line")
 MACHINE = OptionType(name, "the name of a machine on one line, or None")
 FILE = OptionType(name, "the name of a file on one line, or None")
@@ -317,20 +316,54 @@ def load_settings(
     if isinstance(filenames, (str, bytes, os.PathLike)):
         raise TypeError(f"filenames must be a list of file names, not {filenames!r} alone")
     environ = os.environ if environ is None else environ
-    found: dict[str, Setting] = {}
+    places: list[dict[str, Setting]] = []
     for filename in map(os.fsdecode, SEARCH_PATH if filenames is None else filenames):
         texts = texts_in_file(filename)
-        found.update((key, Setting(text, filename)) for key, text in texts.items())
-    for one in OPTIONS:
-        text = environ.get(one.variable, "").strip()
-        if text:
-            found[one.name] = Setting(text, f"environment variable {one.variable}")
+        places.append({key: Setting(text, filename) for key, text in texts.items()})
+    said = {one: environ.get(one.variable, "").strip() for one in OPTIONS}
+    places.append(
+        {
+            one.name: Setting(text, f"environment variable {one.variable}")
+            for one, text in said.items()
+            if text
+        }
+    )
+    found: dict[str, Setting] = {}
+    for place in places:
+        found.update(place)
+    take_address_apart(found, places)
     return {
         one.name: parsed(one, found[one.name])
         if one.name in found
         else Setting(one.default, "default")
         for one in OPTIONS
     }
+
+
+def take_address_apart(found: dict[str, Setting], places: Sequence[dict[str, Setting]]) -> None:
+    """Let the port and user in the host name that is in force count where it was said.
+
+    Raises ConfigError where another port is said in the same place.
+    """
+    said = found.get("hostname")
+    if said is None:
+        return
+    try:
+        address = server_address(said.value)
+    except ValueError:
+        return  # It is refused where the values are read.
+    number = max(number for number, place in enumerate(places) if "hostname" in place)
+    for key, part in (("port", address.port), ("owner", address.user)):
+        if part is None or any(key in place for place in places[number + 1 :]):
+            continue
+        beside = places[number].get(key)
+        if beside is None:
+            found[key] = Setting(str(part), said.source)
+        elif key == "port" and beside.value != str(part):
+            raise ConfigError(
+                f"{printable(said.source)}: hostname {quoted(said.value)} names another port than "
+                f"{quoted(beside.value)}, which port is set to in the same place"
+            )
 
 
 def parsed(option: Option, said: Setting) -> Setting:

@@ -69,7 +69,17 @@ class Layer:
 LAYERS = (
     Layer(
         "base",
-        ("errors", "states", "geometry", "deadline", "not_given", "config", "ledger", "_version"),
+        (
+            "errors",
+            "states",
+            "geometry",
+            "deadline",
+            "not_given",
+            "address",
+            "config",
+            "ledger",
+            "_version",
+        ),
         "base",
         frozenset({"argparse", "platformdirs"}),
     ),

@@ -64,7 +64,7 @@ class Script:
         parser = self.get_parser(config)
         add_server_options(parser, config)
         arguments = parser.parse_args(argv)
-        require_hostname(parser, arguments.hostname)
+        require_hostname(parser, arguments)
         self.verify_arguments(arguments)
         return run(lambda: self._run(arguments), prog=parser.prog)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.client import ProtocolClient
 from spalloc_gevent.config import load_config
 from spalloc_gevent.deadline import Deadline, limit_in_seconds
@@ -25,7 +26,7 @@ from spalloc_gevent.errors import (
 )
 from spalloc_gevent.job.ledger_recorder import LedgerRecorder
 from spalloc_gevent.job.life import GONE, JobLife, why_gone
-from spalloc_gevent.job.request import ALL_KEYWORDS, job_request, server_options
+from spalloc_gevent.job.request import ALL_KEYWORDS, job_request, server_options, with_address_apart
 from spalloc_gevent.ledger import JobOutcome
 from spalloc_gevent.not_given import NOT_GIVEN, NotGiven, given
 from spalloc_gevent.states import JobState
@@ -87,7 +88,8 @@ class Job:
 
         Args:
             what: the size: see above.
-            hostname: the server's name or address; it has to be known.
+            hostname: the server's name or address, or one with its port, as ``host:1234``,
+                ``[::1]:1234`` and ``spalloc://owner@host:1234``; it has to be known.
             port: its TCP port.
             owner: whose job it is, by custom an e-mail address; it has to be known.
             keepalive: seconds of silence after which the server destroys the job; None: never.
@@ -119,7 +121,7 @@ class Job:
 
             Nothing is left behind then.
         """
-        arguments = given(locals(), ALL_KEYWORDS)
+        arguments = with_address_apart(given(locals(), ALL_KEYWORDS))
         config = load_config(arguments.get("config_filenames"))
         resume_id = arguments.get("resume_job_id")
         if resume_id is not None:
@@ -157,7 +159,7 @@ class Job:
         if not session.version_checked:
             version = self._client.version()
             if not self._server.ignore_version:
-                check_version(version, f"the server at {session.host}:{session.port}")
+                check_version(version, f"the server at {bracketed(session.host)}:{session.port}")
                 session.version_checked = True
 
     def __reduce__(self) -> NoReturn:

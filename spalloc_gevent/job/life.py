@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     ClosedError,
@@ -322,7 +323,7 @@ class JobLife:
         if self._uses_guardian:
             self._guard()
             self._session.background.hub.singleton(Guardian).wait_until_told(math.inf)
-        server = f"{self._session.host}:{self._session.port}"
+        server = f"{bracketed(self._session.host)}:{self._session.port}"
         self._ledger.asked(self.tracked, server, request)
 
     def _create(self, request: JobRequest) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spalloc_gevent.address import server_address, with_port
 from spalloc_gevent.config import Config
 from spalloc_gevent.errors import BadValueError
 from spalloc_gevent.wire.checks import as_int as as_int
-from spalloc_gevent.wire.checks import as_number, check_create_job, plain_number
+from spalloc_gevent.wire.checks import as_number, as_port, check_create_job, plain_number
 from spalloc_gevent.wire.checks import at_least as at_least
 
 REQUIREMENTS = (
@@ -63,6 +64,21 @@ class JobRequest:
     def owner(self) -> str:
         owner: str = self.options["owner"]
         return owner
+
+
+def with_address_apart(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the host name alone in ``hostname``: a port and a user stand beside it.
+
+    Raises BadValueError for what cannot be an address, and for another port beside it.
+    """
+    hostname = given.get("hostname")
+    if not isinstance(hostname, str) or not hostname.strip():
+        return dict(given)
+    port = given.get("port")
+    address = with_port(server_address(hostname), None if port is None else as_port(port))
+    parts = {"owner": address.user, "port": address.port}
+    named = {name: part for name, part in parts.items() if part is not None}
+    return {**named, **given, "hostname": address.host}
 
 
 def server_options(given: Mapping[str, Any], config: Config) -> ServerOptions:

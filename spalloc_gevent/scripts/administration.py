@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.display.terminal import Colour
 from spalloc_gevent.scripts import common
 from spalloc_gevent.scripts.common import INTERRUPTED, ExitCode
@@ -80,7 +81,7 @@ def connected(arguments: argparse.Namespace) -> Iterator[ProtocolClient]:
     client = ProtocolClient(hostname, port, call_timeout=arguments.timeout).open()
     with logs.nothing_shown(), closing(client):
         if not arguments.ignore_version:
-            check_version(client.version(), f"the server at {hostname}:{port}")
+            check_version(client.version(), f"the server at {bracketed(hostname)}:{port}")
         yield client
 
 

@@ -81,7 +81,7 @@ def parse(
     arguments = parser.parse_args(ours)
     if command is not None:
         arguments.command = command
-    common.require_hostname(parser, arguments.hostname)
+    common.require_hostname(parser, arguments)
     if arguments.boot and arguments.boot_command is not None:
         parser.error("--boot and --boot-command: give only one of the two")
     boot_words = None if arguments.boot_command is None else [arguments.boot_command]
@@ -251,6 +251,7 @@ def add_server_options(
     parser.set_defaults(guardian=defaults.guardian, ledger=defaults.ledger)
     group.add_argument(
         "--owner",
+        action=common.StoreSaid,
         default=defaults.owner,
         help="owner of the job, by convention an e-mail address (default: %(default)s)",
     )
@@ -310,6 +311,8 @@ def new_job(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, defaults: Config
 ) -> dict[str, Any]:
     """The keywords of ``Job`` for a new one; a usage error where they will not do."""
+    if not getattr(arguments, "owner_said", False):
+        arguments.owner = arguments.user or arguments.owner
     if not arguments.owner:
         common.must_say(parser, "--owner", "owner", "(typically your e-mail address)")
     # At most one of the two counts; what is said here outranks what a file says.

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.config import user_cache_folder
 from spalloc_gevent.display.screen import Footer
 from spalloc_gevent.display.terminal import Telling, is_terminal, printable
@@ -101,7 +102,7 @@ class BoardSurvey:
     ) -> set[Board] | None:
         """The machine's absent boards, if they are known or may be asked for."""
         session = client.shared_session
-        server = f"{session.host}:{session.port}"
+        server = f"{bracketed(session.host)}:{session.port}"
         key = json.dumps([server, machine["name"], machine["width"], machine["height"]])
         if key not in self._absent and self._when is not When.ANEW:
             self._absent.update(_kept(key))

@@ -14,6 +14,7 @@ from configparser import RawConfigParser
 from contextvars import ContextVar
 from typing import NoReturn, TextIO, TypeVar
 
+from spalloc_gevent.address import server_address, with_port
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.command_line.standard_options import add_standard_options
 from spalloc_gevent.config import Config, load_config
@@ -27,6 +28,7 @@ from spalloc_gevent.display.terminal import (
 )
 from spalloc_gevent.errors import (
     BadRequestError,
+    BadValueError,
     ConfigError,
     IncompatibleServerError,
     ProtocolError,
@@ -252,44 +254,49 @@ def add_address_options(group: argparse._ArgumentGroup, defaults: Config) -> Non
         "--hostname",
         "-H",
         default=defaults.hostname,
-        help="host name or IP address of the spalloc server (default: %(default)s)",
+        help="host name or IP address of the spalloc server, perhaps with :PORT "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--port",
         "-P",
         type=port,
+        action=StoreSaid,
         default=defaults.port,
         help="port of the spalloc server (default: %(default)s)",
     )
 
 
-def require_hostname(parser: argparse.ArgumentParser, hostname: str | None) -> None:
-    """End with a usage error when nobody said where the server is.
+class StoreSaid(argparse.Action):
+    """Store the value, and in ``..._said`` that it was said here, and not in the configuration."""
 
-    Raises CommandError for what cannot be a host name.
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        setattr(namespace, f"{self.dest}_said", True)
+
+
+def require_hostname(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error when nobody said where the server is; take its address apart.
+
+    Then ``hostname`` is without port and user, and ``user`` is the address's, or None.
+    Raises CommandError for what cannot be an address, and for another port beside it.
     """
-    if not hostname:
+    if not arguments.hostname:
         must_say(parser, "--hostname", "hostname", "of the spalloc server")
-    if not may_be_hostname(hostname):
-        message = f"--hostname {hostname!r} is not a host name or IP address"
-        raise CommandError(usage_message(parser.prog, message), ExitCode.USAGE)
-
-
-def may_be_hostname(name: str) -> bool:
-    """False for what no resolver would take, and for a URL or an address with its port."""
-    if not name.isprintable() or any(character in " '\"/@[]" for character in name):
-        return False
+    said = arguments.port if getattr(arguments, "port_said", False) else None
     try:
-        if ":" in name:
-            # Hardly anybody gives one.
-            from ipaddress import IPv6Address
-
-            return bool(IPv6Address(name))
-        if name.isascii():
-            return all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
-        return bool(name.encode("idna"))
-    except ValueError:
-        return False
+        address = with_port(server_address(arguments.hostname), said)
+    except BadValueError as error:
+        # Its words begin with the name of the option.
+        raise CommandError(usage_message(parser.prog, f"--{error}"), ExitCode.USAGE) from None
+    arguments.hostname, arguments.user = address.host, address.user
+    arguments.port = address.port or arguments.port
 
 
 def must_say(parser: argparse.ArgumentParser, option: str, name: str, what: str) -> NoReturn:

@@ -218,7 +218,7 @@ def manage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
         return show_fates(arguments)
     if arguments.report is not None:
         check_report(parser, arguments)
-    common.require_hostname(parser, arguments.hostname)
+    common.require_hostname(parser, arguments)
     with connected(arguments) as client:
         job_id = arguments.job_id
         subject = Subject(

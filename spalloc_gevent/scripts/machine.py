@@ -102,10 +102,10 @@ def show_machines(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     survey = BoardSurvey(When.NEVER if arguments.no_survey else known)
     if name is None:
         chosen = output_options.chosen_columns(parser, arguments, MACHINE_COLUMNS)
-        common.require_hostname(parser, arguments.hostname)
+        common.require_hostname(parser, arguments)
         return present(MachinesView(chosen, arguments.sort, survey), arguments)
     columns = output_options.chosen_columns(parser, arguments, JOB_COLUMNS)
-    common.require_hostname(parser, arguments.hostname)
+    common.require_hostname(parser, arguments)
     view = MachineView(
         name, detailed=detailed, columns=columns, order=arguments.sort, survey=survey
     )

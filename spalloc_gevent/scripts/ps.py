@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
 from spalloc_gevent.display.terminal import Paint, Style
 from spalloc_gevent.errors import ConnectionLostError
@@ -67,14 +68,14 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
 def list_jobs(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """List the jobs on the server, or those in the ledger where it was lost; the exit code."""
     columns = output_options.chosen_columns(parser, arguments, COLUMNS)
-    common.require_hostname(parser, arguments.hostname)
+    common.require_hostname(parser, arguments)
     owner, machine = arguments.owner, arguments.machine
     view = JobsView(columns, arguments.sort, owner=owner, machine=machine)
     try:
         return present(view, arguments)
     except ConnectionLostError as error:
         if error.may_have_happened and arguments.ledger is not None:
-            server = f"{arguments.hostname}:{arguments.port}"
+            server = f"{bracketed(arguments.hostname)}:{arguments.port}"
             jobs = view.arranged(live_jobs_in_ledger(arguments.ledger, server))
             show_data(view, time.time(), jobs, arguments)
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spalloc_gevent._version import __version__
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.command_line.help_text import described
 from spalloc_gevent.display.terminal import printable, write
 from spalloc_gevent.scripts import common
@@ -47,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Show the versions with these arguments (None: this process's); the exit code."""
 
     def show() -> int:
-        arguments = make_parser(common.read_defaults(PROG)).parse_args(argv)
+        parser = make_parser(common.read_defaults(PROG))
+        arguments = parser.parse_args(argv)
+        if arguments.hostname:
+            common.require_hostname(parser, arguments)
         lines = [*version_lines(), server_line(arguments.hostname, arguments.port)]
         write(sys.stdout, "\n".join(lines) + "\n")
         return 0
@@ -86,7 +90,7 @@ def server_line(hostname: str | None, port: int) -> str:
     """
     if not hostname:
         return "server: not configured"
-    where = printable(f"{hostname}:{port}")
+    where = printable(f"{bracketed(hostname)}:{port}")
     root = str(Path(__file__).resolve().parents[2])
     command = [sys.executable, "-I", "-S", "-c", _ASK, root, hostname, str(port), str(ASK_S)]
     try:

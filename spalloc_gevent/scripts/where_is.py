@@ -116,7 +116,7 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
 
 def locate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """Ask the server, and show its answer; the exit code."""
-    common.require_hostname(parser, arguments.hostname)
+    common.require_hostname(parser, arguments)
     asked = next(one for one in QUESTIONS if getattr(arguments, one.answered_by) is not None)
     about, *coordinates = getattr(arguments, asked.answered_by)
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.errors import ConnectionLostError, ProtocolError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.waiting import (
@@ -299,7 +300,9 @@ def connect(host: str, port: int, deadline: float) -> Connection:
     except (OSError, UnicodeError) as error:
         # A host name that IDNA cannot encode is an error of its own kind.
         failure = str(error)
-    raise ConnectionLostError(f"cannot connect to the spalloc server at {host}:{port}: {failure}")
+    raise ConnectionLostError(
+        f"cannot connect to the spalloc server at {bracketed(host)}:{port}: {failure}"
+    )
 
 
 _Address = tuple[int, int, int, str, Any]

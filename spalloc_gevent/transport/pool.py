@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from time import monotonic
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError, SpallocError
 from spalloc_gevent.transport import native
 from spalloc_gevent.transport.background import BackgroundUse
@@ -501,8 +502,9 @@ class Pool:
             connection = self._make_connection()
         except (OSError, ProtocolError) as error:
             if not isinstance(error, ConnectionLostError):
-                told = f"the server at {self.host}:{self.port} closed a new connection"
-                error = ConnectionLostError(f"{told}: {error}")
+                host = bracketed(self.host)
+                told = f"the server at {host}:{self.port} closed a new connection: {error}"
+                error = ConnectionLostError(told)
             self._attempt_failed(error, goes_on=self._is_server_waited_for)
         else:
             self._add(connection)
@@ -524,7 +526,7 @@ class Pool:
             self._tracked.verify(connection, self.ask_another)
             if not connection.has_answered and self._should_probe():
                 if connection.exchange(_PROBE, monotonic() + PROBE_WITHIN_S) is None:
-                    told = f"{self.host}:{self.port} did not answer on a new connection"
+                    told = f"{bracketed(self.host)}:{self.port} did not answer on a new connection"
                     raise ConnectionLostError(told)
                 self._tracked.answered(connection)
         except BaseException:
@@ -573,7 +575,7 @@ class Pool:
         """A connection broke in use: one that had never answered was a vain attempt."""
         if connection.is_inherited or self._closed or connection.has_answered:
             return
-        told = f"the server at {self.host}:{self.port} closed a new connection: {error}"
+        told = f"the server at {bracketed(self.host)}:{self.port} closed a new connection: {error}"
         # Those who wait are not told: the command may have been the cause.
         self._note_failure(ConnectionLostError(told), goes_on=self._is_server_waited_for)
 
@@ -605,7 +607,7 @@ class Pool:
         self.backoff.answered()
         if self._told_down:
             self._told_down = False
-            _log.info("the server at %s:%d answers again", self.host, self.port)
+            _log.info("the server at %s:%d answers again", bracketed(self.host), self.port)
         self._grow_if_wanted()
         self.on_answer_after_outage()
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.deadline import Deadline
 from spalloc_gevent.errors import (
     ClosedError,
@@ -78,7 +79,7 @@ class ServerSession:
 
     def __repr__(self) -> str:
         return (
-            f"{self.host}:{self.port} {'closed' if self.is_closed else 'open'}, "
+            f"{bracketed(self.host)}:{self.port} {'closed' if self.is_closed else 'open'}, "
             f"{self.pool.connections} connections, {self.pool.in_flight} in-flight, "
             f"{self.pool.waiting} waiting"
         )
@@ -296,11 +297,11 @@ class ServerSession:
             return ClosedError(f"the client was closed while {name!r} was in flight")
         if not isinstance(error, OSError):
             return ProtocolError(
-                f"{self.host}:{self.port} answered {name!r} with nonsense: {error}"
+                f"{bracketed(self.host)}:{self.port} answered {name!r} with nonsense: {error}"
             )
         return ConnectionLostError(
-            f"the connection to {self.host}:{self.port} broke before {name!r} was answered: "
-            f"{error}; "
+            f"the connection to {bracketed(self.host)}:{self.port} broke before {name!r} "
+            f"was answered: {error}; "
             + (
                 "sending it again did not help"
                 if request.repeatable
@@ -313,8 +314,8 @@ class ServerSession:
     def _too_late(self, request: Request, deadline: Deadline) -> ProtocolTimeoutError:
         trouble = self.pool.backoff.error
         return ProtocolTimeoutError(
-            f"{self.host}:{self.port} did not answer {request.name!r} in {deadline.timeout_s:g} s"
-            + (f" ({trouble})" if trouble else "")
+            f"{bracketed(self.host)}:{self.port} did not answer {request.name!r} "
+            f"in {deadline.timeout_s:g} s" + (f" ({trouble})" if trouble else "")
         )
 
     def check_fits(
@@ -490,9 +491,11 @@ class SharedSession:
 
     def _not_open(self) -> ProtocolError:
         if self._was_open:
-            return ClosedError(f"this client of {self.host}:{self.port} is closed: connect() it")
+            return ClosedError(
+                f"this client of {bracketed(self.host)}:{self.port} is closed: connect() it"
+            )
         return ProtocolError(
-            f"this client of {self.host}:{self.port} is not connected: "
+            f"this client of {bracketed(self.host)}:{self.port} is not connected: "
             "call connect() first, or use it in a `with` statement"
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Any, Protocol
 
+from spalloc_gevent.address import bracketed
 from spalloc_gevent.errors import ClosedError, ConnectionLostError, ProtocolError
 from spalloc_gevent.transport import database
 from spalloc_gevent.transport.background import BackgroundUse
@@ -314,7 +315,8 @@ class Subscriptions:
         request = Request(name, () if key is None else (key,))
         reply = database.exchange(connection, request, monotonic() + ANSWER_WITHIN_S)
         if reply is None:
-            told = f"{self._host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
+            host = bracketed(self._host)
+            told = f"{host}:{self._port} did not answer {name!r} in {ANSWER_WITHIN_S:g} s"
             raise ConnectionLostError(told, may_have_happened=True)
         self._tracked.server.learn(connection)
         if isinstance(reply, ErrorReply):

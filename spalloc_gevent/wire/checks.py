@@ -39,6 +39,17 @@ def at_least(value: object, least: int, name: str) -> int:
     return number
 
 
+def as_port(port: int | str) -> int:
+    """A TCP port, as a number."""
+    try:
+        number = int(port) if isinstance(port, str) else as_int(port, "port")
+    except ValueError:
+        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}") from None
+    if not 1 <= number <= 65535:
+        raise BadValueError(f"port must be a number from 1 to 65535, not {port!r}")
+    return number
+
+
 def as_number(value: object, name: str) -> float:
     """`value` as a finite number; bool and text are refused."""
     try:

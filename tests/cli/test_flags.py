@@ -124,7 +124,7 @@ def test_every_command_refuses_what_cannot_be_a_hostname(shell: Shell, command: 
 
 
 @pytest.mark.parametrize("command", MAINS)
-@pytest.mark.parametrize("hostname", ["ho st", " a", "ho\tst", "'a'", "http://a/", "a:1"])
+@pytest.mark.parametrize("hostname", ["ho st", " a", "ho\tst", "'a'", "http://a/", "a:0"])
 def test_what_no_resolver_would_take_is_refused_before_it(
     shell: Shell, command: str, hostname: str
 ) -> None:

@@ -203,6 +203,12 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "owner must not be blank; by convention it is an email address": rejects(owner=" "),
     "hostname must be text, not <value>": of(ProtocolClient, 3),
     "hostname must not be empty": of(ProtocolClient, ""),
+    "hostname <name> is not a host name or IP address": of(ProtocolClient, "a..b"),
+    "port <port> is not the port of hostname '<host>:<other port>': give only one of the two": of(
+        ProtocolClient, "h:1", 2
+    ),
+    "<place>: hostname <value> names another port than <other port>, which port is set to in the "
+    "same place": of(load_config, [], {"SPALLOC_HOSTNAME": "h:1", "SPALLOC_PORT": "2"}),
     "port must be a number from 1 to 65535, not <value>": of(ProtocolClient, "h", 0),
     "label must be a text or None, not <value>": rejects(label=3),
     "<name> must be more than 0 seconds, or None for ever, not <value>": rejects(timeout=0),

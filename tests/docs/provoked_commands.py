@@ -277,7 +277,7 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "Error from server: the server refused <command>: <reason>": refused,
     "Error communicating with server: <message>": out_of_reach,
     "Error: <message>": not_reported,
-    "<command>: error: --hostname <name> is not a host name or IP address": run("ps", "-H", "a..b"),
+    "<command>: error: --<message>": run("ps", "-H", "a..b"),
     "<option> <what> must be specified: give <option>, set SPALLOC_<NAME>, or write "
     "'<name> = ...' in a configuration file": run("ps", "--hostname="),
     # the parser's own

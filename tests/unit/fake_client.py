@@ -24,7 +24,7 @@ class FakeClient(ProtocolClient):
         machines: Iterable[MachineDescription] = (),
         jobs: Iterable[JobDescription] = (),
     ) -> None:
-        super().__init__("made up")
+        super().__init__("made.up")
         self.machines = list(machines)
         self.jobs = list(jobs)
         self.states: dict[int, dict[str, Any] | str] = {}

@@ -14,7 +14,7 @@ class SlowClient(ProtocolClient):
     """Takes a second for each answer, and knows no place of boards with z = 2."""
 
     def __init__(self) -> None:
-        super().__init__("made up")
+        super().__init__("made.up")
         self.now_s = 0.0
 
     def _ask(self, name: str, *args: object, timeout: Timeout, **place: Any) -> Any:

@@ -62,7 +62,7 @@ def parse(
     parser = make_parser(defaults := common.read_defaults(PROG, environ, stderr))
     # FILE and WHAT may stand anywhere among the options.
     options = parser.parse_intermixed_args(sys.argv[1:] if argv is None else argv)
-    common.require_hostname(parser, options.hostname)
+    common.require_hostname(parser, options)
     set_file_and_what(parser, options)
     if (options.resume or options.resume_failed) and options.joblog is None:
         parser.error("--resume and --resume-failed go with --joblog FILE")

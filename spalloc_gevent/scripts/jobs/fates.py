@@ -78,8 +78,7 @@ def ask(server: str, ones: Sequence[Entered], timeout_s: float | None) -> list[F
     # Not needed where the ledger knows it all.
     from spalloc_gevent.client import ProtocolClient
 
-    host, _, port = server.rpartition(":")
-    with closing(ProtocolClient(host, port, call_timeout=timeout_s).open()) as client:
+    with closing(ProtocolClient(server, call_timeout=timeout_s).open()) as client:
         listed = {job["job_id"]: job for job in client.list_jobs()}
         return [fate_of(client, one, listed) for one in ones]
 
