@@ -10,7 +10,7 @@ from spalloc_gevent.errors import BadValueError
 _WRITTEN = re.compile(
     r"""(?P<scheme>spalloc://)?
     (?:(?P<user>[^\s'"/\[\]:@]+(?:@[^\s'"/\[\]:@]+)?)@)?
-    (?:\[(?P<bracketed>[^\s\[\]]+)\]|(?P<host>[^\s'"/\[\]@]+?))
+    (?:\[(?P<ipv6>[^\s\[\]]+)\]|(?P<host>[^\s'"/\[\]@]+?))
     (?::(?P<port>[0-9]{1,5}))?
     (?(scheme)/?)""",
     re.VERBOSE,
@@ -45,11 +45,11 @@ def server_address(text: str) -> ServerAddress:
         return ServerAddress(text)
     found = _WRITTEN.fullmatch(text)
     if found is not None:
-        host, bracketed, port = found["host"], found["bracketed"], found["port"]
-        is_host = _is_name(host) if bracketed is None else _is_ipv6(bracketed)
+        host, ipv6, port = found["host"], found["ipv6"], found["port"]
+        is_host = _is_name(host) if ipv6 is None else _is_ipv6(ipv6)
         if is_host and (port is None or 1 <= int(port) <= 65535):
             number = None if port is None else int(port)
-            return ServerAddress(bracketed or host, number, found["user"])
+            return ServerAddress(ipv6 or host, number, found["user"])
     raise BadValueError(f"hostname {text!r} is not a host name or IP address")
 
 

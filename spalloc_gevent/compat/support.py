@@ -64,11 +64,11 @@ class Script:
         parser = self.get_parser(config)
         add_server_options(parser, config)
         arguments = parser.parse_args(argv)
+        return run(lambda: self._run(parser, arguments), prog=parser.prog)
+
+    def _run(self, parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         require_hostname(parser, arguments)
         self.verify_arguments(arguments)
-        return run(lambda: self._run(arguments), prog=parser.prog)
-
-    def _run(self, arguments: argparse.Namespace) -> int:
         try:
             with self.client_factory(arguments.hostname, arguments.port) as client:
                 if not arguments.ignore_version:
