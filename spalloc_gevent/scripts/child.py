@@ -23,6 +23,7 @@ from spalloc_gevent.scripts.controlling_terminal import (
     stop_our_group,
     stop_ourselves,
 )
+from spalloc_gevent.scripts.orphan_watch import OrphanWatch
 from spalloc_gevent.scripts.signals import PASSED_ON, Signals
 
 KILL_AFTER_S = 5.0
@@ -49,6 +50,7 @@ class Child:
     """
 
     def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
+        self._orphan_watch = OrphanWatch()
         self._terminal = ControllingTerminal()
         self._stopped_by: int | None = None
         self._suspend_asked = False
@@ -60,6 +62,7 @@ class Child:
             self.group = self._pid = os.posix_spawnp(
                 argv[0], argv, environ, setpgroup=0, setsigdef=_PYTHON_IGNORES
             )
+            self._orphan_watch.watch(self.group)
         except BaseException:
             self.close()
             raise
@@ -68,6 +71,7 @@ class Child:
         """Give back what was borrowed."""
         signal.signal(signal.SIGTSTP, self._tstp_before)
         self._terminal.close()
+        self._orphan_watch.close()
 
     def send(self, signum: int) -> None:
         """Signal the command and all of its children."""
