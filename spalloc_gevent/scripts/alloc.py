@@ -25,7 +25,7 @@ from spalloc_gevent.scripts.alloc_options import EXIT_CODES as EXIT_CODES
 from spalloc_gevent.scripts.alloc_options import PROG, AllocationOrder
 from spalloc_gevent.scripts.alloc_options import make_parser as make_parser
 from spalloc_gevent.scripts.boot import BootFailedError, RigBoot, RigUnusableError
-from spalloc_gevent.scripts.child import LOOK_EVERY_S, Child, wait_for_child
+from spalloc_gevent.scripts.child import LOOK_EVERY_S, Child, TimeLimitError, wait_for_child
 from spalloc_gevent.scripts.common import CommandError, ExitCode, ended_by, run, usage_message
 from spalloc_gevent.scripts.signals import Interrupted, Signals
 from spalloc_gevent.scripts.streams import Streams
@@ -149,6 +149,8 @@ class AllocatedJob:
         self._end: EndOfJobError | None = None
         self._is_end_told = False
         self._next_look = Deadline(LOOK_EVERY_S)
+        self._limit = Deadline(None)
+        """When the boards are to be given back, whoever uses them; known once they are ready."""
 
     def run(self) -> int:
         """Use the job and leave it; the exit code."""
@@ -157,6 +159,7 @@ class AllocatedJob:
             self._signals.interrupt()
             self.wait_until_ready()
             self._signals.note()
+            self._limit = Deadline(self._order.time_limit_s)
             with ExitStack() as stack:
                 facts = self.facts(stack)
                 return self.boot_machine(facts) or self.use(facts)
@@ -164,6 +167,10 @@ class AllocatedJob:
             reason = interrupted.reason
             self.failure(reason)
             return interrupted.exit_code
+        except TimeLimitError:
+            reason = f"The time limit of {self._order.time_limit_s:g} s was reached."
+            self.failure(reason)
+            return ExitCode.TIMED_OUT
         except EndOfJobError as end:
             self._end = end
             self._streams.failure(str(end))
@@ -238,7 +245,7 @@ class AllocatedJob:
         if self._order.command is not None:
             return self.run_command(self._order.command, facts)
         self._streams.summary(facts)
-        self._streams.wait_for_enter(self._signals, LOOK_EVERY_S, self.look)
+        self._streams.wait_for_enter(self._signals, LOOK_EVERY_S, self.look_at_prompt)
         if self._end is not None:
             self._streams.failure(str(self._end))
             return self._end.code
@@ -260,7 +267,13 @@ class AllocatedJob:
                 f"{PROG}: {printable(argv[0])}: cannot be executed: {error.strerror}",
                 ExitCode.CANNOT_EXECUTE,
             ) from error
-        return wait_for_child(child, self._signals, self.look_and_tell)
+        return wait_for_child(child, self._signals, self.look_and_tell, self._limit)
+
+    def look_at_prompt(self) -> bool:
+        """Whether somebody else has ended the job; TimeLimitError when the time is up."""
+        if self._limit.passed:
+            raise TimeLimitError
+        return self.look()
 
     def look_and_tell(self) -> None:
         """Say once that the job is gone; the command may still have work to do."""

@@ -33,6 +33,7 @@ EXIT_CODES = (
         "the boards are ready, but could not be booted, or a message could not be written",
     ),
     (ExitCode.NO_SERVER.value, "the server cannot be reached, or reports an error"),
+    (ExitCode.TIMED_OUT.value, "the time of --time-limit was up"),
     (ExitCode.CANNOT_EXECUTE.value, "the command cannot be executed"),
     (ExitCode.COMMAND_NOT_FOUND.value, "there is no such command"),
 )
@@ -64,6 +65,8 @@ class AllocationOrder:
     quiet: bool
     debug: bool
     no_destroy: bool
+    time_limit_s: float | None
+    """How long the boards are used, from when they are ready; None for ever."""
 
 
 def parse(
@@ -96,6 +99,7 @@ def parse(
         quiet=arguments.quiet,
         debug=arguments.debug,
         no_destroy=arguments.no_destroy,
+        time_limit_s=arguments.time_limit,
     )
 
 
@@ -136,6 +140,13 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
         action="store_true",
         help="leave the job to the server at the end, and tell its ID on standard error; without "
         "--keepalive -1 it lives only as long as its keepalive interval",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=common.positive_seconds,
+        metavar="SECONDS",
+        help="once the boards were ready for so long, end what runs on them and give them back "
+        "(default: no limit)",
     )
     add_requirements(parser, defaults)
     add_command_options(parser)

@@ -23,6 +23,7 @@ from spalloc_gevent.scripts.controlling_terminal import (
     stop_our_group,
     stop_ourselves,
 )
+from spalloc_gevent.scripts.orphan_watch import OrphanWatch
 from spalloc_gevent.scripts.signals import PASSED_ON, Signals
 
 KILL_AFTER_S = 5.0
@@ -49,6 +50,7 @@ class Child:
     """
 
     def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
+        self._orphan_watch = OrphanWatch()
         self._terminal = ControllingTerminal()
         self._stopped_by: int | None = None
         self._suspend_asked = False
@@ -60,6 +62,7 @@ class Child:
             self.group = self._pid = os.posix_spawnp(
                 argv[0], argv, environ, setpgroup=0, setsigdef=_PYTHON_IGNORES
             )
+            self._orphan_watch.watch(self.group)
         except BaseException:
             self.close()
             raise
@@ -68,6 +71,7 @@ class Child:
         """Give back what was borrowed."""
         signal.signal(signal.SIGTSTP, self._tstp_before)
         self._terminal.close()
+        self._orphan_watch.close()
 
     def send(self, signum: int) -> None:
         """Signal the command and all of its children."""
@@ -161,11 +165,19 @@ def is_alive(group: int) -> bool:
     return not states or any(state not in _ENDED for state in states)
 
 
-class Patience:
-    """When signals that end a command become one that it cannot refuse."""
+class TimeLimitError(Exception):
+    """The time is up; whatever ran has ended."""
 
-    def __init__(self) -> None:
+
+class Patience:
+    """When a command is told to end, and when that becomes what it cannot refuse."""
+
+    def __init__(self, limit: Deadline) -> None:
+        """limit: when it is told to end."""
         self.signals_seen = 0
+        self.is_time_up = False
+        """True once it was told to end because of the limit."""
+        self._limit = limit
         self._deadline = Deadline(None)
 
     def pass_on(self, signum: int, child: Child) -> None:
@@ -180,24 +192,41 @@ class Patience:
 
     def next_look_s(self) -> float:
         """How long nothing has to be done."""
-        left_s = self._deadline.left_or(LOOK_EVERY_S)
+        next_one = self._deadline if self.is_time_up else min(self._deadline, self._limit, key=_at)
+        left_s = next_one.left_or(LOOK_EVERY_S)
         return LOOK_EVERY_S if left_s is None else left_s
 
     def check(self, child: Child) -> None:
-        """Kill a command that has not ended in time."""
+        """Have a command end whose time is up; kill one that has not ended in time."""
+        if self._limit.passed and not self.is_time_up:
+            self.is_time_up = True
+            child.end(signal.SIGTERM)
+            self._deadline = min(self._deadline, Deadline(KILL_AFTER_S), key=_at)
         if self._deadline.passed:
             self._deadline = Deadline(None)
             child.end(signal.SIGKILL)
 
 
-def wait_for_child(child: Child, signals: Signals, look: Callable[[], object]) -> int:
+def _at(deadline: Deadline) -> float:
+    return deadline.at
+
+
+def wait_for_child(
+    child: Child, signals: Signals, look: Callable[[], object], limit: Deadline | None = None
+) -> int:
     """The exit code of a command once it has ended, 128 + n when signal n ended it.
 
     Signals that `signals` notes are passed on. A second one that is to end the
     command gives it KILL_AFTER_S more, a third one nothing. `look` is called at
     least every LOOK_EVERY_S.
+
+    Args:
+        limit: when the command is told to end (SIGTERM); it is killed KILL_AFTER_S later.
+
+    Raises:
+        TimeLimitError: it has ended after the limit.
     """
-    patience = Patience()
+    patience = Patience(Deadline(None) if limit is None else limit)
     try:
         while (code := child.poll()) is None:
             for signum in signals.take():
@@ -205,8 +234,10 @@ def wait_for_child(child: Child, signals: Signals, look: Callable[[], object]) -
             signals.wait(patience.next_look_s())
             patience.check(child)
             look()
-        if patience.signals_seen:
+        if patience.signals_seen or patience.is_time_up:
             child.wait_for_leftovers(KILL_AFTER_S)
+        if patience.is_time_up:
+            raise TimeLimitError
         return code
     finally:
         child.close()

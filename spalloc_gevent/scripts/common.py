@@ -68,6 +68,7 @@ class ExitCode(enum.IntEnum):
     WAIT_TIMED_OUT = 10
     NEVER_TO_BE = 11
     NOT_DRAWN = 12
+    TIMED_OUT = 124
     CANNOT_EXECUTE = 126
     COMMAND_NOT_FOUND = 127
     SIGNALLED = 128

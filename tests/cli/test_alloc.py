@@ -866,3 +866,35 @@ def test_the_real_server_is_served_as_well(shell: Shell, make_real_server: MakeR
     with ProtocolClient(server.host, server.port, timeout=10.0) as client:
         assert client.list_jobs() == []
         assert client.get_job_state(2)["state"] == JobState.destroyed
+
+
+# ----------------------------------------------------------------- time limits
+
+
+def test_a_command_whose_time_is_up_is_ended_and_its_job_destroyed_with_124(site: Site) -> None:
+    done = site.shell.run("alloc", "-q", "--time-limit", "0.1", "-c", "sleep 1000")
+    why = "The time limit of 0.1 s was reached."
+    assert (done.returncode, done.stderr) == (124, f"Job 1: {why}\n")
+    assert site.destroyed() == [(1, why)]
+
+
+def test_a_boot_command_that_hangs_is_ended_when_the_time_is_up(site: Site) -> None:
+    done = site.shell.run(
+        *("alloc", "--time-limit", "0.1", "--boot-command", "sleep 1000", "-c", "echo ran")
+    )
+    assert (done.returncode, done.stdout) == (124, "")
+    assert site.destroyed() == [(1, "The time limit of 0.1 s was reached.")]
+
+
+def test_a_prompt_ends_when_the_time_is_up(site: Site) -> None:
+    process = site.shell.start("alloc", "-q", "--time-limit", "0.1")
+    assert process.wait() == 124
+    assert site.destroyed() == [(1, "The time limit of 0.1 s was reached.")]
+
+
+def test_no_time_counts_while_boards_are_waited_for(shell: Shell) -> None:
+    with SimulatedServer([MachineSpec("big")], power_seconds=4.0) as server:
+        done = Site(server, shell).shell.run(
+            *("alloc", "-q", "--time-limit", "3.9", "-c", "echo ran")
+        )
+    assert (done.returncode, done.stdout) == (0, "ran\n")

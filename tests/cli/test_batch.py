@@ -158,9 +158,12 @@ def test_a_second_ctrl_c_or_another_signal_ends_all_and_gives_all_back(
 # ------------------------------------------------------------------ time, loss, bad boards
 
 
-def test_a_case_that_takes_too_long_is_ended_with_all_that_it_has_started(desk: Desk) -> None:
+@pytest.mark.parametrize("option", ["--time-limit", "--timeout"])
+def test_a_case_that_takes_too_long_is_ended_with_all_that_it_has_started(
+    desk: Desk, option: str
+) -> None:
     write_cases(desk, f"slow ({FOREVER}) & {FOREVER}", "quick true")
-    done = batch(desk, "cases", "--timeout", 1, "--json")
+    done = batch(desk, "cases", option, 1, "--json")
     assert verdicts(document_of(done)) == {"slow": "timed_out", "quick": "passed"}
     assert not any(map(is_alive, pids(desk)))
     assert len(pids(desk)) == 2
@@ -506,7 +509,10 @@ def test_cases_that_will_not_do_are_told_by_line_before_boards_are_asked_for(sit
         (["--boards", "0"], "argument --boards: '0' is not a count: give 1 or more"),
         (["-j", "0"], "argument --jobs/-j: '0' is not a count: give 1 or more"),
         (["--retries", "-1"], "argument --retries: '-1' is not a count: give 0 or more"),
-        (["--timeout", "0"], "argument --timeout: '0' is not a time: give seconds above 0"),
+        (
+            ["--timeout", "0"],
+            "argument --time-limit/--timeout: '0' is not a time: give seconds above 0",
+        ),
         (["--resume"], "--resume and --resume-failed go with --joblog FILE"),
         (["--reset"], "--reset goes with --reuse"),
         (["--quiet", "--debug"], "--quiet and --debug: give only one of the two"),

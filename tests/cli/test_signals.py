@@ -208,3 +208,49 @@ def test_a_stop_that_is_sent_to_a_watcher_alone_stops_nobody_else(site: Site) ->
         os.kill(pid, signal.SIGCONT)
         os.kill(pid, signal.SIGINT)
         assert line_of(supervisor) == "0"
+
+
+# ------------------------------------------------------ what cannot be handled
+
+WITH_CHILD = (
+    "trap '' USR1; sleep 1000 & child=$!; trap 'echo $$ $child > pids' USR1; : > up; "
+    "while :; do wait; done"
+)
+"""Writes both numbers when it gets SIGUSR1: from then on, it is known to be looked after."""
+STUBBORN = f"trap '' TERM; {WITH_CHILD}"
+POLITE = f"trap 'echo TERM > got; exit' TERM; {WITH_CHILD}"
+
+
+def kill_outright(site: Site, name: str, line: str) -> list[int]:
+    """Have a shell line run by ``spalloc`` or ``spalloc-batch`` that is killed; the line's pids."""
+    folder = site.shell.folder
+    (folder / "cases.txt").write_text(f"one {line}\n")
+    arguments = ["-q", "-c", line] if name == "alloc" else ["cases.txt"]
+    process = site.shell.start(name, *arguments)
+    eventually((folder / "up").exists, "the command running")
+
+    def has_answered() -> bool:
+        process.send_signal(signal.SIGUSR1)
+        pids = folder / "pids"
+        return pids.exists() and pids.read_text().endswith("\n")
+
+    eventually(has_answered, "a signal passed on")
+    process.kill()
+    process.wait()
+    return [int(word) for word in (folder / "pids").read_text().split()]
+
+
+@pytest.mark.parametrize("name", ["alloc", "batch"])
+@pytest.mark.parametrize("line", [WITH_CHILD, STUBBORN], ids=["obedient", "stubborn"])
+def test_a_command_and_all_that_it_has_started_end_when_spalloc_is_killed_outright(
+    site: Site, name: str, line: str
+) -> None:
+    command, its_child = kill_outright(site, name, line)
+    eventually(lambda: not is_alive(command), "the end of the command")
+    eventually(lambda: not is_alive(its_child), "the end of what it has started")
+
+
+def test_a_command_can_tidy_up_when_spalloc_is_killed_outright(site: Site) -> None:
+    command, _ = kill_outright(site, "alloc", POLITE)
+    eventually(lambda: not is_alive(command), "the end of the command")
+    assert (site.shell.folder / "got").read_text() == "TERM\n"

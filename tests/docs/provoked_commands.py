@@ -357,6 +357,9 @@ TABLE: dict[str, Callable[[Stage], str]] = {
     "The boot command failed with exit code <code>.": run(
         "spalloc", "--boot-command", "exit 3", "-c", "true"
     ),
+    "The time limit of <seconds> s was reached.": run(
+        "spalloc", "--time-limit", "0.1", "-c", "sleep 1000"
+    ),
     "The list of hostnames cannot be written: <why>": no_room_for_a_list,
     "<command>: <program>: command not found": run("spalloc", "-c", "no-such-program", "x"),
     "<command>: <program>: cannot be executed: <why>": not_executable,

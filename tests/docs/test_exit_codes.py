@@ -182,6 +182,7 @@ PROVOCATIONS: dict[str, dict[str, Provoke]] = {
         "4": interrupted_before_ready,
         "5": of(commands.rig_that_fails),
         "6": out_of_reach("spalloc"),
+        "124": run("spalloc", "--time-limit", "0.1", "-c", "sleep 1000"),
         "126": of(commands.not_executable),
         "127": run("spalloc", "-c", "no-such-program", "x"),
     },

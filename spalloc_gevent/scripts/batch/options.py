@@ -131,7 +131,7 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("arguments about how cases are run").add_argument
     add("--jobs", "-j", **COUNT, default=16, help="run so many at once (default: %(default)s)")
     add(
-        "--timeout", **SECONDS, dest="case_timeout",
+        "--time-limit", "--timeout", **SECONDS, dest="case_timeout",
         help="end a case, or a check, that takes longer (default: no limit)",
     )  # fmt: skip
     add(

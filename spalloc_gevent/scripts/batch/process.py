@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from spalloc_gevent.scripts.common import ended_by
+from spalloc_gevent.scripts.orphan_watch import OrphanWatch
 
 # Python ignores these two, and what is ignored stays so in a new program.
 _PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -32,20 +33,26 @@ class Process:
     ) -> None:
         """stdout, stderr: names of files, whose content is replaced."""
         to_write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self.pid = os.posix_spawn(
-            argv[0],
-            argv,
-            environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, stdout, to_write, 0o666),
-                (os.POSIX_SPAWN_OPEN, 2, stderr, to_write, 0o666),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_PYTHON_IGNORES,
-        )
         self._is_forgotten = False
+        self._orphan_watch = OrphanWatch()
+        try:
+            self.pid = os.posix_spawn(
+                argv[0],
+                argv,
+                environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, stdout, to_write, 0o666),
+                    (os.POSIX_SPAWN_OPEN, 2, stderr, to_write, 0o666),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_PYTHON_IGNORES,
+            )
+            self._orphan_watch.watch(self.pid)
+        except BaseException:
+            self._orphan_watch.close()
+            raise
 
     def wait(self) -> int:
         """The exit code, 128 + n when signal n ended it; nothing of it runs any more."""
@@ -56,6 +63,7 @@ class Process:
         else:
             code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.kill()
+        self._orphan_watch.close()
         self._is_forgotten = not _CAN_LOOK
         return code if code >= 0 else ended_by(-code)
 
