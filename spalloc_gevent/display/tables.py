@@ -61,6 +61,11 @@ class Table(Generic[Row]):
             heading = paint(column.heading, Style.BRIGHT, Style.UNDERLINE)
             self._headings.append(heading + " " * (width - len(column.heading)))
 
+    @property
+    def width(self) -> int:
+        """How many characters its widest line may take."""
+        return sum(map(width_of, self._headings)) + GAP * (len(self._headings) - 1)
+
     def __len__(self) -> int:
         return 1 + len(self._body)
 

@@ -87,11 +87,19 @@ def state_name(state: int) -> str:
         return str(state)
 
 
-def local_time(timestamp_s: float | None) -> str:
-    """Unix time as day/month/year and the time of day here; empty for None."""
+def local_time(timestamp_s: float | None, *, is_short: bool = False) -> str:
+    """Unix time as day/month/year and the time of day here; empty for None.
+
+    Args:
+        timestamp_s: in seconds.
+        is_short: True to leave out the year when it is this one.
+    """
     if timestamp_s is None:
         return ""
-    return time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(timestamp_s))
+    told = time.localtime(timestamp_s)
+    is_this_year = told.tm_year == time.localtime().tm_year
+    day = "%d/%m" if is_short and is_this_year else "%d/%m/%Y"
+    return time.strftime(f"{day} %H:%M:%S", told)
 
 
 def document_of_job(job: JobDescription) -> dict[str, object]:

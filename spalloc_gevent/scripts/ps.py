@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from spalloc_gevent.address import bracketed
 from spalloc_gevent.display.tables import Cell, Column, Table, arranged
-from spalloc_gevent.display.terminal import Paint, Style
+from spalloc_gevent.display.terminal import Paint, Style, printable
 from spalloc_gevent.errors import ConnectionLostError
 from spalloc_gevent.scripts import administration, common, output_options
 from spalloc_gevent.scripts.administration import ENDED_BY_SIGNAL, present
@@ -67,7 +67,8 @@ def make_parser(defaults: Config) -> argparse.ArgumentParser:
 
 def list_jobs(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """List the jobs on the server, or those in the ledger where it was lost; the exit code."""
-    columns = output_options.chosen_columns(parser, arguments, COLUMNS)
+    chosen = output_options.chosen_columns(parser, arguments, COLUMNS)
+    columns = COLUMNS if arguments.columns is None else chosen
     common.require_hostname(parser, arguments)
     owner, machine = arguments.owner, arguments.machine
     view = JobsView(columns, arguments.sort, owner=owner, machine=machine)
@@ -154,6 +155,17 @@ COLUMNS: tuple[Column[JobDescription], ...] = (
     value_column("owner", HEADING_OF_OWNER, owner_and_host),
 )
 
+_SHORTER: tuple[Column[JobDescription], ...] = (
+    value_column("owner", "Owner", lambda job: printable(job["owner"])),
+    Column(
+        "created",
+        "Created at",
+        lambda job: Cell(local_time(job["start_time"], is_short=True)),
+        lambda job: job["start_time"],
+    ),
+)
+"""What takes the places of columns, one after the other, where a terminal is too narrow."""
+
 
 # --------------------------------------------------------------------- the view
 
@@ -188,9 +200,19 @@ class JobsView(View[list["JobDescription"]]):
         return arranged(chosen, COLUMNS, self._order)
 
     def page(
-        self, data: list[JobDescription], paint: Paint, _columns: int | None, /
+        self, data: list[JobDescription], paint: Paint, columns: int | None, /
     ) -> Table[JobDescription]:
-        return Table(self._columns, data, paint)
+        """All columns, or those that were chosen; shorter ones where all do not fit."""
+        shown = self._columns
+        table = Table(shown, data, paint)
+        if columns is None or self._columns is not COLUMNS:
+            return table
+        for shorter in _SHORTER:
+            if table.width <= columns:
+                break
+            shown = [shorter if column.name == shorter.name else column for column in shown]
+            table = Table(shown, data, paint)
+        return table
 
     def document(self, data: list[JobDescription]) -> dict[str, object]:
         return {"jobs": [document_of_job(job) for job in data]}

@@ -211,3 +211,49 @@ def test_a_standard_output_that_the_shell_closed_is_no_error(
         ["sh", "-c", f"{command} >&-"], capture_output=True, env=site.shell.environ, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+RUNNING: JobDescription = {
+    "job_id": 12,
+    "owner": "me@example.org",
+    "start_time": 0.0,
+    "keepalive": 60.0,
+    "state": 3,
+    "power": True,
+    "args": [1],
+    "kwargs": {},
+    "allocated_machine_name": "m",
+    "boards": [[0, 0, 0]],
+    "keepalivehost": "192.168.101.102",
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "has_host", "created"),
+    [
+        (None, True, "%d/%m/%Y %H:%M:%S"),
+        (120, True, "%d/%m/%Y %H:%M:%S"),
+        (92, False, "%d/%m/%Y %H:%M:%S"),
+        (80, False, "%d/%m %H:%M:%S"),
+        (10, False, "%d/%m %H:%M:%S"),
+    ],
+)
+def test_a_narrow_terminal_is_shown_less_of_what_matters_least(
+    columns: int | None, has_host: bool, created: str
+) -> None:
+    started = time.time()
+    table = ps.JobsView().page([{**RUNNING, "start_time": started}], Paint(False), columns)
+    head, row = table.lines(0, 2)
+    assert f"  {time.strftime(created, time.localtime(started))}  " in row
+    assert ("(Host)" in head, "(192.168.101.102)" in row) == (has_host, has_host)
+    assert table.width == max(len(head), len(row))
+
+
+def test_a_date_of_another_year_has_its_year_however_narrow_the_terminal_is() -> None:
+    _, row = ps.JobsView().page([RUNNING], Paint(False), 10).lines(0, 2)
+    assert local_time(0.0) in row
+
+
+def test_columns_that_are_chosen_are_shown_whole() -> None:
+    view = ps.JobsView([column for column in ps.COLUMNS if column.name == "owner"])
+    assert view.page([RUNNING], Paint(False), 10).lines(0, 1) == ["Owner (Host)"]
