@@ -266,7 +266,8 @@ class ProtocolClient:
 
         Args:
             args: nothing or 1: one board; n: at least n boards; width, height: triads; x, y, z:
-                the board there. A float or None in front is the `timeout`, as in :meth:`call`.
+                the board there. None in front, or a float in front of integers, is the
+                `timeout`, as in :meth:`call`.
             timeout: seconds to wait for the reply.
             kwargs: ``owner`` (required), ``keepalive`` (seconds; None: the job is never
                 destroyed for silence), ``machine``, ``tags``, ``min_ratio``,
@@ -281,7 +282,8 @@ class ProtocolClient:
             ConnectionLostError: the connection broke; with ``may_have_happened`` if that was
                 after the command had been sent.
         """
-        timeout, args = _timeout_in_front(timeout, args)
+        if len(args) != 1 or args[0] is None:  # One float alone is a wrong number of boards.
+            timeout, args = _timeout_in_front(timeout, args)
         size = check_create_job(args, kwargs)
         self.session.check_fits(size, kwargs, self._deadline(timeout))
         return int(self._ask("create_job", *size, timeout=timeout, **_as_json(kwargs)))

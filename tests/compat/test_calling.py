@@ -14,9 +14,9 @@ pytestmark = pytest.mark.real_server
 def test_timeout_in_front_of_a_commands_arguments_is_no_argument(real_server: RealServer) -> None:
     with ProtocolClient(real_server.host, real_server.port) as client:
         assert client.create_job(None, 3, owner="me", keepalive=None) == 1
-        assert client.create_job(60.0, owner="me", keepalive=None) == 2
+        assert client.create_job(60.0, 1, owner="me", keepalive=None) == 2
         assert client.call("create_job", 60.0, 1, 1, owner="me", keepalive=None) == 3
-        assert [job["args"] for job in client.list_jobs()] == [[3], [], [1, 1]]
+        assert [job["args"] for job in client.list_jobs()] == [[3], [1], [1, 1]]
         assert client.call("version", None) == client.call("version", 60.0) == client.version()
         for arguments in ((60.0, 2), (None, 2), (2,)):
             assert client.call("get_job_state", *arguments)["keepalive"] is None

@@ -234,7 +234,8 @@ def test_point_5_a_number_that_is_no_integer_is_never_sent(
     for ask in (
         lambda: job_of(server, number, config_filenames=[]),
         lambda: client.create_job(number, owner="me"),
-        lambda: client.call("create_job", number, owner="me"),
+        # A float in front would be the time-out there.
+        lambda: client.call("create_job", 1, number, owner="me"),
     ):
         with pytest.raises(TypeError, match="whole number"):
             ask()

@@ -281,9 +281,10 @@ def in_a_file(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value).replace("%", "%%")
 
 
+A_HOST = st.lists(st.text("abcXYZ019é", min_size=1, max_size=9), min_size=1, max_size=4)
 A_WORD = st.text("abcXYZ019.-é", min_size=1, max_size=20)
 VALID: dict[str, st.SearchStrategy[object]] = {
-    "hostname": st.none() | A_WORD,
+    "hostname": st.none() | A_HOST.map(".".join),
     "owner": st.none() | st.tuples(A_WORD, st.sampled_from(" @%;#=:,"), A_WORD).map("".join),
     "port": st.integers(1, 65535),
     "keepalive": st.none() | st.floats(1e-3, 1e9),

@@ -103,10 +103,11 @@ class BatchConsole:
             if self._footer is not None and is_terminal(stream):
                 show_lines_above(path, self._footer)
             elif stream is not None:
-                stream.flush()
+                # A stream that takes nothing more is no trouble for a case that wrote nothing.
                 for piece in pieces_of(path):
+                    stream.flush()
                     stream.buffer.write(piece)
-                stream.buffer.flush()
+                    stream.buffer.flush()
 
     # -- what is redrawn ----------------------------------------------------------------
 
