@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 MOST_SENDS = 3
 """A command that loses its connection this often is not sent again: it may be the cause."""
 MOST_SENDS_AFTER_VIOLATION = 2
+MOST_STALE = 8
+"""So many connections may have been made, used by others and lost again before it is sent."""
 
 CALL_LATER_WITHIN_S = 30.0
 """How long a command that outlives its caller is tried."""
@@ -139,13 +141,14 @@ class ServerSession:
             return self._send_directly(request, deadline)
         if request.route is Route.ALONE:
             return self._send_alone(request, deadline)
-        sends = 0
+        sends, stale = 0, 0
         while True:
-            connection = None
+            connection, was_used = None, False
             try:
                 connection = self.pool.acquire(request, deadline.at, new=sends > 0)
                 if connection is None:
                     raise self._too_late(request, deadline)
+                was_used = sends > 0 and connection.has_answered
                 # Only now: what is known of the job may have come while this waited.
                 if self.tracked.has_lost:
                     self._check_not_lost(request)
@@ -159,6 +162,9 @@ class ServerSession:
                 if connection is None:
                     raise
                 self._lose(connection, request, error)
+                if was_used and stale < MOST_STALE and isinstance(error, OSError):
+                    # It may have been closed because of what others had asked on it meanwhile.
+                    sends, stale = sends - 1, stale + 1
                 if not self._may_send_again(request, error, sends):
                     raise self._lost(request, error) from None
                 if request.wait_for_server and not connection.has_answered:

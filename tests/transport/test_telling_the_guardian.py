@@ -309,6 +309,7 @@ print(*{{"gevent", "greenlet", "argparse", "asyncio", "ssl", "subprocess"}} & se
     folders = {name.split(".")[1] for name in ours.split()}
     assert folders == {
         "_version",
+        "address",
         "deadline",
         "errors",
         "geometry",
