@@ -181,7 +181,7 @@ def test_a_crowd_of_clients_is_served_by_the_real_server(make_real_server: MakeR
 
 
 DELAY_S = 0.2
-AT_ONCE = DEFAULT_LIMIT
+AT_ONCE = DEFAULT_LIMIT + MOST_GROWING
 """Attempts that the crowd asks for before any of it has noticed that they lead nowhere."""
 WATCHED = AT_ONCE + 8
 

@@ -15,12 +15,12 @@ from tests.transport.scripted_server import LONG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
-KEEPALIVE_S = 1.0
+KEEPALIVE_S = 1.5
 JOBS = 3
 INTERVALS = 3
 BUSY_S = INTERVALS * KEEPALIVE_S
 MANY_THREADS = "200 busy threads"
-SLOWER = 3.0
+SLOWER = 4.0
 """What so many threads, and whoever else uses the machine, leave to the hub comes late at times."""
 
 PATCH = "from gevent import monkey; monkey.patch_all()"
@@ -90,5 +90,6 @@ def test_jobs_outlive_a_program_that_holds_itself_up(server: SimulatedServer, ho
         # By its own hub, not by the guardian.
         env={"SPALLOC_GUARDIAN": "no"},
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{['ready'] * JOBS}\n"
+    assert (done.returncode, done.stdout) == (0, f"{['ready'] * JOBS}\n"), done.stderr
+    # So many threads may well make a keepalive late, which is told.
+    assert done.stderr == "" or holdup == MANY_THREADS

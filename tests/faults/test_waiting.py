@@ -141,8 +141,10 @@ def test_ending_a_job_in_one_thread_wakes_all_who_wait_for_it_in_others(
     in_greenlets = [gevent.spawn(wait) for _ in range(20)]
     gevent.sleep(0)
     proxy.wait_until(lambda: any(seen.asks("notify_job") for seen in list(proxy.seen)))
-    in_thread(lambda: end(job)).result(LONG_S)
+    ended = in_thread(lambda: end(job))
+    # First, as it is their hub that has them leave the connections to others.
     gevent.joinall(in_greenlets, LONG_S, raise_error=True)
+    ended.result(LONG_S)
     expected = "destroyed" if end is Job.destroy else "closed"
     told = [outcome.result(LONG_S) for outcome in in_threads]
     assert told + [greenlet.value for greenlet in in_greenlets] == [expected] * 40
