@@ -148,8 +148,10 @@ class BoardsFault(NamedTuple):
 
     why: str
     bad: tuple[Board, ...]
-    """The boards to be avoided for it; none when they are avoided already."""
+    """The boards to be avoided for it; none when they are avoided already, or not known."""
     error: type[AllocationError] = AllocationError
+    is_attempt: bool = True
+    """False if it counts as none of the attempts: others are at fault than the boards."""
 
 
 class Search(Generic[J]):
@@ -205,7 +207,7 @@ class Search(Generic[J]):
         if fault is None:
             return job
         self._held.append(job)
-        if fault.bad:
+        if fault.is_attempt:
             self._count(job, fault)
         return None
 
@@ -225,7 +227,7 @@ class Search(Generic[J]):
         self._wait_for_boards(job)
         machine, boards = job.machine_name or "", boards_of(job)
         if terms.unwanted.among(machine, boards) or bad_boards.among(machine, boards):
-            return BoardsFault("it has boards to be avoided", ())
+            return BoardsFault("it has boards to be avoided", (), is_attempt=False)
         request.reach(Phase.POWER, job)
         state = job.wait_for_state_change(JobState.power, terms.power_timeout_s)
         if state is JobState.power:

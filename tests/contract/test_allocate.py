@@ -142,6 +142,7 @@ def test_settling_is_waiting_that_notices_a_loss(server: Server) -> None:
             destroy_from_elsewhere(server, told["job_id"], "taken away")
 
         taking = in_thread(destroyed_while_settling)
+        # In time to be told of its boards or not: it is an attempt in either case.
         with pytest.raises(AllocationError, match="it was destroyed"):
             allocated(tap, settle=PATIENCE_S, attempts=1)
         taking.result(PATIENCE_S)

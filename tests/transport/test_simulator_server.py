@@ -709,12 +709,13 @@ def comparable(question: str, answer: Any) -> Any:
 
 
 def settled_job(client: Raw, job_id: int) -> Any:
-    """What the server tells of a job once its boards do nothing any more."""
+    """What the server tells of a job once its boards, and those it waits for, do nothing more."""
     state: dict[str, Any] = {}
 
     def ready() -> bool:
+        # All machines here are this test's: nothing but a switch keeps a job waiting.
         state.update(client.ask("get_job_state", job_id))
-        return bool(state["state"] != 2)
+        return state["state"] not in (1, 2)
 
     until(ready)
     info = client.ask("get_job_machine_info", job_id)
