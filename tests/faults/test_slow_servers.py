@@ -48,7 +48,7 @@ def test_after_a_cut_one_slow_list_serves_all_jobs_and_none_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keepalive_s", "one_way_s"), [(5.0, 0.95), (10.0, 1.0)], ids=["short", "longer"]
+    ("keepalive_s", "one_way_s"), [(6.0, 0.95), (10.0, 1.0)], ids=["short", "longer"]
 )
 def test_jobs_live_though_every_answer_comes_late(keepalive_s: float, one_way_s: float) -> None:
     with (
