@@ -80,10 +80,6 @@ class ConnectBackoff:
             return self.delay_s
         return min(self.delay_s, max(SHORTEST_RESCUE_S, keepalive_s * RESCUE_SHARE))
 
-    @property
-    def is_down(self) -> bool:
-        return self.error is not None
-
     def began(self, now: float) -> None:
         """An attempt begins: the delay counts from here for everybody."""
         self.tried_at = now

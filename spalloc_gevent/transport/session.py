@@ -258,14 +258,8 @@ class ServerSession:
         connection.close()
         return reply
 
-    def call_directly(self, request: Request, deadline: Deadline) -> Any:
-        """As :meth:`call`, over a connection of its own that is verified here.
-
-        For when the session is closed, or the program ends.
-        """
-        return value_of(request.name, self._send_directly(request, deadline))
-
     def _send_directly(self, request: Request, deadline: Deadline) -> AnyReply:
+        """The reply, over a connection of its own that is verified here: the program ends."""
         connection = connect(self.host, self.port, deadline.at)
         try:
             self.tracked.verify(connection, _nothing)

@@ -45,28 +45,30 @@ def test_boards_in_use_are_counted_by_machine(make_office: MakeOffice) -> None:
     ]
 
 
+SMALL_WITH_A_JOB = (
+    "  Name: small",
+    "  Tags: default",
+    "In-use: 1 of 11",
+    "  Jobs: 1",
+    "",
+    r" ___     ___",
+    r"/ . \___/ . \___",
+    r"\___/ . \XXX/ . \ ".rstrip(),
+    r"/ . \___/ . \___/",
+    r"\___/ . \___/    ___",
+    r"    \___/ . \___/ . \ ".rstrip(),
+    r"    / A \___/ . \___/",
+    r"    \___/   \___/",
+    "",
+)
+
+
 def test_one_machine_is_drawn_with_its_jobs_and_their_key(make_office: MakeOffice) -> None:
     office = make_office(SMALL)
     job_id = office.create_ready_job(0, 0, 0, machine="small")
     ended = office.run(machine.main, "small")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.lines == [
-        "  Name: small",
-        "  Tags: default",
-        "In-use: 1 of 11",
-        "  Jobs: 1",
-        "",
-        r" ___     ___",
-        r"/ . \___/ . \___",
-        r"\___/ . \XXX/ . \ ".rstrip(),
-        r"/ . \___/ . \___/",
-        r"\___/ . \___/    ___",
-        r"    \___/ . \___/ . \ ".rstrip(),
-        r"    / A \___/ . \___/",
-        r"    \___/   \___/",
-        "",
-        f"A:{job_id}",
-    ]
+    assert ended.lines == [*SMALL_WITH_A_JOB, f"A:{job_id}"]
 
 
 def test_machine_without_jobs_has_no_key(make_office: MakeOffice) -> None:
@@ -167,23 +169,8 @@ def test_absent_boards_are_neither_counted_nor_drawn(java_office: Office) -> Non
         ["small", "11", "1"],
         ["solo", "1", "0"],
     ]
-    assert java_office.run(machine.main, "small").lines == [
-        "  Name: small",
-        "  Tags: default",
-        "In-use: 1 of 11",
-        "  Jobs: 1",
-        "",
-        r" ___     ___",
-        r"/ . \___/ . \___",
-        r"\___/ . \XXX/ . \ ".rstrip(),
-        r"/ . \___/ . \___/",
-        r"\___/ . \___/    ___",
-        r"    \___/ . \___/ . \ ".rstrip(),
-        r"    / A \___/ . \___/",
-        r"    \___/   \___/",
-        "",
-        f"A:{job_id}",
-    ]
+    drawn = java_office.run(machine.main, "small").lines
+    assert drawn == [*SMALL_WITH_A_JOB, f"A:{job_id}"]
     assert questions(java_office) > 0
 
 

@@ -31,6 +31,8 @@ from tests.contract.support import (
     listed,
     owner,
 )
+from tests.faults.support import JobScript, ready_state
+from tests.transport.scripted_server import Command, Peer, ScriptedServer
 
 HASTY_S = 0.2
 
@@ -146,6 +148,34 @@ def test_settling_is_waiting_that_notices_a_loss(server: Server) -> None:
         with pytest.raises(AllocationError, match="it was destroyed"):
             allocated(tap, settle=PATIENCE_S, attempts=1)
         taking.result(PATIENCE_S)
+
+
+class DestroyedBeforeItsBoardsAreTold(JobScript):
+    """A server that destroys each job when it is asked for its boards, and tells none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._destroyed: set[int] = set()
+        self.on_state = self._tell_state
+
+    def __call__(self, peer: Peer, command: Command) -> None:
+        if command.name == "get_job_machine_info":
+            self._destroyed.add(command.args[0])
+            peer.answer(dict.fromkeys(("connections", "width", "height", "machine_name", "boards")))
+        else:
+            super().__call__(peer, command)
+
+    def _tell_state(self, peer: Peer, command: Command) -> bool:
+        is_over = command.args[0] in self._destroyed
+        peer.answer(ready_state(state=JobState.destroyed if is_over else JobState.power))
+        return True
+
+
+def test_a_job_that_is_destroyed_before_its_boards_are_known_is_an_attempt() -> None:
+    with ScriptedServer(DestroyedBeforeItsBoardsAreTold()) as server:
+        with pytest.raises(AllocationError, match="no good boards in 2 attempts"):
+            allocated(server, attempts=2)
+        assert server.counts["create_job"] == 2
 
 
 # ------------------------------------------------------------------- giving up

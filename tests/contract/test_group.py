@@ -174,6 +174,14 @@ def test_one_that_fails_ends_all(server: Server, never_met: Refusal) -> None:
 # ------------------------------------------------------------------- the end
 
 
+def test_jobs_in_use_take_no_thread_each(server: Server) -> None:
+    threads = native_threads()
+    with group_of(server, 8) as group:
+        assert len(list(group.as_ready(PATIENCE_S))) == 8
+        await_true(lambda: len(native_threads() - threads) < 8)
+        assert group.counts == {"in use": 8}
+
+
 @pytest.mark.own_server("has machines of its own")
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_gives_all_back_and_comes_out_as_itself(
